@@ -1,0 +1,21 @@
+// What the store accepts. Published by Cluster.Status; above them INVALID_ARGUMENT.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace flotilla::kv {
+
+inline constexpr std::size_t kKeyBytesMax = 16 << 10;
+inline constexpr std::size_t kValueBytesMax = 8 << 20;
+// Keys, values and conditions of one atomic batch, or the keys of one batch get.
+inline constexpr std::size_t kBatchBytesMax = 64 << 20;
+inline constexpr std::size_t kBatchOpsMax = 100'000;
+// One page of a scan: rows, and bytes of keys and values (a single larger row still fits).
+inline constexpr std::uint32_t kScanRowsMax = 10'000;
+inline constexpr std::uint32_t kScanRowsDefault = 1'000;
+inline constexpr std::size_t kScanBytesMax = 4 << 20;
+
+static_assert(kKeyBytesMax + kValueBytesMax < kBatchBytesMax);
+
+}  // namespace flotilla::kv

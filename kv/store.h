@@ -1,0 +1,108 @@
+// Store: one group's state machine over RocksDB.
+//
+// Place in the picture: raft/group.h calls the raft::StateMachine face on the apply strand; the
+// replica serves reads through Get/Scan from any thread.
+//
+// Layout, rules and the picture: kv/README.md. Evaluation depends on nothing but the state and the
+// entry: no clock, no configuration of the node, no iteration order of a hash table.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kv/command.h"
+#include "kv/request.h"
+#include "raft/state_machine.h"
+
+namespace rocksdb {
+class Cache;
+class Env;
+class RateLimiter;
+class WriteBufferManager;
+}  // namespace rocksdb
+
+namespace flotilla::kv {
+
+// What all groups of a node share.
+struct StoreResources {
+  // Production: the default Env. The simulator: its own file system, and background work that runs
+  // when the simulator says so.
+  rocksdb::Env* env = nullptr;
+  std::shared_ptr<rocksdb::Cache> block_cache;
+  std::shared_ptr<rocksdb::WriteBufferManager> write_buffer;
+  std::shared_ptr<rocksdb::RateLimiter> rate_limiter;
+};
+
+// Cache of `cache_bytes`, memtables of `write_buffer_bytes` over all groups.
+StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
+                                  std::size_t write_buffer_bytes);
+
+struct StoreOptions {
+  std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/
+  GroupId group;
+  // The simulator's: no thread but the caller's ever works for RocksDB; flushes and compactions
+  // run inside Store calls and RunBackgroundWork().
+  bool inline_background_work = false;
+  std::size_t memtable_bytes = 32 << 20;
+  // Results kept per client beyond what it has acknowledged; sessions kept per group; replicated
+  // time after which an idle session is forgotten. The same on every node of a cluster: they are
+  // part of the evaluation.
+  std::uint32_t session_results_max = 4096;
+  std::uint32_t sessions_max = 10'000;
+  std::uint64_t session_idle_ms_max = 60ull * 60 * 1000;
+  // Versions that were superseded longer ago than this (replicated time) may be collected.
+  std::uint64_t retention_ms = 10ull * 60 * 1000;
+};
+
+struct StoreStats {
+  std::uint64_t keys_estimate = 0;
+  std::uint64_t disk_bytes = 0;
+  std::uint64_t memtable_bytes = 0;
+  std::uint64_t versions_collected = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t applied_commands = 0;
+};
+
+// A waiting write: the answers of one proposed entry, command by command.
+class WriteProposal : public raft::Proposal {
+ public:
+  // results[i] answers command i of the entry's batch. On the apply strand.
+  virtual void Complete(std::vector<WriteResult> results) = 0;
+};
+
+class Store : public raft::StateMachine {
+ public:
+  // Opens or creates the group's database, finishing or undoing an interrupted snapshot install.
+  // DATA_DAMAGED names the file.
+  static StatusOr<std::unique_ptr<Store>> Open(const StoreOptions& options,
+                                               const StoreResources& resources);
+
+  // ---- reads; any thread; see everything applied before the call -----------------------------
+
+  virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) = 0;
+  // In order of `keys`.
+  virtual StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
+                                                    const std::vector<std::string_view>& keys) = 0;
+  virtual StatusOr<ScanPage> Scan(const ScanRequest& request) = 0;
+
+  // ---- for the leader ------------------------------------------------------------------------
+
+  // The largest timestamp of any applied entry; replicated time. A leader allocates above it.
+  virtual Timestamp last_timestamp() const = 0;
+  // Replicated milliseconds at which the next key expires; 0: none. The leader then proposes an
+  // empty batch (or any write) with a timestamp past it; applying it expires the keys.
+  virtual std::uint64_t next_expiry_ms() const = 0;
+
+  // ---- for tests and people --------------------------------------------------------------------
+
+  // A hash of everything that replicas must agree on at equal applied index: the newest version of
+  // every key, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
+  virtual StatusOr<std::uint64_t> StateHash() = 0;
+  virtual StoreStats Stats() const = 0;
+  // inline_background_work: does what RocksDB has asked for meanwhile.
+  virtual void RunBackgroundWork() = 0;
+};
+
+}  // namespace flotilla::kv

@@ -1,0 +1,89 @@
+// Gateway: takes requests of clients on the node that they happened to ask, and answers them.
+//
+// Place in the picture: service adapters (cmd/kvd) and the simulator's clients call Submit(); the
+// gateway finds the group, hands the request to the local replica when it leads (or when the
+// consistency lets any replica answer), and forwards it to the leader's node otherwise.
+//
+// Batches stay batches: what is submitted together is proposed, applied, read and answered
+// together wherever that is possible, and nothing waits for a batch to fill.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "base/types.h"
+#include "kv/request.h"
+
+namespace flotilla {
+
+// An atomic write, encoded by kv::EncodeCommand and validated.
+struct WriteCall {
+  Bytes command;
+};
+
+struct GetCall {
+  kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
+  kv::Consistency consistency = kv::Consistency::kLinearizable;
+  std::string key;
+};
+
+struct BatchGetCall {
+  kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
+  kv::Consistency consistency = kv::Consistency::kLinearizable;
+  std::vector<std::string> keys;
+};
+
+struct ScanCall {
+  kv::Consistency consistency = kv::Consistency::kLinearizable;
+  kv::ScanRequest request;
+};
+
+struct GatewayRequest {
+  // The submitter's own; comes back with the answer.
+  std::uint64_t id = 0;
+  // After it the answer is DEADLINE_EXCEEDED, or OUTCOME_UNKNOWN for a write that may have happened.
+  MonoTime deadline;
+  std::variant<WriteCall, GetCall, BatchGetCall, ScanCall> call;
+};
+
+// Who answered, and as of when.
+struct AnswerOrigin {
+  GroupId group;
+  NodeId node;
+  Timestamp timestamp;  // of the commit, or of the newest applied write for reads
+};
+
+struct GatewayAnswer {
+  std::uint64_t id = 0;
+  Status status;  // OK: `result` holds the alternative that fits the request
+  std::variant<std::monostate, kv::WriteResult, kv::GetResult, std::vector<kv::GetResult>,
+               kv::ScanPage>
+      result;
+  AnswerOrigin origin;
+};
+
+// Gets every submitted request's answer exactly once, in any order, those that became ready
+// together in one call. On any thread or strand; must not block. kConditionFailed and
+// kSessionExpired results come as error statuses (CONDITION_FAILED with kActualVersionMetadata,
+// SESSION_EXPIRED), so that `status` alone tells success.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void OnAnswers(std::vector<GatewayAnswer> answers) = 0;
+};
+
+class Gateway {
+ public:
+  virtual ~Gateway() = default;
+
+  // Any thread. Never blocks; a full queue answers OVERLOADED at once.
+  virtual void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) = 0;
+};
+
+}  // namespace flotilla

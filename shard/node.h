@@ -1,0 +1,148 @@
+// Node: one member of a cluster: its log, its groups, its gateway, and how it came to be a member.
+//
+// Purpose: ties the parts together over an injected world. cmd/kvd gives it the real world, the
+// simulator a simulated one; there is no other difference between the two.
+//
+// Life: Open() -> [forming or joining, when the data directory is new] -> serving -> Stop().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <spdlog/logger.h>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "kv/store.h"
+#include "raft/core/core.h"
+#include "raft/log/log.h"
+#include "raft/transport/transport.h"
+#include "shard/gateway.h"
+
+namespace flotilla {
+
+// All that a node may touch. The pointers outlive the node.
+struct World {
+  Executor* executor = nullptr;
+  Clock* clock = nullptr;
+  raft::Transport* transport = nullptr;
+  rocksdb::Env* env = nullptr;  // its FileSystem holds the log too
+  std::shared_ptr<spdlog::logger> logger;
+  std::uint64_t seed = 1;
+  // See kv::StoreOptions.
+  bool inline_background_work = false;
+};
+
+struct NodeOptions {
+  std::string data_directory;
+  // What other nodes and clients dial.
+  std::string advertise_address;
+  // Nodes to ask when the data directory is new. May name this node, too.
+  std::vector<std::string> join;
+  // How many nodes found a new cluster together; 0: only join an existing one. With `join` empty
+  // and 1, this node is a cluster of its own.
+  std::uint32_t bootstrap_expect = 0;
+  // A node that joins becomes a voter once it has caught up.
+  bool promote_joined = true;
+
+  Duration election_timeout = std::chrono::milliseconds(150);
+  Duration heartbeat_interval = std::chrono::milliseconds(50);
+  bool leases = false;
+  Duration quiesce_after = std::chrono::seconds(0);  // 0: never
+
+  std::size_t block_cache_bytes = 256 << 20;
+  std::size_t write_buffer_bytes = 128 << 20;
+  raft::LogOptions log;  // directory is filled in
+  kv::StoreOptions store;  // directory and group are filled in
+
+  // Requests admitted and not yet answered, per node: beyond either, OVERLOADED.
+  std::size_t admitted_requests_max = 100'000;
+  std::size_t admitted_bytes_max = 512 << 20;
+  // Log bytes of a group after which it takes a snapshot of itself and lets the log go.
+  std::uint64_t compact_after_bytes = 256 << 20;
+};
+
+enum class NodeState : std::uint8_t { kForming, kJoining, kServing, kStopping, kSlowDisk };
+
+struct MemberInfo {
+  NodeId node;
+  std::string address;
+  bool voter = false;
+  raft::Index match;   // the leader's view; 0 elsewhere
+  bool active = false;
+  bool in_snapshot = false;
+};
+
+struct GroupInfo {
+  GroupId group;
+  raft::CoreStatus core;
+  raft::Index applied;
+  std::string leader_address;
+  std::vector<MemberInfo> members;
+  kv::StoreStats store;
+};
+
+struct NodeInfo {
+  NodeId node;
+  ClusterId cluster;
+  NodeState state = NodeState::kForming;
+  std::string address;
+  raft::LogStats log;
+  std::vector<GroupInfo> groups;
+};
+
+class Node {
+ public:
+  // Reads the data directory: recovers the log and opens every group in it. WRONG_CLUSTER,
+  // DATA_DAMAGED, or an I/O error, each naming the file. May block on I/O.
+  static StatusOr<std::unique_ptr<Node>> Open(const NodeOptions& options, const World& world);
+  virtual ~Node() = default;
+
+  // Starts to form, join or serve. `on_fatal` is called once if the node cannot go on (a failed
+  // disk); the owner then ends the process.
+  virtual void Start(UniqueFunction<void(Status)> on_fatal) = 0;
+
+  virtual Gateway& gateway() = 0;
+
+  // True when the node is a member, its groups are open, and it knows a leader.
+  virtual bool Ready() const = 0;
+  virtual NodeState state() const = 0;
+  // A snapshot of everything; `done` on any strand.
+  virtual void Info(UniqueFunction<void(NodeInfo)> done) = 0;
+
+  // ---- administration; forwarded to the leader; group 0: the data group ------------------------
+
+  virtual void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
+                          UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
+  virtual void RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
+                             UniqueFunction<void(Status)> done) = 0;
+  virtual void PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
+                              UniqueFunction<void(Status)> done) = 0;
+  virtual void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
+                                  UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
+  struct SnapshotTaken {
+    raft::Index index;
+    std::uint64_t bytes = 0;
+  };
+  virtual void TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
+                               UniqueFunction<void(StatusOr<SnapshotTaken>)> done) = 0;
+  // The leader's view of the members.
+  virtual void ListMembers(MonoTime deadline,
+                           UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) = 0;
+
+  // ---- the end -----------------------------------------------------------------------------
+
+  // Refuses new requests, hands leaderships over (up to `grace`), flushes, joins everything.
+  // `done` runs once nothing of the node will run any more except the destructor.
+  virtual void Stop(Duration grace, Closure done) = 0;
+
+  // For the simulator's checkers: a group's applied index and state hash at that index.
+  virtual void StateHash(GroupId group,
+                         UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) = 0;
+};
+
+}  // namespace flotilla
