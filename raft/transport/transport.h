@@ -32,7 +32,9 @@ struct GroupMessage {
 struct Call {
   std::uint64_t id = 0;       // the asker's, echoed by the answer
   bool answer = false;
-  std::uint32_t method = 0;   // who handles it; see shard/calls.h
+  std::uint32_t method = 0;   // who handles it; see raft/peer_calls.h
+  // Parts of snapshots: they travel on a stream of their own, behind which no heartbeat waits.
+  bool bulk = false;
   Bytes body;
 };
 
