@@ -118,7 +118,6 @@ void PeerCalls::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
-    alive_.reset();
     waiting.swap(waiting_);
   }
   for (auto& [id, one] : waiting) {

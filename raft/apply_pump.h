@@ -1,0 +1,77 @@
+// ApplyPump: carries committed entries of one group from the log into its state machine.
+//
+// Place in the picture: between raft/group.h (raft strand), which says what is committed, and the
+// StateMachine, which it calls on the group's apply strand, so that a memtable stall never delays a
+// heartbeat. Whatever was committed while a batch was being applied goes into the next one.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/function.h"
+#include "base/status.h"
+#include "raft/core/types.h"
+#include "raft/log/log.h"
+#include "raft/state_machine.h"
+
+namespace flotilla::raft {
+
+// A proposal of this node and the entry that carries it.
+struct PlacedProposal {
+  Index index;
+  std::unique_ptr<Proposal> proposal;
+};
+
+class ApplyPump {
+ public:
+  struct Callbacks {
+    // The state machine has everything up to here. On the apply strand.
+    std::function<void(Index)> on_applied;
+    // It cannot go on. On the apply strand, once; nothing is applied afterwards.
+    std::function<void(Status)> on_fatal;
+  };
+
+  ApplyPump(GroupId group, Log* log, StateMachine* machine, std::unique_ptr<Strand> strand,
+            Callbacks callbacks);
+
+  // The next committed run; follows the one before without a gap. `proposals` ascend. Any thread,
+  // one at a time.
+  void Enqueue(IndexRange range, std::vector<PlacedProposal> proposals);
+
+  // Runs `closure` on the apply strand after what was enqueued so far.
+  void Post(Closure closure);
+
+  // Fails the proposals that wait and applies nothing more. Any thread.
+  void Stop();
+
+ private:
+  struct Work {
+    IndexRange range;
+    std::vector<PlacedProposal> proposals;
+    Closure closure;  // instead of a range
+  };
+
+  void Push(Work work);
+  void Run();
+  Status ApplyRange(Work& work);
+
+  const GroupId group_;
+  Log* const log_;
+  StateMachine* const machine_;
+  const Callbacks callbacks_;
+  const std::unique_ptr<Strand> strand_;
+
+  std::mutex mutex_;
+  std::vector<Work> queue_;
+  bool scheduled_ = false;
+  bool stopped_ = false;
+
+  bool failed_ = false;  // apply strand
+};
+
+}  // namespace flotilla::raft

@@ -1,0 +1,353 @@
+#include "raft/group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace flotilla::raft {
+namespace {
+
+// Ticks between looks at the log's size and at refused writes.
+constexpr int kHousekeepingTicks = 20;
+
+std::uint64_t PayloadBytes(const std::vector<Entry>& entries) {
+  std::uint64_t bytes = 0;
+  for (const Entry& entry : entries) bytes += entry.payload.size();
+  return bytes;
+}
+
+}  // namespace
+
+Group::Group(const GroupOptions& options, const World& world, const RestoredState& recovered)
+    : options_(options),
+      world_(world),
+      strand_(world.executor->NewStrand("raft")),
+      core_(std::make_unique<Core>(options.core, recovered)),
+      applied_(recovered.applied) {
+  persister_ = std::make_unique<Persister>(
+      options_.group, world_.log,
+      Persister::Callbacks{
+          .on_completion =
+              [this](std::uint64_t number, Status status) {
+                Push([&](Inbox& inbox) {
+                  inbox.completions.emplace_back(number, std::move(status));
+                });
+              },
+          .on_persisted = [this](const PersistToken& token) { core_->Persisted(token); },
+          .on_release = [this](std::vector<OutgoingMessage> held) { sender_->Add(std::move(held)); },
+      });
+  pump_ = std::make_unique<ApplyPump>(
+      options_.group, world_.log, world_.machine, world_.executor->NewStrand("apply"),
+      ApplyPump::Callbacks{
+          .on_applied =
+              [this](Index index) {
+                Push([&](Inbox& inbox) { inbox.applied = std::max(inbox.applied, index); });
+              },
+          .on_fatal =
+              [this](Status status) {
+                Post([this, status] { world_.listener->OnFatal(status); });
+              },
+      });
+  sender_ = std::make_unique<Sender>(options_.group, options_.core.self,
+                                     options_.core.append_bytes_max, world_.log, world_.transport,
+                                     world_.catch_up, [this](Closure closure) {
+                                       Post(std::move(closure));
+                                     });
+  for (const LoggedEntry& entry : recovered.log) log_bytes_ += entry.bytes;
+}
+
+Group::~Group() = default;
+
+void Group::Push(const std::function<void(Inbox&)>& add) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    add(inbox_);
+    if (scheduled_) return;
+    scheduled_ = true;
+  }
+  strand_->Post([this] { Run(); });
+}
+
+void Group::Receive(std::vector<Message> messages) {
+  Push([&](Inbox& inbox) {
+    if (inbox.messages.empty()) {
+      inbox.messages = std::move(messages);
+      return;
+    }
+    for (Message& message : messages) inbox.messages.push_back(std::move(message));
+  });
+}
+
+void Group::Tick() {
+  Push([](Inbox& inbox) { ++inbox.ticks; });
+}
+
+void Group::Schedule() {
+  Push([](Inbox&) {});
+}
+
+void Group::Post(Closure closure) {
+  Push([&](Inbox& inbox) { inbox.closures.push_back(std::move(closure)); });
+}
+
+void Group::PostToApply(Closure closure) { pump_->Post(std::move(closure)); }
+
+void Group::Run() {
+  Inbox inbox;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(inbox, inbox_);
+    scheduled_ = false;
+    if (stopped_) return;
+  }
+  for (const auto& [number, status] : inbox.completions) persister_->OnCompletion(number, status);
+  if (inbox.applied > applied_) {
+    applied_ = inbox.applied;
+    core_->Applied(applied_);
+    world_.listener->OnApplied(applied_);
+  }
+  for (Message& message : inbox.messages) StepMessage(std::move(message));
+  for (int i = 0; i < inbox.ticks; ++i) OnTick();
+  for (Closure& closure : inbox.closures) closure();
+  world_.listener->OnRun();
+  DrainReady();
+  sender_->Flush();
+}
+
+void Group::StepMessage(Message message) {
+  if (const auto* request = std::get_if<SnapshotRequest>(&message.body)) {
+    // Only a snapshot that is here in full may be announced to the core.
+    if (!world_.snapshots->Received(options_.group, request->mark)) return;
+  }
+  core_->Step(std::move(message));
+}
+
+void Group::OnTick() {
+  core_->Tick();
+  if (--ticks_until_housekeeping_ > 0) return;
+  ticks_until_housekeeping_ = kHousekeepingTicks;
+  persister_->RetryIfFull();
+  if (log_bytes_ > options_.compact_after_bytes && !compacting_) {
+    Compact([](const StatusOr<Index>&) {});
+  }
+}
+
+void Group::DrainReady() {
+  while (core_->HasReady()) CarryOut(core_->TakeReady());
+  NoteConfiguration();
+}
+
+void Group::CarryOut(Ready ready) {
+  if (ready.leadership) world_.listener->OnLeadership(*ready.leadership);
+  if (ready.overwritten) FailOverwritten(ready.overwritten->first);
+  if (ready.persist) {
+    // First of all: from here on the log can serve the new entries to followers and to apply.
+    if (!ready.persist->entries.empty()) {
+      const std::uint64_t bytes = PayloadBytes(ready.persist->entries);
+      log_sizes_.emplace_back(ready.persist->entries.back().index, bytes);
+      log_bytes_ += bytes;
+    }
+    persister_->Write(*std::move(ready.persist), std::move(ready.send_after_persist));
+  } else {
+    persister_->Hold(std::move(ready.send_after_persist));
+  }
+  sender_->Add(std::move(ready.send_now));
+  if (!ready.committed.empty()) Commit(ready.committed);
+  for (const ReadConfirmed& read : ready.reads_confirmed) world_.listener->OnReadConfirmed(read);
+  for (const ReadRefused& read : ready.reads_refused) world_.listener->OnReadRefused(read);
+  for (const NodeId node : ready.snapshot_wanted_by) SendSnapshot(node);
+  if (ready.install) InstallSnapshot(*ready.install);
+}
+
+void Group::Commit(IndexRange range) {
+  std::vector<PlacedProposal> placed;
+  while (!proposals_.empty() && proposals_.front().placed.index < range.end) {
+    PendingProposal proposal = std::move(proposals_.front());
+    proposals_.pop_front();
+    // Its index was committed with an entry of another term: it lost its place.
+    if (core_->TermAt(proposal.placed.index) != proposal.term) {
+      proposal.placed.proposal->Fail(
+          Error(Reason::kNotLeader, "the leader changed before the write was accepted"));
+      continue;
+    }
+    placed.push_back(std::move(proposal.placed));
+  }
+  pump_->Enqueue(range, std::move(placed));
+}
+
+void Group::FailOverwritten(Index first) {
+  while (!proposals_.empty() && proposals_.back().placed.index >= first) {
+    // A proposal of the present term can stand there already.
+    if (core_->TermAt(proposals_.back().placed.index) == proposals_.back().term) return;
+    PendingProposal proposal = std::move(proposals_.back());
+    proposals_.pop_back();
+    proposal.placed.proposal->Fail(
+        Error(Reason::kNotLeader, "the leader changed before the write was accepted"));
+  }
+}
+
+ProposeResult Group::Propose(Bytes payload, std::unique_ptr<Proposal>& proposal) {
+  std::vector<Bytes> payloads;
+  payloads.push_back(std::move(payload));
+  const ProposeResult result = core_->Propose(std::move(payloads));
+  if (result.first) {
+    CHECK(proposals_.empty() || proposals_.back().placed.index < *result.first);
+    proposals_.push_back(
+        {.term = result.term, .placed = {.index = *result.first, .proposal = std::move(proposal)}});
+  }
+  return result;
+}
+
+void Group::ReadIndex(std::uint64_t context) { core_->ReadIndex(context); }
+
+MembershipRefusal Group::ProposeMembership(MembershipChange change) {
+  return core_->ProposeMembership(std::move(change));
+}
+
+bool Group::TransferLeadership(NodeId target) { return core_->TransferLeadership(target); }
+
+void Group::StepDown() { core_->StepDown(); }
+
+void Group::Wake() { core_->Wake(); }
+
+void Group::ReportUnreachable(NodeId node) { core_->ReportUnreachable(node); }
+
+void Group::NoteConfiguration() {
+  const Configuration& configuration = core_->configuration();
+  world_.listener->OnConfiguration(configuration);
+}
+
+void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
+  compacting_ = true;
+  world_.machine->Flush([this, done = std::move(done)](StatusOr<Index> durable) mutable {
+    Post([this, durable] {
+      compacting_ = false;
+      if (durable.ok()) FlushedUpTo(*durable);
+    });
+    done(std::move(durable));
+  });
+}
+
+void Group::FlushedUpTo(Index durable) {
+  // Followers that are alive and a little behind catch up from the log rather than by a snapshot.
+  const CoreStatus status = core_->Status();
+  Index target = durable;
+  if (log_bytes_ < 4 * options_.compact_after_bytes) {
+    for (const FollowerProgress& follower : status.followers) {
+      if (follower.recently_active && follower.match < target) target = follower.match;
+    }
+  }
+  if (target <= status.snapshot.index) return;
+  const std::optional<Term> term = core_->TermAt(target);
+  CHECK(term.has_value());
+  core_->Compacted(target);
+  world_.log->Release(options_.group, target, *term);
+  // Sizes are per batch: what is left is an upper bound.
+  while (!log_sizes_.empty() && log_sizes_.front().first <= target) {
+    log_bytes_ -= std::min(log_bytes_, log_sizes_.front().second);
+    log_sizes_.pop_front();
+  }
+  if (log_sizes_.empty()) log_bytes_ = 0;
+}
+
+void Group::SendSnapshot(NodeId to) {
+  pump_->Post([this, to] {
+    StatusOr<SnapshotInfo> snapshot = world_.machine->TakeSnapshot();
+    if (!snapshot.ok()) {
+      world_.logger->warn("group {}: no snapshot for node {}: {}", options_.group.value(),
+                          to.value(), MessageOf(snapshot.status()));
+      Post([this, to] { core_->SnapshotSent(to, false, Index(0)); });
+      return;
+    }
+    world_.snapshots->Send(
+        options_.group, to, *snapshot, [this, to, snapshot = *snapshot](Status status) {
+          world_.machine->DropSnapshot(snapshot);
+          Post([this, to, status, mark = snapshot.mark] {
+            if (status.ok()) {
+              std::vector<PeerMessage> announce;
+              announce.push_back(
+                  {.from = options_.core.self,
+                   .to = to,
+                   .payload = GroupMessage{.group = options_.group,
+                                           .message = {.from = options_.core.self,
+                                                       .to = to,
+                                                       .term = core_->term(),
+                                                       .body = SnapshotRequest{.mark = mark}}}});
+              world_.transport->Send(std::move(announce));
+            }
+            core_->SnapshotSent(to, status.ok(), mark.index);
+          });
+        });
+  });
+}
+
+void Group::InstallSnapshot(const SnapshotMark& mark) {
+  // Proposals of an earlier leadership that the snapshot covers: applied elsewhere, or lost.
+  while (!proposals_.empty() && proposals_.front().placed.index <= mark.index) {
+    proposals_.front().placed.proposal->Fail(
+        Error(Reason::kOutcomeUnknown,
+              "leadership was lost and the outcome is not known here: repeat the write with the "
+              "same client id and sequence number"));
+    proposals_.pop_front();
+  }
+  pump_->Post([this, mark] {
+    const auto directory = world_.snapshots->Received(options_.group, mark);
+    Status status = directory
+                        ? world_.machine->InstallSnapshot(*directory, mark)
+                        : Error(Reason::kInternal, "the received snapshot has disappeared");
+    Post([this, mark, status] {
+      if (!status.ok()) {
+        world_.listener->OnFatal(Annotate(status, "installing a snapshot"));
+        return;
+      }
+      FinishInstall(mark);
+    });
+  });
+}
+
+void Group::FinishInstall(const SnapshotMark& mark) {
+  world_.snapshots->Discard(options_.group);
+  LogWrite write;
+  write.group = options_.group;
+  write.reset_to = std::pair(mark.index, mark.term);
+  const Status queued = world_.log->Append(std::move(write), [this, mark](Status status) {
+    Post([this, mark, status] {
+      if (!status.ok()) {
+        world_.listener->OnFatal(Annotate(status, "resetting the log to a snapshot"));
+        return;
+      }
+      log_bytes_ = 0;
+      log_sizes_.clear();
+      applied_ = std::max(applied_, mark.index);
+      core_->SnapshotInstalled(mark.index);
+      world_.listener->OnApplied(applied_);
+    });
+  });
+  if (!queued.ok()) world_.listener->OnFatal(queued);
+}
+
+void Group::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+  }
+  // The last run: what waits is failed on the strand that owns it.
+  Post([this] {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    for (PendingProposal& proposal : proposals_) {
+      proposal.placed.proposal->Fail(
+          Error(Reason::kOutcomeUnknown,
+                "the node stopped while the write was under way: repeat it with the same client id "
+                "and sequence number"));
+    }
+    proposals_.clear();
+    pump_->Stop();
+  });
+}
+
+}  // namespace flotilla::raft
