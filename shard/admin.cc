@@ -1,0 +1,281 @@
+#include "shard/admin.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "shard/answers.h"
+#include "shard/formation_codec.h"
+
+namespace flotilla {
+namespace {
+
+constexpr Duration kRetryPause = std::chrono::milliseconds(100);
+constexpr Duration kHelloTimeout = std::chrono::seconds(2);
+
+AdminResult Failed(Status status) {
+  AdminResult result;
+  result.status = std::move(status);
+  return result;
+}
+
+// Done as a callback that takes a Status or a node.
+template <class T>
+auto Adapt(Admin::Done done) {
+  return [done = std::move(done)](T outcome) mutable {
+    AdminResult result;
+    if constexpr (std::is_same_v<T, Status>) {
+      result.status = std::move(outcome);
+    } else if (outcome.ok()) {
+      result.node = *outcome;
+    } else {
+      result.status = outcome.status();
+    }
+    done(std::move(result));
+  };
+}
+
+}  // namespace
+
+std::vector<MemberInfo> DescribeMembers(const raft::Core& core) {
+  const raft::CoreStatus status = core.Status();
+  const StatusOr<Members> members = DecodeMembers(status.configuration.context);
+  std::vector<MemberInfo> described;
+  if (!members.ok()) return described;
+  for (const MemberRecord& record : members->records) {
+    MemberInfo info{.node = record.node,
+                    .address = record.address,
+                    .voter = status.configuration.IsVoter(record.node),
+                    .match = {},
+                    .active = false,
+                    .in_snapshot = false};
+    if (status.role == raft::Role::kLeader && record.node == status.leader) {
+      info.match = status.durable;
+      info.active = true;
+    }
+    for (const raft::FollowerProgress& follower : status.followers) {
+      if (follower.node != record.node) continue;
+      info.match = follower.match;
+      info.active = follower.recently_active;
+      info.in_snapshot = follower.state == raft::FollowerProgress::State::kSnapshot;
+    }
+    described.push_back(std::move(info));
+  }
+  return described;
+}
+
+Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls,
+             raft::Transport* transport, FindReplica find)
+    : clock_(clock),
+      strand_(strand),
+      calls_(calls),
+      transport_(transport),
+      find_(std::move(find)) {
+  calls_->Handle(raft::PeerMethod::kAdmin, [this](NodeId, std::uint64_t, const Bytes& body,
+                                                  raft::PeerCalls::Reply reply) {
+    Duration left{0};
+    StatusOr<AdminRequest> request = DecodeAdminRequest(body.view(), left);
+    if (!request.ok()) {
+      reply(Bytes(EncodeAdminResult(Failed(request.status()))));
+      return;
+    }
+    const std::shared_ptr<Replica> replica = find_(request->group);
+    if (!replica) {
+      reply(Bytes(EncodeAdminResult(Failed(NotLeaderError(request->group, NodeId())))));
+      return;
+    }
+    // Never passed on: the asker looks for the leader.
+    RunHere(replica, *std::move(request), clock_->Now() + left,
+            [reply = std::move(reply)](AdminResult result) mutable {
+              reply(Bytes(EncodeAdminResult(result)));
+            });
+  });
+}
+
+void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
+  const std::shared_ptr<Replica> replica = find_(request.group);
+  if (!replica) {
+    done(Failed(Error(Reason::kNotReady,
+                      fmt::format("this node has no replica of group {} yet: ask another node",
+                                  request.group.value()))));
+    return;
+  }
+  const NodeId self(self_.load());
+  if (request.verb == AdminVerb::kSnapshot) {
+    if (!request.node || request.node == self) {
+      Snapshot(replica, std::move(done));
+    } else {
+      RunThere(request.node, std::move(request), deadline, std::move(done));
+    }
+    return;
+  }
+  const NodeId leader = replica->leader();
+  if (replica->leads()) {
+    RunOnLeader(replica, std::move(request), deadline, std::move(done));
+  } else if (leader && leader != self) {
+    RunThere(leader, std::move(request), deadline, std::move(done));
+  } else {
+    Again(std::move(request), deadline, std::move(done), NotLeaderError(kFirstDataGroup, NodeId()));
+  }
+}
+
+void Admin::RunHere(const std::shared_ptr<Replica>& replica, AdminRequest request,
+                    MonoTime deadline, Done done) {
+  if (request.verb == AdminVerb::kSnapshot) {
+    Snapshot(replica, std::move(done));
+  } else if (request.verb == AdminVerb::kAddAddress && replica->leads()) {
+    AddAddress(replica, std::move(request), deadline, std::move(done));
+  } else {
+    RunOnLeader(replica, std::move(request), deadline, std::move(done));
+  }
+}
+
+void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest request,
+                        MonoTime deadline, Done done) {
+  if (request.verb == AdminVerb::kAddAddress) {
+    AddAddress(replica, std::move(request), deadline, std::move(done));
+    return;
+  }
+  replica->group().Post([this, replica, request = std::move(request), deadline,
+                         done = std::move(done)]() mutable {
+    if (!replica->leads()) {
+      done(Failed(NotLeaderError(request.group, replica->leader())));
+      return;
+    }
+    Membership& membership = replica->membership();
+    switch (request.verb) {
+      case AdminVerb::kAddMember:
+        membership.Add(request.uuid, request.address, request.promote, deadline,
+                       Adapt<StatusOr<NodeId>>(std::move(done)));
+        return;
+      case AdminVerb::kRemove:
+        Remove(replica, std::move(request), deadline, std::move(done));
+        return;
+      case AdminVerb::kPromote:
+        membership.Promote(request.node, deadline, Adapt<Status>(std::move(done)));
+        return;
+      case AdminVerb::kTransfer:
+        replica->TransferLeadership(request.node, deadline,
+                                    Adapt<StatusOr<NodeId>>(std::move(done)));
+        return;
+      case AdminVerb::kListMembers: {
+        AdminResult result;
+        result.members = DescribeMembers(replica->group().core());
+        done(std::move(result));
+        return;
+      }
+      case AdminVerb::kAddAddress:
+      case AdminVerb::kSnapshot:
+        break;
+    }
+    done(Failed(Error(Reason::kInternal, "an administrative verb took the wrong path")));
+  });
+}
+
+// On the leader's raft strand.
+void Admin::Remove(const std::shared_ptr<Replica>& replica, AdminRequest request,
+                   MonoTime deadline, Done done) {
+  if (request.node != NodeId(self_.load())) {
+    replica->membership().Remove(request.node, deadline, Adapt<Status>(std::move(done)));
+    return;
+  }
+  // A leader that is to go hands over first, and its successor removes it.
+  replica->TransferLeadership(
+      NodeId(), deadline,
+      [this, request = std::move(request), deadline,
+       done = std::move(done)](StatusOr<NodeId> leader) mutable {
+        if (!leader.ok()) {
+          done(Failed(leader.status()));
+          return;
+        }
+        RunThere(*leader, std::move(request), deadline, std::move(done));
+      });
+}
+
+void Admin::AddAddress(const std::shared_ptr<Replica>& replica, AdminRequest request,
+                       MonoTime deadline, Done done) {
+  // Its uuid tells whether it is a member already, and keeps a repeated request harmless.
+  const std::string address = request.address;
+  transport_->CallAddress(
+      address, static_cast<std::uint32_t>(raft::PeerMethod::kHello), Bytes(EncodeHello({})),
+      kHelloTimeout,
+      [this, replica, request = std::move(request), deadline,
+       done = std::move(done)](StatusOr<Bytes> answer) mutable {
+        if (!answer.ok()) {
+          done(Failed(Annotate(answer.status(),
+                               fmt::format("no node answers at {}: start it with `--join` first",
+                                           request.address))));
+          return;
+        }
+        const StatusOr<Hello> hello = DecodeHello(answer->view());
+        if (!hello.ok()) {
+          done(Failed(hello.status()));
+          return;
+        }
+        request.verb = AdminVerb::kAddMember;
+        request.uuid = hello->uuid;
+        RunOnLeader(replica, std::move(request), deadline, std::move(done));
+      });
+}
+
+void Admin::RunThere(NodeId node, AdminRequest request, MonoTime deadline, Done done) {
+  const Duration left = deadline - clock_->Now();
+  if (left <= Duration(0)) {
+    done(Failed(GivenUp(false, "the deadline passed before a leader was found")));
+    return;
+  }
+  Bytes body(EncodeAdminRequest(request, left));
+  calls_->Call(node, raft::PeerMethod::kAdmin, std::move(body), left, {},
+               [this, request = std::move(request), deadline,
+                done = std::move(done)](StatusOr<Bytes> answer) mutable {
+                 if (!answer.ok()) {
+                   // All verbs are harmless when repeated.
+                   Again(std::move(request), deadline, std::move(done), answer.status());
+                   return;
+                 }
+                 StatusOr<AdminResult> result = DecodeAdminResult(answer->view());
+                 if (!result.ok()) {
+                   done(Failed(result.status()));
+                 } else if (ReasonOf(result->status) == Reason::kNotLeader) {
+                   Again(std::move(request), deadline, std::move(done), result->status);
+                 } else {
+                   done(*std::move(result));
+                 }
+               });
+}
+
+void Admin::Again(AdminRequest request, MonoTime deadline, Done done, const Status& why) {
+  if (clock_->Now() + kRetryPause >= deadline || ReasonOf(why) == Reason::kNodeStopping) {
+    if (ReasonOf(why) == Reason::kNotLeader) {
+      done(Failed(Error(Reason::kNoQuorum,
+                        fmt::format("group {} has no leader: a majority of its members must be "
+                                    "running and reachable; see `kvctl status`",
+                                    request.group.value()))));
+    } else {
+      done(Failed(why));
+    }
+    return;
+  }
+  strand_->After(kRetryPause, [this, request = std::move(request), deadline,
+                               done = std::move(done)]() mutable {
+    Execute(std::move(request), deadline, std::move(done));
+  });
+}
+
+void Admin::Snapshot(const std::shared_ptr<Replica>& replica, Done done) {
+  replica->group().Post([replica, done = std::move(done)]() mutable {
+    replica->group().Compact([replica, done = std::move(done)](StatusOr<raft::Index> index) mutable {
+      AdminResult result;
+      if (index.ok()) {
+        result.index = *index;
+        result.bytes = replica->store().Stats().disk_bytes;
+      } else {
+        result.status = index.status();
+      }
+      done(std::move(result));
+    });
+  });
+}
+
+}  // namespace flotilla

@@ -1,0 +1,88 @@
+#include "shard/answers.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace flotilla {
+
+GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId node) {
+  GatewayAnswer answer;
+  answer.origin = {.group = group, .node = node, .timestamp = result.timestamp};
+  switch (result.outcome) {
+    case kv::WriteOutcome::kApplied:
+      answer.result = result;
+      break;
+    case kv::WriteOutcome::kConditionFailed: {
+      const std::string found =
+          result.actual_version
+              ? fmt::format("the key has version {}", result.actual_version.value())
+              : std::string("the key does not exist");
+      answer.status = Error(
+          Reason::kConditionFailed,
+          fmt::format("the condition of operation {} does not hold: {}; read it again and decide",
+                      result.failed_op, found),
+          {{std::string(kActualVersionMetadata), std::to_string(result.actual_version.value())},
+           {"operation", std::to_string(result.failed_op)}});
+      break;
+    }
+    case kv::WriteOutcome::kSessionExpired:
+      answer.status = Error(Reason::kSessionExpired,
+                            "the result of this sequence number is no longer kept: read what is "
+                            "there, and go on with a new client id");
+      break;
+  }
+  return answer;
+}
+
+GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
+                         const AnswerOrigin& origin) {
+  GatewayAnswer answer;
+  answer.origin = origin;
+  const auto take = [&](auto result) {
+    if (result.ok()) {
+      answer.result = *std::move(result);
+    } else {
+      answer.status = result.status();
+    }
+  };
+  if (const auto* get = std::get_if<GetCall>(&request.call)) {
+    take(store.Get(get->keyspace, get->key));
+  } else if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+    const std::vector<std::string_view> keys(batch->keys.begin(), batch->keys.end());
+    take(store.BatchGet(batch->keyspace, keys));
+  } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
+    take(store.Scan(scan->request));
+  } else {
+    answer.status = Error(Reason::kInternal, "a write was sent down the path of reads");
+  }
+  return answer;
+}
+
+Status NotLeaderError(GroupId group, NodeId leader) {
+  if (!leader) {
+    return Error(Reason::kNotLeader,
+                 fmt::format("this node does not lead group {}, and knows no leader: ask another "
+                             "node, or see `kvctl status`",
+                             group.value()));
+  }
+  return Error(Reason::kNotLeader,
+               fmt::format("this node does not lead group {}: node {} does", group.value(),
+                           leader.value()),
+               {{std::string(kLeaderNodeMetadata), std::to_string(leader.value())}});
+}
+
+Status GivenUp(bool in_flight_write, std::string_view why) {
+  if (in_flight_write) {
+    return Error(Reason::kOutcomeUnknown,
+                 fmt::format("{}; the write may or may not have happened: repeat it with the same "
+                             "client id and sequence number, or read the key",
+                             why));
+  }
+  return Error(Reason::kDeadlineExceeded,
+               fmt::format("{}; the request had no effect: try again, with more time", why));
+}
+
+}  // namespace flotilla

@@ -1,0 +1,347 @@
+#include "shard/forward_codec.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/coding.h"
+#include "kv/limits.h"
+
+namespace flotilla {
+namespace {
+
+constexpr std::uint8_t kFormat = 1;
+constexpr std::uint64_t kForwardedMax = 1'000'000;
+
+enum class RequestKind : std::uint8_t { kWrite = 1, kGet = 2, kBatchGet = 3, kScan = 4 };
+enum class AnswerKind : std::uint8_t { kError = 1, kWrite = 2, kGet = 3, kBatchGet = 4, kScan = 5 };
+
+Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed forwarded batch"); }
+
+void AppendByte(std::string& out, std::uint8_t byte) { out.push_back(static_cast<char>(byte)); }
+
+struct RequestEncoder {
+  std::string& out;
+
+  void operator()(const WriteCall& call) const {
+    AppendByte(out, static_cast<std::uint8_t>(RequestKind::kWrite));
+    AppendPrefixed(out, call.command.view());
+  }
+  void operator()(const GetCall& call) const {
+    Head(RequestKind::kGet, call.keyspace, call.consistency);
+    AppendPrefixed(out, call.key);
+  }
+  void operator()(const BatchGetCall& call) const {
+    Head(RequestKind::kBatchGet, call.keyspace, call.consistency);
+    AppendVarint(out, call.keys.size());
+    for (const std::string& key : call.keys) AppendPrefixed(out, key);
+  }
+  void operator()(const ScanCall& call) const {
+    Head(RequestKind::kScan, call.request.keyspace, call.consistency);
+    AppendPrefixed(out, call.request.start);
+    AppendPrefixed(out, call.request.end);
+    AppendVarint(out, call.request.limit);
+    AppendByte(out, static_cast<std::uint8_t>((call.request.reverse ? 1 : 0) |
+                                              (call.request.keys_only ? 2 : 0)));
+  }
+
+ private:
+  void Head(RequestKind kind, kv::KeyspaceId keyspace, kv::Consistency consistency) const {
+    AppendByte(out, static_cast<std::uint8_t>(kind));
+    AppendVarint(out, keyspace.value());
+    AppendByte(out, static_cast<std::uint8_t>(consistency));
+  }
+};
+
+bool ReadHead(Reader& reader, kv::KeyspaceId& keyspace, kv::Consistency& consistency) {
+  std::uint64_t id = 0;
+  std::uint8_t byte = 0;
+  if (!reader.Varint(id) || id > UINT32_MAX || !reader.Byte(byte)) return false;
+  keyspace = kv::KeyspaceId(static_cast<std::uint32_t>(id));
+  consistency = static_cast<kv::Consistency>(byte);
+  return consistency == kv::Consistency::kLinearizable || consistency == kv::Consistency::kEventual;
+}
+
+bool ReadText(Reader& reader, std::string& text) {
+  std::string_view view;
+  if (!reader.Prefixed(view)) return false;
+  text = view;
+  return true;
+}
+
+bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
+  std::uint8_t kind = 0;
+  if (!reader.Byte(kind)) return false;
+  switch (static_cast<RequestKind>(kind)) {
+    case RequestKind::kWrite: {
+      std::string_view command;
+      if (!reader.Prefixed(command)) return false;
+      request.call = WriteCall{.command = Bytes(body.owner(), command)};
+      return true;
+    }
+    case RequestKind::kGet: {
+      GetCall call;
+      if (!ReadHead(reader, call.keyspace, call.consistency) || !ReadText(reader, call.key)) {
+        return false;
+      }
+      request.call = std::move(call);
+      return true;
+    }
+    case RequestKind::kBatchGet: {
+      BatchGetCall call;
+      std::uint64_t count = 0;
+      if (!ReadHead(reader, call.keyspace, call.consistency) || !reader.Varint(count) ||
+          count > kv::kBatchOpsMax) {
+        return false;
+      }
+      call.keys.resize(count);
+      for (std::string& key : call.keys) {
+        if (!ReadText(reader, key)) return false;
+      }
+      request.call = std::move(call);
+      return true;
+    }
+    case RequestKind::kScan: {
+      ScanCall call;
+      std::uint64_t limit = 0;
+      std::uint8_t flags = 0;
+      if (!ReadHead(reader, call.request.keyspace, call.consistency) ||
+          !ReadText(reader, call.request.start) || !ReadText(reader, call.request.end) ||
+          !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags)) {
+        return false;
+      }
+      call.request.limit = static_cast<std::uint32_t>(limit);
+      call.request.reverse = (flags & 1) != 0;
+      call.request.keys_only = (flags & 2) != 0;
+      request.call = std::move(call);
+      return true;
+    }
+  }
+  return false;
+}
+
+void AppendGetResult(std::string& out, const kv::GetResult& result) {
+  AppendByte(out, result.found ? 1 : 0);
+  if (!result.found) return;
+  AppendPrefixed(out, result.value);
+  AppendVarint(out, result.version.value());
+  AppendVarint(out, result.expires_at_ms);
+}
+
+bool ReadTimestamp(Reader& reader, Timestamp& timestamp) {
+  std::uint64_t value = 0;
+  if (!reader.Varint(value)) return false;
+  timestamp = Timestamp(value);
+  return true;
+}
+
+bool ReadGetResult(Reader& reader, kv::GetResult& result) {
+  std::uint8_t found = 0;
+  if (!reader.Byte(found)) return false;
+  result.found = found != 0;
+  return !result.found || (ReadText(reader, result.value) && ReadTimestamp(reader, result.version) &&
+                           reader.Varint(result.expires_at_ms));
+}
+
+struct AnswerEncoder {
+  std::string& out;
+
+  void operator()(std::monostate) const {
+    Kind(AnswerKind::kError);
+    AppendStatus(out, Error(Reason::kInternal, "a request was answered with nothing"));
+  }
+  void operator()(const kv::WriteResult& result) const {
+    Kind(AnswerKind::kWrite);
+    AppendVarint(out, result.timestamp.value());
+    AppendVarint(out, result.affected);
+  }
+  void operator()(const kv::GetResult& result) const {
+    Kind(AnswerKind::kGet);
+    AppendGetResult(out, result);
+  }
+  void operator()(const std::vector<kv::GetResult>& results) const {
+    Kind(AnswerKind::kBatchGet);
+    AppendVarint(out, results.size());
+    for (const kv::GetResult& result : results) AppendGetResult(out, result);
+  }
+  void operator()(const kv::ScanPage& page) const {
+    Kind(AnswerKind::kScan);
+    AppendVarint(out, page.rows.size());
+    for (const kv::ScanRow& row : page.rows) {
+      AppendPrefixed(out, row.key);
+      AppendPrefixed(out, row.value);
+      AppendVarint(out, row.version.value());
+      AppendVarint(out, row.expires_at_ms);
+    }
+    AppendByte(out, page.more ? 1 : 0);
+    AppendPrefixed(out, page.resume_key);
+  }
+
+  void Kind(AnswerKind kind) const { AppendByte(out, static_cast<std::uint8_t>(kind)); }
+};
+
+bool ReadPage(Reader& reader, kv::ScanPage& page) {
+  std::uint64_t count = 0;
+  if (!reader.Varint(count) || count > kv::kScanRowsMax) return false;
+  page.rows.resize(count);
+  for (kv::ScanRow& row : page.rows) {
+    if (!ReadText(reader, row.key) || !ReadText(reader, row.value) ||
+        !ReadTimestamp(reader, row.version) || !reader.Varint(row.expires_at_ms)) {
+      return false;
+    }
+  }
+  std::uint8_t more = 0;
+  if (!reader.Byte(more) || !ReadText(reader, page.resume_key)) return false;
+  page.more = more != 0;
+  return true;
+}
+
+bool ReadResult(Reader& reader, GatewayAnswer& answer) {
+  std::uint8_t kind = 0;
+  if (!reader.Byte(kind)) return false;
+  switch (static_cast<AnswerKind>(kind)) {
+    case AnswerKind::kError:
+      return ReadStatus(reader, answer.status);
+    case AnswerKind::kWrite: {
+      kv::WriteResult result;
+      if (!ReadTimestamp(reader, result.timestamp) || !reader.Varint(result.affected)) return false;
+      answer.result = result;
+      return true;
+    }
+    case AnswerKind::kGet: {
+      kv::GetResult result;
+      if (!ReadGetResult(reader, result)) return false;
+      answer.result = std::move(result);
+      return true;
+    }
+    case AnswerKind::kBatchGet: {
+      std::uint64_t count = 0;
+      if (!reader.Varint(count) || count > kv::kBatchOpsMax) return false;
+      std::vector<kv::GetResult> results(count);
+      for (kv::GetResult& result : results) {
+        if (!ReadGetResult(reader, result)) return false;
+      }
+      answer.result = std::move(results);
+      return true;
+    }
+    case AnswerKind::kScan: {
+      kv::ScanPage page;
+      if (!ReadPage(reader, page)) return false;
+      answer.result = std::move(page);
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+void AppendStatus(std::string& out, const Status& status) {
+  AppendPrefixed(out, status.ok() ? std::string_view("OK") : InfoOf(ReasonOf(status)).name);
+  if (status.ok()) return;
+  AppendPrefixed(out, MessageOf(status));
+  const ErrorMetadata metadata = MetadataOf(status);
+  AppendVarint(out, metadata.size());
+  for (const auto& [key, value] : metadata) {
+    AppendPrefixed(out, key);
+    AppendPrefixed(out, value);
+  }
+}
+
+bool ReadStatus(Reader& reader, Status& status) {
+  std::string_view name;
+  if (!reader.Prefixed(name)) return false;
+  if (name == "OK") {
+    status = absl::OkStatus();
+    return true;
+  }
+  std::string_view message;
+  std::uint64_t count = 0;
+  if (!reader.Prefixed(message) || !reader.Varint(count) || count > 64) return false;
+  ErrorMetadata metadata;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string key;
+    if (!ReadText(reader, key) || !ReadText(reader, metadata[key])) return false;
+  }
+  status = Error(ReasonFromName(name).value_or(Reason::kInternal), message, metadata);
+  return true;
+}
+
+std::string EncodeForwardedRequests(const std::vector<Ticket>& tickets, MonoTime now) {
+  std::string out;
+  AppendByte(out, kFormat);
+  AppendVarint(out, tickets.size());
+  for (std::size_t i = 0; i < tickets.size(); ++i) {
+    const GatewayRequest& request = tickets[i].request();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(request.deadline - now).count();
+    AppendVarint(out, i);
+    AppendVarint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1)));
+    std::visit(RequestEncoder{out}, request.call);
+  }
+  return out;
+}
+
+StatusOr<std::vector<GatewayRequest>> DecodeForwardedRequests(const Bytes& body, MonoTime now) {
+  Reader reader(body.view());
+  std::uint8_t format = 0;
+  std::uint64_t count = 0;
+  if (!reader.Byte(format) || format != kFormat || !reader.Varint(count) || count > kForwardedMax) {
+    return Malformed();
+  }
+  std::vector<GatewayRequest> requests;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    GatewayRequest request;
+    std::uint64_t left_ms = 0;
+    if (!reader.Varint(request.id) || !reader.Varint(left_ms) || !ReadRequest(reader, body, request)) {
+      return Malformed();
+    }
+    constexpr std::uint64_t kLeftMsMax = 24ull * 60 * 60 * 1000;
+    request.deadline = now + std::chrono::milliseconds(std::min(left_ms, kLeftMsMax));
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+std::string EncodeForwardedAnswers(const std::vector<GatewayAnswer>& answers) {
+  std::string out;
+  AppendByte(out, kFormat);
+  AppendVarint(out, answers.size());
+  for (const GatewayAnswer& answer : answers) {
+    AppendVarint(out, answer.id);
+    if (answer.status.ok()) {
+      std::visit(AnswerEncoder{out}, answer.result);
+    } else {
+      AppendByte(out, static_cast<std::uint8_t>(AnswerKind::kError));
+      AppendStatus(out, answer.status);
+    }
+    AppendVarint(out, answer.origin.group.value());
+    AppendVarint(out, answer.origin.node.value());
+    AppendVarint(out, answer.origin.timestamp.value());
+  }
+  return out;
+}
+
+StatusOr<std::vector<GatewayAnswer>> DecodeForwardedAnswers(std::string_view body) {
+  Reader reader(body);
+  std::uint8_t format = 0;
+  std::uint64_t count = 0;
+  if (!reader.Byte(format) || format != kFormat || !reader.Varint(count) || count > kForwardedMax) {
+    return Malformed();
+  }
+  std::vector<GatewayAnswer> answers;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    GatewayAnswer answer;
+    std::uint64_t group = 0;
+    std::uint64_t node = 0;
+    if (!reader.Varint(answer.id) || !ReadResult(reader, answer) || !reader.Varint(group) ||
+        !reader.Varint(node) || !ReadTimestamp(reader, answer.origin.timestamp)) {
+      return Malformed();
+    }
+    answer.origin.group = GroupId(group);
+    answer.origin.node = NodeId(node);
+    answers.push_back(std::move(answer));
+  }
+  return answers;
+}
+
+}  // namespace flotilla

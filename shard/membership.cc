@@ -1,0 +1,183 @@
+#include "shard/membership.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace flotilla {
+
+Membership::Membership(GroupId id, raft::Group* group, const Clock* clock)
+    : id_(id), group_(group), clock_(clock) {}
+
+StatusOr<Members> Membership::Current() const {
+  return DecodeMembers(group_->core().configuration().context);
+}
+
+void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
+                     UniqueFunction<void(StatusOr<NodeId>)> done) {
+  StatusOr<Members> members = Current();
+  if (!members.ok()) {
+    done(members.status());
+    return;
+  }
+  if (const MemberRecord* known = members->FindUuid(uuid)) {
+    done(known->node);
+    return;
+  }
+  if (const MemberRecord* same = members->FindAddress(address)) {
+    done(Error(Reason::kMembershipRefused,
+               fmt::format("{} is the address of node {} already, which had another data directory: "
+                           "remove that node first, then let the new one join",
+                           address, same->node.value())));
+    return;
+  }
+  const NodeId node = members->next_node;
+  members->next_node = node.Next();
+  members->records.push_back(
+      {.node = node, .uuid = uuid, .address = address, .promote = promote});
+  const raft::Configuration& now = group_->core().configuration();
+  raft::MembershipChange change{
+      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
+  change.learners.insert(node);
+  Change(std::move(change), deadline, [node, done = std::move(done)](Status status) mutable {
+    if (status.ok()) {
+      done(node);
+    } else {
+      done(std::move(status));
+    }
+  });
+}
+
+void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+  StatusOr<Members> members = Current();
+  if (!members.ok()) {
+    done(members.status());
+    return;
+  }
+  const raft::Configuration& now = group_->core().configuration();
+  if (!now.Contains(node)) {
+    done(Error(Reason::kNodeNotFound,
+               fmt::format("node {} is no member of group {}", node.value(), id_.value())));
+    return;
+  }
+  std::erase_if(members->records, [&](const MemberRecord& record) { return record.node == node; });
+  raft::MembershipChange change{
+      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
+  change.voters.erase(node);
+  change.learners.erase(node);
+  Change(std::move(change), deadline, std::move(done));
+}
+
+void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+  StatusOr<Members> members = Current();
+  if (!members.ok()) {
+    done(members.status());
+    return;
+  }
+  const raft::Configuration& now = group_->core().configuration();
+  if (now.voters.contains(node)) {
+    done(absl::OkStatus());
+    return;
+  }
+  if (!now.learners.contains(node)) {
+    done(Error(Reason::kNodeNotFound,
+               fmt::format("node {} is no member of group {}: add it first", node.value(),
+                           id_.value())));
+    return;
+  }
+  for (MemberRecord& record : members->records) {
+    if (record.node == node) record.promote = false;
+  }
+  raft::MembershipChange change{
+      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
+  change.learners.erase(node);
+  change.voters.insert(node);
+  Change(std::move(change), deadline, std::move(done));
+}
+
+void Membership::Change(raft::MembershipChange change, MonoTime deadline,
+                        UniqueFunction<void(Status)> done) {
+  const raft::MembershipRefusal refusal = group_->ProposeMembership(std::move(change));
+  if (refusal == raft::MembershipRefusal::kNoChange) {
+    done(absl::OkStatus());
+    return;
+  }
+  if (refusal != raft::MembershipRefusal::kNone) {
+    done(Refusal(refusal));
+    return;
+  }
+  waits_.push_back({.deadline = deadline,
+                    .index = group_->core().last_index(),
+                    .done = std::move(done)});
+}
+
+Status Membership::Refusal(raft::MembershipRefusal refusal) const {
+  switch (refusal) {
+    case raft::MembershipRefusal::kNotLeader:
+      return Error(Reason::kNotLeader,
+                   fmt::format("this node does not lead group {}", id_.value()));
+    case raft::MembershipRefusal::kChangeUnderWay:
+      return Error(Reason::kMembershipRefused,
+                   fmt::format("another change of the members of group {} is under way, or its "
+                               "leader is new: try again in a moment",
+                               id_.value()));
+    case raft::MembershipRefusal::kNotCaughtUp:
+      return Error(Reason::kMembershipRefused,
+                   "the learner has not caught up with the leader yet: wait until its lag in "
+                   "`kvctl status` is small, then promote it");
+    case raft::MembershipRefusal::kNoVoters:
+      return Error(Reason::kMembershipRefused,
+                   fmt::format("group {} would be left without a voter: add another one first",
+                               id_.value()));
+    case raft::MembershipRefusal::kNone:
+    case raft::MembershipRefusal::kNoChange:
+      break;
+  }
+  return Error(Reason::kInternal, "the change of members was refused");
+}
+
+void Membership::Progress() {
+  if (waits_.empty()) return;
+  const bool joint = group_->core().configuration().joint();
+  const MonoTime now = clock_->Now();
+  std::vector<Wait> settled;
+  std::vector<Wait> waiting;
+  for (Wait& wait : waits_) {
+    const bool applied = group_->applied() >= wait.index && !joint;
+    (applied || now >= wait.deadline ? settled : waiting).push_back(std::move(wait));
+  }
+  waits_ = std::move(waiting);
+  for (Wait& wait : settled) {
+    wait.done(group_->applied() >= wait.index && !joint
+                  ? absl::OkStatus()
+                  : Error(Reason::kOutcomeUnknown,
+                          "the change of members was not committed in time and may still be: see "
+                          "`kvctl member list`"));
+  }
+}
+
+void Membership::PromoteWaiting() {
+  if (group_->core().role() != raft::Role::kLeader || !waits_.empty()) return;
+  if (group_->core().configuration().learners.empty()) return;
+  const StatusOr<Members> members = Current();
+  if (!members.ok()) return;
+  for (const MemberRecord& record : members->records) {
+    if (!record.promote || !group_->core().configuration().learners.contains(record.node)) continue;
+    // A refusal (it still lags, another change runs) means: later.
+    Promote(record.node, clock_->Now() + std::chrono::seconds(60), [](const Status&) {});
+    return;
+  }
+}
+
+void Membership::OnDeposed() {
+  std::vector<Wait> waits;
+  waits.swap(waits_);
+  for (Wait& wait : waits) {
+    wait.done(Error(Reason::kOutcomeUnknown,
+                    "leadership was lost while the members changed; the change may still happen: "
+                    "see `kvctl member list`"));
+  }
+}
+
+}  // namespace flotilla

@@ -1,0 +1,56 @@
+// Membership: adds, removes and promotes members of a group, on its leader.
+//
+// Every change is one configuration entry; a caller is answered once it has been applied and the
+// joint configuration has been left. Learners that asked for it are promoted as soon as they have
+// caught up. All on the group's raft strand.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/function.h"
+#include "base/status.h"
+#include "raft/group.h"
+#include "shard/members.h"
+
+namespace flotilla {
+
+class Membership {
+ public:
+  Membership(GroupId id, raft::Group* group, const Clock* clock);
+
+  // A node as a learner, with the next free id. A node that is a member already, by its uuid, gets
+  // its id again.
+  void Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
+           UniqueFunction<void(StatusOr<NodeId>)> done);
+  // A voter or learner. The leader itself must have handed leadership over before.
+  void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
+  void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
+
+  // Looks again at what waits, and promotes learners that may be. Called on every run of the group.
+  void Progress();
+  // Tries the automatic promotions; a few times a second.
+  void PromoteWaiting();
+  // This node does not lead any more.
+  void OnDeposed();
+
+ private:
+  struct Wait {
+    MonoTime deadline;
+    raft::Index index;  // of the configuration entry
+    UniqueFunction<void(Status)> done;
+  };
+
+  StatusOr<Members> Current() const;
+  void Change(raft::MembershipChange change, MonoTime deadline, UniqueFunction<void(Status)> done);
+  Status Refusal(raft::MembershipRefusal refusal) const;
+
+  const GroupId id_;
+  raft::Group* const group_;
+  const Clock* const clock_;
+  std::vector<Wait> waits_;
+};
+
+}  // namespace flotilla

@@ -1,0 +1,430 @@
+#include "shard/node_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "base/check.h"
+
+namespace flotilla {
+namespace {
+
+// An election timeout is this many ticks, so that timeouts differ between nodes.
+constexpr int kTicksPerElectionTimeout = 15;
+constexpr int kHousekeepingTicks = 30;
+// A sync that takes longer makes the node look slow, and give its leaderships away.
+constexpr Duration kSyncSlow = std::chrono::seconds(2);
+
+}  // namespace
+
+NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
+    : options_(options),
+      world_(world),
+      random_(world.seed),
+      control_(world.executor->NewStrand("control")),
+      disk_(world.executor->NewBlockingStrand("disk")),
+      catch_up_(world.executor->NewBlockingStrand("catch-up")),
+      tick_(std::max<Duration>(options.election_timeout / kTicksPerElectionTimeout,
+                               std::chrono::milliseconds(1))) {
+  CHECK(world_.logger != nullptr);
+}
+
+NodeImpl::~NodeImpl() {
+  // Open requests are answered while the parts they go through are still there.
+  if (router_) router_->Stop();
+}
+
+void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
+  on_fatal_ = std::move(on_fatal);
+  world_.transport->SetAddressCallHandler(
+      [this](std::uint32_t method, Bytes body, UniqueFunction<void(StatusOr<Bytes>)> reply) {
+        AnswerAddressCall(static_cast<raft::PeerMethod>(method), std::move(body),
+                          std::move(reply));
+      });
+  control_->Post([this] {
+    if (identity_.member()) {
+      state_ = NodeState::kServing;
+      BecomeMember(identity_, identity_.founding ? identity_.founding->members.records
+                                                 : std::vector<MemberRecord>());
+    } else {
+      world_.transport->Start(ClusterId(), NodeId(), this);
+      StartFormation();
+    }
+    Tick();
+  });
+}
+
+bool NodeImpl::Ready() const {
+  const NodeState state = state_.load();
+  if (state != NodeState::kServing) return false;
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  return replica && replica->leader();
+}
+
+// ---- time -----------------------------------------------------------------------------------
+
+void NodeImpl::Tick() {
+  if (stopping_.load() && Replicas().empty()) return;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->Tick();
+  if (--ticks_until_housekeeping_ <= 0) {
+    ticks_until_housekeeping_ = kHousekeepingTicks;
+    Housekeep();
+  }
+  control_->After(tick_, [this] { Tick(); });
+}
+
+void NodeImpl::Housekeep() {
+  WatchDisk();
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
+  }
+  for (const GroupId group : log_->Pressure()) {
+    if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
+      replica->group().Post(
+          [replica] { replica->group().Compact([](const StatusOr<raft::Index>&) {}); });
+    }
+  }
+}
+
+// A disk that hangs must not look healthy: leaderships go to nodes whose disks work.
+void NodeImpl::WatchDisk() {
+  const bool slow = log_->Stats().sync_under_way > kSyncSlow;
+  NodeState expected = slow ? NodeState::kServing : NodeState::kSlowDisk;
+  const NodeState wanted = slow ? NodeState::kSlowDisk : NodeState::kServing;
+  if (state_.compare_exchange_strong(expected, wanted)) {
+    if (slow) {
+      world_.logger->error("the disk does not answer: giving leaderships away");
+    } else {
+      world_.logger->info("the disk answers again");
+    }
+  }
+  if (!slow) return;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->leads()) replica->group().Post([replica] { replica->group().StepDown(); });
+  }
+}
+
+void NodeImpl::Fatal(const Status& status) {
+  if (fatal_.exchange(true)) return;
+  world_.logger->critical("the node cannot go on: {}", MessageOf(status));
+  if (on_fatal_) on_fatal_(status);
+}
+
+// ---- what arrives ---------------------------------------------------------------------------
+
+void NodeImpl::OnMessages(std::vector<raft::PeerMessage> messages) {
+  // Neighbours of one group, which is nearly all, travel together.
+  GroupId group;
+  std::vector<raft::Message> batch;
+  const auto deliver = [&] {
+    if (batch.empty()) return;
+    if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
+      replica->Receive(std::move(batch));
+    } else {
+      MakeReplicaOnDemand(group);
+    }
+    batch.clear();
+  };
+  for (raft::PeerMessage& message : messages) {
+    if (auto* call = std::get_if<raft::Call>(&message.payload)) {
+      calls_->OnCall(message.from, std::move(*call));
+      continue;
+    }
+    auto& one = std::get<raft::GroupMessage>(message.payload);
+    if (one.group != group) {
+      deliver();
+      group = one.group;
+    }
+    batch.push_back(std::move(one.message));
+  }
+  deliver();
+}
+
+void NodeImpl::OnUnreachable(NodeId node) {
+  calls_->OnUnreachable(node);
+  router_->OnUnreachable(node);
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    replica->group().Post([replica, node] {
+      replica->group().ReportUnreachable(node);
+      if (replica->leader() == node) replica->group().Wake();
+    });
+  }
+}
+
+// A leader speaks to a group that this node does not have: it was added as a learner.
+void NodeImpl::MakeReplicaOnDemand(GroupId group) {
+  {
+    std::lock_guard lock(mutex_);
+    if (group != kFirstDataGroup || !identity_.member() || making_replica_ || stopping_.load()) {
+      return;
+    }
+    making_replica_ = true;
+  }
+  disk_->Post([this, group] {
+    const Status opened = OpenGroup(group, raft::RecoveredGroup{});
+    {
+      std::lock_guard lock(mutex_);
+      making_replica_ = false;
+    }
+    if (!opened.ok()) Fatal(Annotate(opened, fmt::format("group {}", group.value())));
+  });
+}
+
+void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) {
+  router_->OnMisrouted(group, leader, std::move(tickets));
+}
+
+void NodeImpl::OnLeader(GroupId, NodeId, bool) { router_->OnLeader(); }
+
+void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
+  const StatusOr<Members> members = DecodeMembers(configuration.context);
+  if (!members.ok() || members->records.empty()) return;
+  std::vector<raft::PeerAddress> peers;
+  {
+    std::lock_guard lock(mutex_);
+    addresses_.clear();
+    for (const MemberRecord& record : members->records) addresses_[record.node] = record.address;
+    for (const auto& [node, address] : addresses_) {
+      if (node != identity_.node) peers.push_back({.node = node, .address = address});
+    }
+  }
+  control_->Post([this, peers = std::move(peers)] {
+    if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
+  });
+}
+
+void NodeImpl::OnReplicaFatal(GroupId group, const Status& status) {
+  Fatal(Annotate(status, fmt::format("group {}", group.value())));
+}
+
+// ---- looking in -----------------------------------------------------------------------------
+
+void NodeImpl::AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica) {
+  router_->SetReplica(group, replica);
+  std::lock_guard lock(mutex_);
+  replicas_[group] = std::move(replica);
+}
+
+std::shared_ptr<Replica> NodeImpl::FindReplica(GroupId group) const {
+  std::lock_guard lock(mutex_);
+  const auto found = replicas_.find(group);
+  return found == replicas_.end() ? nullptr : found->second;
+}
+
+std::vector<std::shared_ptr<Replica>> NodeImpl::Replicas() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Replica>> replicas;
+  replicas.reserve(replicas_.size());
+  for (const auto& [group, replica] : replicas_) replicas.push_back(replica);
+  return replicas;
+}
+
+std::string NodeImpl::AddressOf(NodeId node) const {
+  std::lock_guard lock(mutex_);
+  const auto found = addresses_.find(node);
+  return found == addresses_.end() ? std::string() : found->second;
+}
+
+void NodeImpl::Info(UniqueFunction<void(NodeInfo)> done) {
+  struct Gathering {
+    std::mutex mutex;
+    NodeInfo info;
+    std::size_t missing = 0;
+    UniqueFunction<void(NodeInfo)> done;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  {
+    std::lock_guard lock(mutex_);
+    gathering->info.node = identity_.node;
+    gathering->info.cluster = identity_.cluster;
+  }
+  gathering->info.state = state_.load();
+  gathering->info.address = options_.advertise_address;
+  gathering->info.log = log_->Stats();
+  const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
+  if (replicas.empty()) {
+    done(std::move(gathering->info));
+    return;
+  }
+  gathering->missing = replicas.size();
+  gathering->done = std::move(done);
+  for (const std::shared_ptr<Replica>& replica : replicas) {
+    replica->group().Post([this, replica, gathering] {
+      const raft::Core& core = replica->group().core();
+      GroupInfo group;
+      group.group = kFirstDataGroup;
+      group.core = core.Status();
+      group.applied = replica->group().applied();
+      group.leader_address = AddressOf(core.leader());
+      group.members = DescribeMembers(core);
+      group.store = replica->store().Stats();
+      std::unique_lock lock(gathering->mutex);
+      gathering->info.groups.push_back(std::move(group));
+      if (--gathering->missing > 0) return;
+      lock.unlock();
+      gathering->done(std::move(gathering->info));
+    });
+  }
+}
+
+void NodeImpl::StateHash(
+    GroupId group, UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) {
+  const std::shared_ptr<Replica> replica = FindReplica(GroupOr(group));
+  if (!replica) {
+    done(Error(Reason::kGroupNotFound, "no such group here"));
+    return;
+  }
+  replica->group().PostToApply([replica, done = std::move(done)]() mutable {
+    const StatusOr<std::uint64_t> hash = replica->store().StateHash();
+    if (!hash.ok()) {
+      done(hash.status());
+    } else {
+      done(std::pair(replica->store().applied(), *hash));
+    }
+  });
+}
+
+// ---- administration -------------------------------------------------------------------------
+
+void NodeImpl::AddReplica(GroupId group, const std::string& address, bool promote,
+                          MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done) {
+  AdminRequest request{.verb = AdminVerb::kAddAddress,
+                       .group = GroupOr(group),
+                       .node = {},
+                       .uuid = {},
+                       .address = address,
+                       .promote = promote};
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](const AdminResult& result) mutable {
+                    if (result.status.ok()) {
+                      done(result.node);
+                    } else {
+                      done(result.status);
+                    }
+                  });
+}
+
+void NodeImpl::RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
+                             UniqueFunction<void(Status)> done) {
+  AdminRequest request;
+  request.verb = AdminVerb::kRemove;
+  request.group = GroupOr(group);
+  request.node = node;
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](const AdminResult& result) mutable {
+                    done(result.status);
+                  });
+}
+
+void NodeImpl::PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
+                              UniqueFunction<void(Status)> done) {
+  AdminRequest request;
+  request.verb = AdminVerb::kPromote;
+  request.group = GroupOr(group);
+  request.node = node;
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](const AdminResult& result) mutable {
+                    done(result.status);
+                  });
+}
+
+void NodeImpl::TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
+                                  UniqueFunction<void(StatusOr<NodeId>)> done) {
+  AdminRequest request;
+  request.verb = AdminVerb::kTransfer;
+  request.group = GroupOr(group);
+  request.node = target;
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](const AdminResult& result) mutable {
+                    if (result.status.ok()) {
+                      done(result.node);
+                    } else {
+                      done(result.status);
+                    }
+                  });
+}
+
+void NodeImpl::TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
+                               UniqueFunction<void(StatusOr<SnapshotTaken>)> done) {
+  AdminRequest request;
+  request.verb = AdminVerb::kSnapshot;
+  request.group = GroupOr(group);
+  request.node = node;
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](const AdminResult& result) mutable {
+                    if (result.status.ok()) {
+                      done(SnapshotTaken{.index = result.index, .bytes = result.bytes});
+                    } else {
+                      done(result.status);
+                    }
+                  });
+}
+
+void NodeImpl::ListMembers(MonoTime deadline,
+                           UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) {
+  AdminRequest request;
+  request.verb = AdminVerb::kListMembers;
+  admin_->Execute(std::move(request), deadline,
+                  [done = std::move(done)](AdminResult result) mutable {
+                    if (result.status.ok()) {
+                      done(std::move(result.members));
+                    } else {
+                      done(result.status);
+                    }
+                  });
+}
+
+// ---- the end --------------------------------------------------------------------------------
+
+void NodeImpl::Stop(Duration grace, Closure done) {
+  if (stopping_.exchange(true)) {
+    done();
+    return;
+  }
+  state_ = NodeState::kStopping;
+  std::vector<std::shared_ptr<Replica>> leading;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->leads()) leading.push_back(replica);
+  }
+  HandOver(std::move(leading), grace,
+           [this, done = std::move(done)]() mutable { StopParts(std::move(done)); });
+}
+
+void NodeImpl::HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace,
+                        Closure then) {
+  if (leading.empty()) {
+    control_->Post(std::move(then));
+    return;
+  }
+  auto missing = std::make_shared<std::atomic<std::size_t>>(leading.size());
+  auto shared_then = std::make_shared<Closure>(std::move(then));
+  const MonoTime deadline = world_.clock->Now() + grace;
+  for (const std::shared_ptr<Replica>& replica : leading) {
+    replica->group().Post([this, replica, deadline, missing, shared_then] {
+      replica->TransferLeadership(
+          NodeId(), deadline, [this, missing, shared_then](const StatusOr<NodeId>&) {
+            if (--*missing > 0) return;
+            control_->Post([shared_then] { (*shared_then)(); });
+          });
+    });
+  }
+}
+
+void NodeImpl::StopParts(Closure done) {
+  if (formation_) formation_->End();
+  formation_ = nullptr;
+  router_->Stop();
+  const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
+  {
+    std::lock_guard lock(mutex_);
+    retired_.swap(replicas_);
+  }
+  for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();
+  calls_->Stop();
+  snapshots_->Stop();
+  world_.transport->Stop();
+  log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });
+}
+
+}  // namespace flotilla

@@ -1,0 +1,131 @@
+// NodeImpl: see shard/node.h. The parts of one node and what goes between them.
+//
+//   transport ──▶ OnMessages ──┬─▶ Replica of the group          control strand: ticks, formation,
+//                              └─▶ PeerCalls ─▶ RequestRouter,   membership of this node
+//                                              Admin, SnapshotTransfer
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "raft/peer_calls.h"
+#include "raft/snapshot_transfer.h"
+#include "shard/admin.h"
+#include "shard/data_directory.h"
+#include "shard/formation.h"
+#include "shard/node.h"
+#include "shard/replica.h"
+#include "shard/request_router.h"
+
+namespace flotilla {
+
+class NodeImpl final : public Node, private raft::TransportHandler, private ReplicaHost {
+ public:
+  NodeImpl(const NodeOptions& options, const World& world);
+  ~NodeImpl() override;
+
+  // Reads the data directory and opens what is in it.
+  Status OpenData();
+
+  // Node
+  void Start(UniqueFunction<void(Status)> on_fatal) override;
+  Gateway& gateway() override { return *router_; }
+  bool Ready() const override;
+  NodeState state() const override { return state_.load(); }
+  void Info(UniqueFunction<void(NodeInfo)> done) override;
+  void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
+                  UniqueFunction<void(StatusOr<NodeId>)> done) override;
+  void RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
+                     UniqueFunction<void(Status)> done) override;
+  void PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
+                      UniqueFunction<void(Status)> done) override;
+  void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
+                          UniqueFunction<void(StatusOr<NodeId>)> done) override;
+  void TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
+                       UniqueFunction<void(StatusOr<SnapshotTaken>)> done) override;
+  void ListMembers(MonoTime deadline,
+                   UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) override;
+  void Stop(Duration grace, Closure done) override;
+  void StateHash(GroupId group,
+                 UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) override;
+
+ private:
+  // raft::TransportHandler
+  void OnMessages(std::vector<raft::PeerMessage> messages) override;
+  void OnUnreachable(NodeId node) override;
+  void OnReachable(NodeId) override {}
+
+  // ReplicaHost
+  void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) override;
+  void OnLeader(GroupId group, NodeId leader, bool self) override;
+  void OnMembers(GroupId group, const raft::Configuration& configuration) override;
+  void OnReplicaFatal(GroupId group, const Status& status) override;
+
+  // node_open.cc
+  Status OpenIdentity();
+  Status OpenLog(raft::LogRecovery& recovery);
+  Status OpenGroup(GroupId group, const raft::RecoveredGroup& logged);
+  kv::StoreOptions StoreOptionsFor(GroupId group) const;
+  raft::GroupOptions GroupOptionsFor(GroupId group) const;
+
+  // node_membership.cc: becoming a member
+  void StartFormation();
+  void AnswerAddressCall(raft::PeerMethod method, Bytes body,
+                         UniqueFunction<void(StatusOr<Bytes>)> reply);
+  void Found(const Founding& founding, UniqueFunction<void(Status)> done);
+  void FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done);
+  void BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts);
+  void Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply);
+  Hello OwnHello() const;
+
+  // node_impl.cc
+  void Tick();
+  void Housekeep();
+  void WatchDisk();
+  void Fatal(const Status& status);
+  void MakeReplicaOnDemand(GroupId group);
+  void AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica);
+  std::shared_ptr<Replica> FindReplica(GroupId group) const;
+  std::vector<std::shared_ptr<Replica>> Replicas() const;
+  GroupId GroupOr(GroupId group) const { return group ? group : kFirstDataGroup; }
+  std::string AddressOf(NodeId node) const;
+  void HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace, Closure then);
+  void StopParts(Closure done);
+
+  const NodeOptions options_;
+  const World world_;
+  Random random_;
+  std::atomic<NodeState> state_{NodeState::kForming};
+  UniqueFunction<void(Status)> on_fatal_;
+  std::atomic<bool> fatal_{false};
+  std::atomic<bool> stopping_{false};
+
+  std::unique_ptr<Strand> control_;
+  std::unique_ptr<Strand> disk_;      // blocking: founding, opening groups
+  std::unique_ptr<Strand> catch_up_;  // blocking: old log entries for followers
+
+  std::unique_ptr<DataDirectory> directory_;
+  kv::StoreResources resources_;
+  std::unique_ptr<raft::Log> log_;
+  std::unique_ptr<raft::PeerCalls> calls_;
+  std::unique_ptr<raft::SnapshotTransfer> snapshots_;
+  std::unique_ptr<RequestRouter> router_;
+  std::unique_ptr<Admin> admin_;
+  std::shared_ptr<Formation> formation_;  // control strand
+
+  mutable std::mutex mutex_;
+  Identity identity_;
+  std::map<NodeId, std::string> addresses_;
+  std::map<GroupId, std::shared_ptr<Replica>> replicas_;
+  std::map<GroupId, std::shared_ptr<Replica>> retired_;
+  bool making_replica_ = false;
+
+  Duration tick_;
+  int ticks_until_housekeeping_ = 0;
+};
+
+}  // namespace flotilla

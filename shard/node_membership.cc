@@ -1,0 +1,226 @@
+// Becoming a member: forming a cluster, joining one, and letting others in.
+
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "base/check.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+constexpr Duration kAdmissionTimeout = std::chrono::seconds(4);
+
+Bytes YesOrNo(bool yes) { return Bytes(std::string(1, yes ? '\1' : '\0')); }
+
+}  // namespace
+
+void NodeImpl::StartFormation() {
+  Formation::Options options;
+  options.uuid = identity_.uuid;
+  options.address = options_.advertise_address;
+  options.join = options_.join;
+  options.expect = options_.bootstrap_expect;
+  options.promote = options_.promote_joined;
+  options.seed = random_.Next();
+  Formation::World world;
+  world.transport = world_.transport;
+  world.clock = world_.clock;
+  world.strand = control_.get();
+  world.logger = world_.logger;
+  world.found = [this](const Founding& founding, UniqueFunction<void(Status)> done) {
+    Found(founding, std::move(done));
+  };
+  world.join = [this](const Admission& admission) {
+    Identity identity = identity_;
+    identity.cluster = admission.cluster;
+    identity.node = admission.node;
+    const std::vector<MemberRecord> contacts = admission.members.records;
+    disk_->Post([this, identity, contacts] {
+      const Status stored = directory_->StoreIdentity(identity);
+      control_->Post([this, identity, contacts, stored] {
+        if (!stored.ok()) {
+          Fatal(Annotate(stored, "joining the cluster"));
+          return;
+        }
+        world_.logger->info("joined cluster {:016x} as node {}", identity.cluster.value(),
+                            identity.node.value());
+        BecomeMember(identity, contacts);
+      });
+    });
+  };
+  formation_ = std::make_shared<Formation>(options, world);
+  if (options_.bootstrap_expect == 0) state_ = NodeState::kJoining;
+  formation_->Start();
+}
+
+Hello NodeImpl::OwnHello() const {
+  std::lock_guard lock(mutex_);
+  return {.uuid = identity_.uuid,
+          .address = options_.advertise_address,
+          .expect = options_.bootstrap_expect,
+          .cluster = identity_.cluster,
+          .founding = identity_.founding ? EncodeFounding(*identity_.founding) : std::string()};
+}
+
+void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
+                                 UniqueFunction<void(StatusOr<Bytes>)> reply) {
+  // On a transport's thread; everything about formation lives on the control strand.
+  control_->Post([this, method, body = std::move(body), reply = std::move(reply)]() mutable {
+    if (stopping_.load()) {
+      reply(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+      return;
+    }
+    const bool forming = formation_ != nullptr;
+    switch (method) {
+      case raft::PeerMethod::kHello: {
+        const StatusOr<Hello> hello = DecodeHello(body.view());
+        if (hello.ok() && forming) formation_->OnHello(*hello);
+        reply(Bytes(EncodeHello(OwnHello())));
+        return;
+      }
+      case raft::PeerMethod::kPropose: {
+        const StatusOr<FoundingCall> call = DecodeFoundingCall(body.view());
+        reply(YesOrNo(call.ok() && forming && formation_->OnPropose(*call)));
+        return;
+      }
+      case raft::PeerMethod::kFound: {
+        StatusOr<FoundingCall> call = DecodeFoundingCall(body.view());
+        if (call.ok() && forming) {
+          formation_->OnFound(*std::move(call), [reply = std::move(reply)](bool yes) mutable {
+            reply(YesOrNo(yes));
+          });
+        } else {
+          reply(YesOrNo(call.ok() && identity_.founding == call->founding));
+        }
+        return;
+      }
+      case raft::PeerMethod::kJoin: {
+        StatusOr<JoinCall> call = DecodeJoinCall(body.view());
+        if (!call.ok()) {
+          reply(call.status());
+        } else {
+          Admit(*std::move(call), std::move(reply));
+        }
+        return;
+      }
+      default:
+        reply(Error(Reason::kUnimplemented, "this version does not know the peer's request"));
+    }
+  });
+}
+
+// Every founder writes the group's first entry by itself, the same on all, and its identity last:
+// whoever has an identity has a log that says the same.
+void NodeImpl::Found(const Founding& founding, UniqueFunction<void(Status)> done) {
+  const MemberRecord* const self = founding.members.FindUuid(identity_.uuid);
+  CHECK(self != nullptr);
+  Identity identity = identity_;
+  identity.cluster = founding.cluster;
+  identity.node = self->node;
+  identity.founding = founding;
+
+  raft::LogWrite write;
+  write.group = kFirstDataGroup;
+  write.hard_state = raft::HardState{.term = raft::Term(1), .vote = {}, .commit = {}};
+  write.entries.push_back(
+      {.term = raft::Term(1),
+       .index = raft::Index(1),
+       .kind = raft::EntryKind::kConfiguration,
+       .payload = Bytes(raft::EncodeConfiguration(FoundingConfiguration(founding)))});
+  auto shared_done = std::make_shared<UniqueFunction<void(Status)>>(std::move(done));
+  const Status queued =
+      log_->Append(std::move(write), [this, identity, shared_done](Status status) {
+        disk_->Post([this, identity, shared_done, status] {
+          const Status stored = status.ok() ? directory_->StoreIdentity(identity) : status;
+          control_->Post([this, identity, shared_done, stored] {
+            if (!stored.ok()) {
+              (*shared_done)(stored);
+              return;
+            }
+            FinishFounding(identity, std::move(*shared_done));
+          });
+        });
+      });
+  if (!queued.ok()) (*shared_done)(queued);
+}
+
+void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done) {
+  const Founding& founding = *identity.founding;
+  world_.logger->info("founded cluster {:016x} as node {} of {}", identity.cluster.value(),
+                      identity.node.value(), founding.members.records.size());
+  {
+    std::lock_guard lock(mutex_);
+    identity_ = identity;
+  }
+  const raft::Configuration configuration = FoundingConfiguration(founding);
+  raft::RecoveredGroup logged;
+  logged.hard_state.term = raft::Term(1);
+  logged.entries.push_back(
+      {.term = raft::Term(1),
+       .bytes = static_cast<std::uint32_t>(raft::EncodeConfiguration(configuration).size())});
+  logged.configurations.emplace_back(raft::Index(1), configuration);
+  disk_->Post([this, identity, logged, done = std::move(done)]() mutable {
+    const Status opened = OpenGroup(kFirstDataGroup, logged);
+    control_->Post([this, identity, opened, done = std::move(done)]() mutable {
+      if (!opened.ok()) {
+        Fatal(Annotate(opened, "opening the first group"));
+      } else {
+        BecomeMember(identity, identity.founding->members.records);
+      }
+      done(opened);
+    });
+  });
+}
+
+void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts) {
+  if (formation_) formation_->End();
+  formation_ = nullptr;
+  std::vector<raft::PeerAddress> peers;
+  {
+    std::lock_guard lock(mutex_);
+    identity_ = identity;
+    for (const MemberRecord& record : contacts) {
+      addresses_.try_emplace(record.node, record.address);
+    }
+    for (const auto& [node, address] : addresses_) {
+      if (node != identity.node) peers.push_back({.node = node, .address = address});
+    }
+  }
+  calls_->SetSelf(identity.node);
+  router_->SetSelf(identity.node);
+  admin_->SetSelf(identity.node);
+  if (!stopping_.load()) state_ = NodeState::kServing;
+  world_.transport->Start(identity.cluster, identity.node, this);
+  world_.transport->SetPeers(peers);
+}
+
+void NodeImpl::Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply) {
+  if (!identity_.member()) {
+    reply(Error(Reason::kNotReady, "this node is not a member of a cluster itself"));
+    return;
+  }
+  AdminRequest request;
+  request.verb = AdminVerb::kAddMember;
+  request.uuid = call.uuid;
+  request.address = std::move(call.address);
+  request.promote = call.promote;
+  admin_->Execute(std::move(request), world_.clock->Now() + kAdmissionTimeout,
+                  [this, reply = std::move(reply)](AdminResult result) mutable {
+                    Admission admission;
+                    admission.status = std::move(result.status);
+                    admission.cluster = identity_.cluster;
+                    admission.node = result.node;
+                    {
+                      std::lock_guard lock(mutex_);
+                      for (const auto& [node, address] : addresses_) {
+                        admission.members.records.push_back(
+                            {.node = node, .uuid = {}, .address = address, .promote = false});
+                      }
+                    }
+                    reply(Bytes(EncodeAdmission(admission)));
+                  });
+}
+
+}  // namespace flotilla

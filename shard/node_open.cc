@@ -1,0 +1,142 @@
+// Opening a data directory: identity, log, groups.
+
+#include <rocksdb/env.h>
+#include <spdlog/fmt/fmt.h>
+
+#include "base/check.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+
+StatusOr<std::unique_ptr<Node>> Node::Open(const NodeOptions& options, const World& world) {
+  auto node = std::make_unique<NodeImpl>(options, world);
+  RETURN_IF_ERROR(node->OpenData());
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+Status NodeImpl::OpenData() {
+  ASSIGN_OR_RETURN(directory_,
+                   DataDirectory::Open(world_.env->GetFileSystem(), options_.data_directory));
+  RETURN_IF_ERROR(OpenIdentity());
+  resources_ = kv::MakeStoreResources(world_.env, options_.block_cache_bytes,
+                                      options_.write_buffer_bytes);
+  raft::LogRecovery recovery;
+  RETURN_IF_ERROR(OpenLog(recovery));
+
+  calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get());
+  snapshots_ = std::make_unique<raft::SnapshotTransfer>(
+      raft::SnapshotTransferOptions{}, world_.env->GetFileSystem().get(), world_.clock,
+      calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
+      [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
+  router_ = std::make_unique<RequestRouter>(
+      RequestRouter::Options{.admitted_requests_max = options_.admitted_requests_max,
+                             .admitted_bytes_max = options_.admitted_bytes_max},
+      world_.clock, control_.get(), calls_.get());
+  admin_ = std::make_unique<Admin>(world_.clock, control_.get(), calls_.get(), world_.transport,
+                                   [this](GroupId group) { return FindReplica(group); });
+  if (!identity_.member()) return absl::OkStatus();
+
+  calls_->SetSelf(identity_.node);
+  router_->SetSelf(identity_.node);
+  admin_->SetSelf(identity_.node);
+  ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
+  for (const GroupId group : groups) recovery.groups.try_emplace(group);
+  for (const auto& [group, logged] : recovery.groups) {
+    RETURN_IF_ERROR(Annotate(OpenGroup(group, logged), fmt::format("group {}", group.value())));
+  }
+  world_.logger->info(
+      "node {} of cluster {:016x}: {} groups, {} MiB of log read, {} torn bytes cut off",
+      identity_.node.value(), identity_.cluster.value(), recovery.groups.size(),
+      recovery.bytes_read >> 20, recovery.torn_bytes);
+  return absl::OkStatus();
+}
+
+Status NodeImpl::OpenIdentity() {
+  ASSIGN_OR_RETURN(std::optional<Identity> identity, directory_->LoadIdentity());
+  if (identity && identity->member()) {
+    identity_ = *identity;
+    ASSIGN_OR_RETURN(const bool has_log, directory_->HasLog());
+    if (has_log) return absl::OkStatus();
+    return Error(Reason::kDataDamaged,
+                 fmt::format("{} is missing or empty, but this is node {} of a cluster: a node "
+                             "that lost its log must not vote again; remove it from the cluster "
+                             "(`kvctl member remove {}`), empty {} and let it join anew",
+                             directory_->wal(), identity_.node.value(), identity_.node.value(),
+                             directory_->path()));
+  }
+  if (identity) {
+    identity_ = *identity;
+  } else {
+    identity_.uuid = NodeUuid(random_.Next() | 1);
+    RETURN_IF_ERROR(directory_->StoreIdentity(identity_));
+  }
+  // Whatever else is here was written before the node had told anybody that it founded.
+  return directory_->RemoveUnfounded();
+}
+
+Status NodeImpl::OpenLog(raft::LogRecovery& recovery) {
+  raft::LogOptions options = options_.log;
+  options.directory = directory_->wal();
+  raft::Log::World world;
+  world.files = world_.env->GetFileSystem().get();
+  world.clock = world_.clock;
+  world.writer = world_.executor->NewBlockingStrand("log");
+  world.on_fatal = [this](Status status) { Fatal(status); };
+  ASSIGN_OR_RETURN(log_, raft::Log::Open(options, std::move(world), recovery));
+  return absl::OkStatus();
+}
+
+kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) const {
+  kv::StoreOptions options = options_.store;
+  options.directory = directory_->group(group);
+  options.group = group;
+  options.inline_background_work = world_.inline_background_work;
+  return options;
+}
+
+raft::GroupOptions NodeImpl::GroupOptionsFor(GroupId group) const {
+  raft::GroupOptions options;
+  options.group = group;
+  options.compact_after_bytes = options_.compact_after_bytes;
+  options.core.self = identity_.node;
+  options.core.election_timeout_ticks = static_cast<int>(options_.election_timeout / tick_);
+  options.core.heartbeat_ticks =
+      std::max(1, static_cast<int>(options_.heartbeat_interval / tick_));
+  options.core.quiesce_after_ticks = static_cast<int>(options_.quiesce_after / tick_);
+  options.core.leases = options_.leases;
+  options.core.seed = world_.seed ^ (identity_.node.value() * 0x9e3779b97f4a7c15ull) ^
+                      group.value() ^ identity_.uuid.value();
+  return options;
+}
+
+Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
+  RETURN_IF_ERROR(directory_->MakeGroup(group));
+  ASSIGN_OR_RETURN(std::unique_ptr<kv::Store> store,
+                   kv::Store::Open(StoreOptionsFor(group), resources_));
+  bool reset_log = false;
+  ASSIGN_OR_RETURN(raft::RestoredState restored,
+                   raft::Reconcile(group, logged, *store, reset_log));
+  if (reset_log) {
+    raft::LogWrite write;
+    write.group = group;
+    write.reset_to = std::pair(restored.snapshot.index, restored.snapshot.term);
+    write.hard_state = restored.hard_state;
+    RETURN_IF_ERROR(log_->Append(std::move(write), [](const Status&) {}));
+  }
+  Replica::World world;
+  world.executor = world_.executor;
+  world.clock = world_.clock;
+  world.host = this;
+  world.logger = world_.logger;
+  world.group.executor = world_.executor;
+  world.group.log = log_.get();
+  world.group.transport = world_.transport;
+  world.group.catch_up = catch_up_.get();
+  world.group.snapshots = snapshots_.get();
+  world.group.logger = world_.logger;
+  AddReplicaObject(group, std::make_shared<Replica>(GroupOptionsFor(group), world, std::move(store),
+                                                    restored));
+  return absl::OkStatus();
+}
+
+}  // namespace flotilla

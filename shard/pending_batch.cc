@@ -1,0 +1,45 @@
+#include "shard/pending_batch.h"
+
+#include "shard/answers.h"
+
+namespace flotilla {
+
+PendingBatch::~PendingBatch() { Abandon(); }
+
+void PendingBatch::Expire(MonoTime now) {
+  std::vector<GatewayAnswer> answers;
+  for (std::uint32_t slot = 0; slot < size(); ++slot) {
+    if (Answered(slot) || requests_[slot].deadline > now) continue;
+    const State state = Finish(slot);
+    if (state == State::kAnswered) continue;
+    GatewayAnswer& answer = answers.emplace_back();
+    answer.id = requests_[slot].id;
+    answer.status = GivenUp(InFlightWrite(slot, state), "the deadline passed");
+  }
+  if (!answers.empty()) sink_->OnAnswers(std::move(answers));
+}
+
+void PendingBatch::Abandon() {
+  std::vector<GatewayAnswer> answers;
+  for (std::uint32_t slot = 0; slot < size(); ++slot) {
+    const State state = Finish(slot);
+    if (state == State::kAnswered) continue;
+    GatewayAnswer& answer = answers.emplace_back();
+    answer.id = requests_[slot].id;
+    answer.status = InFlightWrite(slot, state)
+                        ? GivenUp(true, "the node is stopping")
+                        : Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+  }
+  if (!answers.empty()) sink_->OnAnswers(std::move(answers));
+}
+
+std::optional<MonoTime> PendingBatch::NextDeadline() const {
+  std::optional<MonoTime> next;
+  for (std::uint32_t slot = 0; slot < size(); ++slot) {
+    if (Answered(slot)) continue;
+    if (!next || requests_[slot].deadline < *next) next = requests_[slot].deadline;
+  }
+  return next;
+}
+
+}  // namespace flotilla

@@ -1,0 +1,122 @@
+// PendingBatch: requests that were submitted together, until each has its one answer.
+//
+// Several parties race to answer a request: the group that serves it, the peer that it was
+// forwarded to, the deadline, the node's stop. The slot's state decides who wins, without a lock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "shard/gateway.h"
+
+namespace flotilla {
+
+class PendingBatch {
+ public:
+  PendingBatch(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink)
+      : requests_(std::move(requests)), sink_(std::move(sink)), states_(requests_.size()) {}
+  // Whatever was dropped without an answer gets one here.
+  ~PendingBatch();
+  PendingBatch(const PendingBatch&) = delete;
+  PendingBatch& operator=(const PendingBatch&) = delete;
+
+  // Answers the requests whose deadline has passed.
+  void Expire(MonoTime now);
+  // Answers all that are open: NODE_STOPPING, or OUTCOME_UNKNOWN for a write in flight.
+  void Abandon();
+  // The earliest deadline of an open request; nothing when all are answered.
+  std::optional<MonoTime> NextDeadline() const;
+
+  std::size_t size() const { return requests_.size(); }
+  const GatewayRequest& request(std::uint32_t slot) const { return requests_[slot]; }
+  AnswerSink& sink() const { return *sink_; }
+
+  enum class State : std::uint8_t {
+    kWaiting = 0,   // nobody acts on it yet: giving up means that nothing happened
+    kInFlight = 1,  // proposed or forwarded: giving up leaves the outcome open
+    kAnswered = 2,
+  };
+
+  // Whoever gets true acts on the request; false: it is answered already.
+  bool Begin(std::uint32_t slot) {
+    State expected = State::kWaiting;
+    return states_[slot].compare_exchange_strong(expected, State::kInFlight);
+  }
+  // It surely had no effect so far, and will be tried elsewhere. False: answered already.
+  bool Return(std::uint32_t slot) {
+    State expected = State::kInFlight;
+    return states_[slot].compare_exchange_strong(expected, State::kWaiting) ||
+           expected == State::kWaiting;
+  }
+  // Whoever gets something other than kAnswered delivers the answer.
+  State Finish(std::uint32_t slot) { return states_[slot].exchange(State::kAnswered); }
+  bool Answered(std::uint32_t slot) const { return states_[slot].load() == State::kAnswered; }
+
+ private:
+  bool InFlightWrite(std::uint32_t slot, State state) const {
+    return state == State::kInFlight && std::holds_alternative<WriteCall>(requests_[slot].call);
+  }
+
+  const std::vector<GatewayRequest> requests_;
+  const std::shared_ptr<AnswerSink> sink_;
+  std::vector<std::atomic<State>> states_;
+};
+
+// One request of a batch.
+struct Ticket {
+  std::shared_ptr<PendingBatch> batch;
+  std::uint32_t slot = 0;
+
+  const GatewayRequest& request() const { return batch->request(slot); }
+  bool is_write() const { return std::holds_alternative<WriteCall>(request().call); }
+};
+
+// Gathers answers and hands each sink its own in one call. Not shared between threads.
+class AnswerCollector {
+ public:
+  AnswerCollector() = default;
+  ~AnswerCollector() { Flush(); }
+  AnswerCollector(const AnswerCollector&) = delete;
+  AnswerCollector& operator=(const AnswerCollector&) = delete;
+
+  // Drops the answer when the request has one. The request's id is filled in.
+  void Add(const Ticket& ticket, GatewayAnswer answer) {
+    if (ticket.batch->Finish(ticket.slot) == PendingBatch::State::kAnswered) return;
+    AddFinished(ticket, std::move(answer));
+  }
+  void Fail(const Ticket& ticket, const Status& status) {
+    GatewayAnswer answer;
+    answer.status = status;
+    Add(ticket, std::move(answer));
+  }
+  // For a caller that has called Finish() itself.
+  void AddFinished(const Ticket& ticket, GatewayAnswer answer) {
+    answer.id = ticket.request().id;
+    for (PerSink& one : per_sink_) {
+      if (&one.batch->sink() == &ticket.batch->sink()) {
+        one.answers.push_back(std::move(answer));
+        return;
+      }
+    }
+    PerSink& one = per_sink_.emplace_back();
+    one.batch = ticket.batch;
+    one.answers.push_back(std::move(answer));
+  }
+  void Flush() {
+    for (PerSink& one : per_sink_) one.batch->sink().OnAnswers(std::move(one.answers));
+    per_sink_.clear();
+  }
+
+ private:
+  struct PerSink {
+    std::shared_ptr<PendingBatch> batch;  // keeps the sink alive
+    std::vector<GatewayAnswer> answers;
+  };
+  std::vector<PerSink> per_sink_;
+};
+
+}  // namespace flotilla

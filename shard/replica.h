@@ -1,0 +1,143 @@
+// Replica: one node's member of one group: its state machine, and the reads and writes on it.
+//
+// Purpose: turns requests into log entries and confirmed reads. What gathers while the group is
+// busy becomes one entry and one read index; a lone request waits for nothing.
+//
+//   Submit() ──▶ pending ──▶ OnRun (raft strand) ──┬─▶ writes: timestamps, one entry ──▶ apply ──▶ answers
+//                                                  └─▶ reads: read index ──▶ applied? ──▶ pool ──▶ answers
+//
+// Place in the picture: between the gateway and raft/group.h. A request that this node cannot serve
+// because it does not lead goes back to the gateway (ReplicaHost::OnMisrouted).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <spdlog/logger.h>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "kv/store.h"
+#include "raft/group.h"
+#include "shard/membership.h"
+#include "shard/pending_batch.h"
+#include "shard/timestamp_source.h"
+
+namespace flotilla {
+
+// What a replica's node learns from it; on the raft strand.
+class ReplicaHost {
+ public:
+  virtual ~ReplicaHost() = default;
+  // These were not begun, or had no effect; `leader` may be zero (none known).
+  virtual void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) = 0;
+  virtual void OnLeader(GroupId group, NodeId leader, bool self) = 0;
+  virtual void OnMembers(GroupId group, const raft::Configuration& configuration) = 0;
+  virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
+};
+
+class Replica final : private raft::GroupListener {
+ public:
+  struct World {
+    Executor* executor = nullptr;
+    const Clock* clock = nullptr;
+    ReplicaHost* host = nullptr;
+    std::shared_ptr<spdlog::logger> logger;
+    raft::Group::World group;  // machine and listener are filled in
+  };
+
+  Replica(const raft::GroupOptions& options, const World& world, std::unique_ptr<kv::Store> store,
+          const raft::RestoredState& restored);
+  ~Replica() override;
+
+  // ---- any thread ----------------------------------------------------------------------------
+
+  // Linearizable reads and writes. Answered, or handed back by OnMisrouted.
+  void Submit(std::vector<Ticket> tickets);
+  // Serves reads from the state as it is, in the calling thread.
+  void ReadLocal(const std::vector<Ticket>& tickets);
+
+  void Receive(std::vector<raft::Message> messages) { group_->Receive(std::move(messages)); }
+  void Tick() { group_->Tick(); }
+
+  NodeId leader() const { return NodeId(leader_.load(std::memory_order_relaxed)); }
+  bool leads() const { return leads_.load(std::memory_order_relaxed); }
+  // It leads, and serves.
+  bool serving_leader() const { return serving_.load(std::memory_order_relaxed); }
+  raft::Group& group() { return *group_; }
+  kv::Store& store() { return *store_; }
+
+  // ---- raft strand (reach it with group().Post) ------------------------------------------------
+
+  Membership& membership() { return *membership_; }
+  // Calls `done` with the node that leads after the transfer; NOT_LEADER when this one does not.
+  void TransferLeadership(NodeId target, MonoTime deadline,
+                          UniqueFunction<void(StatusOr<NodeId>)> done);
+
+  // Fails what waits. Any thread; see raft::Group::Stop().
+  void Stop();
+
+ private:
+  class EntryProposal;
+  struct TransferWait {
+    MonoTime deadline;
+    UniqueFunction<void(StatusOr<NodeId>)> done;
+  };
+
+  // raft::GroupListener
+  void OnRun() override;
+  void OnLeadership(const raft::LeadershipChange& change) override;
+  void OnApplied(raft::Index index) override;
+  void OnReadConfirmed(const raft::ReadConfirmed& read) override;
+  void OnReadRefused(const raft::ReadRefused& read) override;
+  void OnConfiguration(const raft::Configuration& configuration) override;
+  void OnFatal(const Status& status) override;
+
+  void ProposeWrites();
+  // False when the group refused for now.
+  bool ProposeEntry(std::vector<Ticket> tickets);
+  void ProposeExpiry();
+  void StartReads();
+  void ServeReads(std::vector<Ticket> tickets);
+  void Bounce();
+  void BecomeServing();
+  void SettleTransfers();
+  AnswerOrigin Origin() const;
+
+  const GroupId id_;
+  const NodeId self_;
+  const World world_;
+  const std::unique_ptr<kv::Store> store_;
+  LocalTimestampSource timestamps_;
+  std::unique_ptr<raft::Group> group_;
+  std::unique_ptr<Membership> membership_;
+
+  std::atomic<std::uint64_t> leader_{0};
+  std::atomic<bool> leads_{false};
+  std::atomic<bool> serving_{false};
+
+  std::mutex mutex_;
+  std::vector<Ticket> submitted_;
+
+  // Raft strand.
+  std::deque<Ticket> writes_;
+  std::vector<Ticket> reads_;
+  std::uint64_t next_read_ = 1;
+  std::map<std::uint64_t, std::vector<Ticket>> reads_confirming_;
+  std::multimap<raft::Index, std::vector<Ticket>> reads_applying_;
+  raft::Index term_start_;          // of this leadership; it serves once that is applied
+  raft::Index last_proposed_;
+  std::uint64_t expiry_proposed_ms_ = 0;
+  std::vector<TransferWait> transfers_;
+  raft::Index members_seen_;
+  std::string members_context_;
+};
+
+}  // namespace flotilla

@@ -1,0 +1,436 @@
+#include "shard/request_router.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "base/check.h"
+#include "kv/command.h"
+#include "shard/answers.h"
+#include "shard/forward_codec.h"
+
+namespace flotilla {
+namespace {
+
+constexpr Duration kDeadlineSlice = std::chrono::milliseconds(20);
+constexpr Duration kParkedRetry = std::chrono::milliseconds(20);
+
+std::int64_t SliceOf(MonoTime time) { return time.time_since_epoch() / kDeadlineSlice; }
+
+std::size_t BytesOf(const GatewayRequest& request) {
+  if (const auto* write = std::get_if<WriteCall>(&request.call)) return write->command.size();
+  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+    std::size_t bytes = 0;
+    for (const std::string& key : batch->keys) bytes += key.size() + 32;
+    return bytes;
+  }
+  return 64;
+}
+
+bool Eventual(const GatewayRequest& request) {
+  if (const auto* get = std::get_if<GetCall>(&request.call)) {
+    return get->consistency == kv::Consistency::kEventual;
+  }
+  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+    return batch->consistency == kv::Consistency::kEventual;
+  }
+  if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
+    return scan->consistency == kv::Consistency::kEventual;
+  }
+  return false;
+}
+
+// Repeating it cannot do harm: a read, or a write that is recognised.
+bool Repeatable(const Ticket& ticket) {
+  if (!ticket.is_write()) return true;
+  kv::CommandView command;
+  const auto& call = std::get<WriteCall>(ticket.request().call);
+  return kv::DecodeCommand(call.command.view(), command).ok() &&
+         static_cast<bool>(command.session.client);
+}
+
+}  // namespace
+
+// Counts what is open, so that admission can be bounded.
+class RequestRouter::AdmittedSink final : public AnswerSink {
+ public:
+  AdmittedSink(std::shared_ptr<Admitted> admitted, std::shared_ptr<AnswerSink> sink,
+               std::uint64_t requests, std::uint64_t bytes)
+      : admitted_(std::move(admitted)), sink_(std::move(sink)), requests_(requests), bytes_(bytes) {}
+  ~AdmittedSink() override { admitted_->bytes -= bytes_; }
+
+  void OnAnswers(std::vector<GatewayAnswer> answers) override {
+    admitted_->requests -= answers.size();
+    sink_->OnAnswers(std::move(answers));
+  }
+
+ private:
+  const std::shared_ptr<Admitted> admitted_;
+  const std::shared_ptr<AnswerSink> sink_;
+  const std::uint64_t requests_;
+  const std::uint64_t bytes_;
+};
+
+// Sends answers of forwarded requests back to the node that asked.
+class RequestRouter::ForwardSink final : public AnswerSink {
+ public:
+  ForwardSink(raft::PeerCalls* calls, NodeId to, std::uint64_t id)
+      : calls_(calls), to_(to), id_(id) {}
+
+  void OnAnswers(std::vector<GatewayAnswer> answers) override {
+    calls_->Notify(to_, raft::PeerMethod::kForwardAnswers, id_,
+                   Bytes(EncodeForwardedAnswers(answers)));
+  }
+
+  // Answers of the asker's request numbers; used when nothing can be evaluated.
+  void Refuse(const std::vector<GatewayRequest>& requests, const Status& status) {
+    std::vector<GatewayAnswer> answers(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      answers[i].id = requests[i].id;
+      answers[i].status = status;
+    }
+    OnAnswers(std::move(answers));
+  }
+
+ private:
+  raft::PeerCalls* const calls_;
+  const NodeId to_;
+  const std::uint64_t id_;
+};
+
+RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
+                             raft::PeerCalls* calls)
+    : options_(options), clock_(clock), strand_(strand), calls_(calls) {
+  calls_->Handle(raft::PeerMethod::kForwardRequests,
+                 [this](NodeId from, std::uint64_t id, const Bytes& body,
+                        const raft::PeerCalls::Reply&) { OnForwardedRequests(from, id, body); });
+  calls_->Handle(raft::PeerMethod::kForwardAnswers,
+                 [this](NodeId, std::uint64_t id, const Bytes& body,
+                        const raft::PeerCalls::Reply&) { OnForwardedAnswers(id, body); });
+}
+
+RequestRouter::~RequestRouter() = default;
+
+void RequestRouter::SetReplica(GroupId group, std::shared_ptr<Replica> replica) {
+  std::lock_guard lock(replicas_mutex_);
+  if (replica) {
+    replicas_[group] = std::move(replica);
+  } else {
+    replicas_.erase(group);
+  }
+}
+
+std::shared_ptr<Replica> RequestRouter::FindReplica(GroupId group) const {
+  std::lock_guard lock(replicas_mutex_);
+  const auto found = replicas_.find(group);
+  return found == replicas_.end() ? nullptr : found->second;
+}
+
+void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+  if (requests.empty()) return;
+  std::size_t bytes = 0;
+  MonoTime first_deadline = requests.front().deadline;
+  for (const GatewayRequest& request : requests) {
+    bytes += BytesOf(request);
+    first_deadline = std::min(first_deadline, request.deadline);
+  }
+  const std::uint64_t count = requests.size();
+  const bool full = open_requests_->requests.load() + count > options_.admitted_requests_max ||
+                    open_requests_->bytes.load() + bytes > options_.admitted_bytes_max;
+  if (stopped_.load() || full) {
+    const Status status =
+        stopped_.load()
+            ? Error(Reason::kNodeStopping, "the node is stopping: ask another one")
+            : Error(Reason::kOverloaded,
+                    "the node has too many requests open: slow down and try again");
+    std::vector<GatewayAnswer> answers(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      answers[i].id = requests[i].id;
+      answers[i].status = status;
+    }
+    sink->OnAnswers(std::move(answers));
+    return;
+  }
+  open_requests_->requests += count;
+  open_requests_->bytes += bytes;
+  auto counted = std::make_shared<AdmittedSink>(open_requests_, std::move(sink), count, bytes);
+  // Not make_shared: the deadline's weak pointer must not keep the memory.
+  const std::shared_ptr<PendingBatch> batch(
+      new PendingBatch(std::move(requests), std::move(counted)));
+  std::vector<Ticket> tickets;
+  tickets.reserve(batch->size());
+  for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
+  Watch(batch, first_deadline);
+  Route(std::move(tickets));
+}
+
+void RequestRouter::Route(std::vector<Ticket> tickets) {
+  // One data group holds all keys until the directory says otherwise.
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  if (!replica) {
+    Park(std::move(tickets));
+    return;
+  }
+  std::vector<Ticket> local;
+  std::erase_if(tickets, [&](Ticket& ticket) {
+    if (!Eventual(ticket.request())) return false;
+    local.push_back(std::move(ticket));
+    return true;
+  });
+  if (!local.empty()) replica->ReadLocal(local);
+  if (tickets.empty()) return;
+  const NodeId leader = replica->leader();
+  if (replica->leads()) {
+    replica->Submit(std::move(tickets));
+  } else if (leader && leader != NodeId(self_.load())) {
+    Forward(leader, std::move(tickets));
+  } else {
+    Park(std::move(tickets));
+  }
+}
+
+void RequestRouter::OnMisrouted(GroupId, NodeId leader, std::vector<Ticket> tickets) {
+  std::erase_if(tickets,
+                [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
+  if (tickets.empty()) return;
+  if (leader && leader != NodeId(self_.load())) {
+    Forward(leader, std::move(tickets));
+  } else {
+    Park(std::move(tickets));
+  }
+}
+
+// ---- forwarding -----------------------------------------------------------------------------
+
+void RequestRouter::Forward(NodeId to, std::vector<Ticket> tickets) {
+  std::vector<Ticket> mine;
+  mine.reserve(tickets.size());
+  for (Ticket& ticket : tickets) {
+    // A forwarded request is not forwarded again: its asker decides.
+    if (ticket.batch->Begin(ticket.slot)) mine.push_back(std::move(ticket));
+  }
+  if (mine.empty()) return;
+  Bytes body(EncodeForwardedRequests(mine, clock_->Now()));
+  std::uint64_t id = 0;
+  {
+    std::lock_guard lock(forwards_mutex_);
+    id = next_forward_++;
+    const std::size_t open = mine.size();
+    forwards_[id] = {.to = to, .tickets = std::move(mine), .open = open};
+  }
+  calls_->Notify(to, raft::PeerMethod::kForwardRequests, id, std::move(body));
+}
+
+void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body) {
+  auto sink = std::make_shared<ForwardSink>(calls_, from, id);
+  StatusOr<std::vector<GatewayRequest>> requests = DecodeForwardedRequests(body, clock_->Now());
+  if (!requests.ok()) return;  // a stranger's bytes; the asker's deadline ends it
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  if (!replica || !replica->leads()) {
+    sink->Refuse(*requests, NotLeaderError(kFirstDataGroup, replica ? replica->leader() : NodeId()));
+    return;
+  }
+  Submit(*std::move(requests), std::move(sink));
+}
+
+void RequestRouter::OnForwardedAnswers(std::uint64_t id, const Bytes& body) {
+  StatusOr<std::vector<GatewayAnswer>> decoded = DecodeForwardedAnswers(body.view());
+  if (!decoded.ok()) return;
+  std::vector<std::pair<Ticket, GatewayAnswer>> answered;
+  {
+    std::lock_guard lock(forwards_mutex_);
+    const auto found = forwards_.find(id);
+    if (found == forwards_.end()) return;
+    Forwarded& forwarded = found->second;
+    for (GatewayAnswer& answer : *decoded) {
+      if (answer.id >= forwarded.tickets.size()) continue;
+      Ticket& ticket = forwarded.tickets[answer.id];
+      if (!ticket.batch) continue;  // a repeated answer
+      answered.emplace_back(std::move(ticket), std::move(answer));
+      ticket.batch = nullptr;
+      --forwarded.open;
+    }
+    if (forwarded.open == 0) forwards_.erase(found);
+  }
+  std::vector<Ticket> again;
+  AnswerCollector answers;
+  for (auto& [ticket, answer] : answered) {
+    const Reason reason = ReasonOf(answer.status);
+    if (reason == Reason::kNotLeader || reason == Reason::kNodeStopping) {
+      if (ticket.batch->Return(ticket.slot)) again.push_back(std::move(ticket));
+    } else {
+      answers.Add(ticket, std::move(answer));
+    }
+  }
+  answers.Flush();
+  Park(std::move(again));
+}
+
+void RequestRouter::OnUnreachable(NodeId node) {
+  std::vector<Ticket> lost;
+  {
+    std::lock_guard lock(forwards_mutex_);
+    for (auto one = forwards_.begin(); one != forwards_.end();) {
+      if (one->second.to != node) {
+        ++one;
+        continue;
+      }
+      for (Ticket& ticket : one->second.tickets) {
+        if (ticket.batch) lost.push_back(std::move(ticket));
+      }
+      one = forwards_.erase(one);
+    }
+  }
+  GiveBack(std::move(lost));
+}
+
+// Requests that went to a node which may or may not have acted on them.
+void RequestRouter::GiveBack(std::vector<Ticket> tickets) {
+  std::vector<Ticket> again;
+  AnswerCollector answers;
+  for (Ticket& ticket : tickets) {
+    if (!Repeatable(ticket)) {
+      answers.Fail(ticket, GivenUp(true, "the connection to the leader broke"));
+    } else if (ticket.batch->Return(ticket.slot)) {
+      again.push_back(std::move(ticket));
+    }
+  }
+  answers.Flush();
+  Park(std::move(again));
+}
+
+// ---- waiting for a leader ---------------------------------------------------------------------
+
+void RequestRouter::Park(std::vector<Ticket> tickets) {
+  if (tickets.empty()) return;
+  const MonoTime now = clock_->Now();
+  bool arm = false;
+  {
+    std::lock_guard lock(parked_mutex_);
+    for (Ticket& ticket : tickets) parked_.push_back({.ticket = std::move(ticket), .since = now});
+    arm = !retry_armed_;
+    retry_armed_ = true;
+  }
+  if (arm) strand_->After(kParkedRetry, [this] { RetryParked(false); });
+}
+
+void RequestRouter::OnLeader() {
+  strand_->Post([this] { RetryParked(true); });
+}
+
+void RequestRouter::RetryParked(bool extra) {
+  std::vector<Parked> parked;
+  {
+    std::lock_guard lock(parked_mutex_);
+    if (!extra) retry_armed_ = false;
+    parked.swap(parked_);
+  }
+  if (parked.empty()) return;
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  const bool routable = replica && (replica->leads() || (replica->leader() &&
+                                                         replica->leader() != NodeId(self_.load())));
+  const MonoTime now = clock_->Now();
+  std::vector<Ticket> ready;
+  std::vector<Parked> waiting;
+  AnswerCollector answers;
+  for (Parked& one : parked) {
+    if (one.ticket.batch->Answered(one.ticket.slot)) continue;
+    const bool eventual = replica && Eventual(one.ticket.request());
+    if (routable || eventual) {
+      ready.push_back(std::move(one.ticket));
+    } else if (stopped_.load()) {
+      answers.Fail(one.ticket, Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    } else if (now - one.since >= options_.no_leader_timeout) {
+      answers.Fail(one.ticket,
+                   replica ? Error(Reason::kNoQuorum,
+                                   fmt::format("group {} has no leader: a majority of its members "
+                                               "must be running and reachable; see `kvctl status`",
+                                               kFirstDataGroup.value()))
+                           : Error(Reason::kNotReady,
+                                   "the node is not a member of a cluster yet: start the other "
+                                   "nodes, or see its log"));
+    } else {
+      waiting.push_back(std::move(one));
+    }
+  }
+  answers.Flush();
+  bool arm = false;
+  {
+    std::lock_guard lock(parked_mutex_);
+    for (Parked& one : waiting) parked_.push_back(std::move(one));
+    arm = !parked_.empty() && !retry_armed_;
+    if (arm) retry_armed_ = true;
+  }
+  if (arm) strand_->After(kParkedRetry, [this] { RetryParked(false); });
+  if (!ready.empty()) Route(std::move(ready));
+}
+
+// ---- deadlines ------------------------------------------------------------------------------
+
+void RequestRouter::Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline) {
+  const std::int64_t slice = SliceOf(deadline) + 1;
+  bool arm = false;
+  {
+    std::lock_guard lock(deadlines_mutex_);
+    deadlines_[slice].push_back(batch);
+    arm = armed_slice_ == 0 || slice < armed_slice_;
+    if (arm) armed_slice_ = slice;
+  }
+  if (arm) ArmTimer(MonoTime(kDeadlineSlice * slice));
+}
+
+void RequestRouter::ArmTimer(MonoTime deadline) {
+  const Duration wait = std::max(Duration(0), deadline - clock_->Now());
+  strand_->After(wait, [this] { ExpireDue(); });
+}
+
+void RequestRouter::ExpireDue() {
+  const MonoTime now = clock_->Now();
+  std::vector<std::weak_ptr<PendingBatch>> due;
+  std::int64_t next = 0;
+  {
+    std::lock_guard lock(deadlines_mutex_);
+    while (!deadlines_.empty() && deadlines_.begin()->first <= SliceOf(now)) {
+      for (auto& batch : deadlines_.begin()->second) due.push_back(std::move(batch));
+      deadlines_.erase(deadlines_.begin());
+    }
+    next = deadlines_.empty() ? 0 : deadlines_.begin()->first;
+    armed_slice_ = next;
+  }
+  if (next != 0) ArmTimer(MonoTime(kDeadlineSlice * next));
+  for (const std::weak_ptr<PendingBatch>& weak : due) {
+    const std::shared_ptr<PendingBatch> batch = weak.lock();
+    if (!batch) continue;
+    batch->Expire(now);
+    if (const auto deadline = batch->NextDeadline()) Watch(batch, *deadline);
+  }
+  // Forwarded requests whose deadline has passed need no answer any more.
+  std::lock_guard lock(forwards_mutex_);
+  std::erase_if(forwards_, [](const auto& entry) {
+    return std::all_of(entry.second.tickets.begin(), entry.second.tickets.end(),
+                       [](const Ticket& ticket) {
+                         return !ticket.batch || ticket.batch->Answered(ticket.slot);
+                       });
+  });
+}
+
+void RequestRouter::Stop() {
+  stopped_.store(true);
+  std::vector<std::weak_ptr<PendingBatch>> open;
+  {
+    std::lock_guard lock(deadlines_mutex_);
+    for (auto& [slice, batches] : deadlines_) {
+      for (auto& batch : batches) open.push_back(batch);
+    }
+  }
+  for (const std::weak_ptr<PendingBatch>& weak : open) {
+    if (const std::shared_ptr<PendingBatch> batch = weak.lock()) batch->Abandon();
+  }
+  std::lock_guard forwards_lock(forwards_mutex_);
+  forwards_.clear();
+  std::lock_guard parked_lock(parked_mutex_);
+  parked_.clear();
+}
+
+}  // namespace flotilla

@@ -1,0 +1,111 @@
+// RequestRouter: the gateway of a node.
+//
+// Purpose: admits requests within bounds, finds the group, and sends each to where it can be
+// served: the local replica, or the leader's node. Requests that find no leader are parked and
+// tried again when one is known, until `no_leader_timeout` says NO_QUORUM. Deadlines are kept here,
+// for all of them.
+//
+// A request is repeated by this layer only when it surely had no effect, when it is a read, or when
+// it carries a client id and sequence number (exactly once).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "raft/peer_calls.h"
+#include "shard/gateway.h"
+#include "shard/pending_batch.h"
+#include "shard/replica.h"
+
+namespace flotilla {
+
+class RequestRouter final : public Gateway {
+ public:
+  struct Options {
+    std::size_t admitted_requests_max = 100'000;
+    std::size_t admitted_bytes_max = 512 << 20;
+    Duration no_leader_timeout = std::chrono::seconds(3);
+  };
+
+  // `strand` runs timers and retries. All outlive the router.
+  RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls);
+  ~RequestRouter() override;
+
+  // The replicas of this node, as they come; null takes one out. Any thread.
+  void SetReplica(GroupId group, std::shared_ptr<Replica> replica);
+  void SetSelf(NodeId self) { self_.store(self.value()); }
+
+  void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
+
+  // From the replica, the transport and the node; any thread.
+  void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);
+  void OnLeader();
+  void OnUnreachable(NodeId node);
+
+  // Refuses everything new; answers what is open.
+  void Stop();
+
+  std::uint64_t open_requests() const { return open_requests_->requests.load(); }
+
+ private:
+  class ForwardSink;
+  struct Admitted {
+    std::atomic<std::uint64_t> requests{0};
+    std::atomic<std::uint64_t> bytes{0};
+  };
+  class AdmittedSink;
+  struct Forwarded {
+    NodeId to;
+    std::vector<Ticket> tickets;
+    std::size_t open = 0;
+  };
+  struct Parked {
+    Ticket ticket;
+    MonoTime since;
+  };
+
+  void Route(std::vector<Ticket> tickets);
+  void Forward(NodeId to, std::vector<Ticket> tickets);
+  void Park(std::vector<Ticket> tickets);
+  void RetryParked(bool all);
+  void OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body);
+  void OnForwardedAnswers(std::uint64_t id, const Bytes& body);
+  void GiveBack(std::vector<Ticket> tickets);
+  std::shared_ptr<Replica> FindReplica(GroupId group) const;
+  void Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline);
+  void ArmTimer(MonoTime deadline);
+  void ExpireDue();
+
+  const Options options_;
+  const Clock* const clock_;
+  Strand* const strand_;
+  raft::PeerCalls* const calls_;
+  std::atomic<std::uint64_t> self_{0};
+  std::atomic<bool> stopped_{false};
+  const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();
+
+  mutable std::mutex replicas_mutex_;
+  std::map<GroupId, std::shared_ptr<Replica>> replicas_;
+
+  std::mutex forwards_mutex_;
+  std::uint64_t next_forward_ = 1;
+  std::map<std::uint64_t, Forwarded> forwards_;
+
+  std::mutex parked_mutex_;
+  std::vector<Parked> parked_;
+  bool retry_armed_ = false;
+
+  std::mutex deadlines_mutex_;
+  // By the slice of time in which to look at the batch again.
+  std::map<std::int64_t, std::vector<std::weak_ptr<PendingBatch>>> deadlines_;
+  std::int64_t armed_slice_ = 0;  // 0: none
+};
+
+}  // namespace flotilla
