@@ -56,8 +56,8 @@ bool Repeatable(const Ticket& ticket) {
 class RequestRouter::AdmittedSink final : public AnswerSink {
  public:
   AdmittedSink(std::shared_ptr<Admitted> admitted, std::shared_ptr<AnswerSink> sink,
-               std::uint64_t requests, std::uint64_t bytes)
-      : admitted_(std::move(admitted)), sink_(std::move(sink)), requests_(requests), bytes_(bytes) {}
+               std::uint64_t bytes)
+      : admitted_(std::move(admitted)), sink_(std::move(sink)), bytes_(bytes) {}
   ~AdmittedSink() override { admitted_->bytes -= bytes_; }
 
   void OnAnswers(std::vector<GatewayAnswer> answers) override {
@@ -68,7 +68,6 @@ class RequestRouter::AdmittedSink final : public AnswerSink {
  private:
   const std::shared_ptr<Admitted> admitted_;
   const std::shared_ptr<AnswerSink> sink_;
-  const std::uint64_t requests_;
   const std::uint64_t bytes_;
 };
 
@@ -154,7 +153,7 @@ void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr
   }
   open_requests_->requests += count;
   open_requests_->bytes += bytes;
-  auto counted = std::make_shared<AdmittedSink>(open_requests_, std::move(sink), count, bytes);
+  auto counted = std::make_shared<AdmittedSink>(open_requests_, std::move(sink), bytes);
   // Not make_shared: the deadline's weak pointer must not keep the memory.
   const std::shared_ptr<PendingBatch> batch(
       new PendingBatch(std::move(requests), std::move(counted)));
