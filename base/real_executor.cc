@@ -1,0 +1,416 @@
+#include "base/real_executor.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <queue>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace flotilla {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// Closures of one strand that run before it lets others have the thread.
+constexpr std::size_t kTurnMax = 64;
+
+void NameThisThread(std::string_view name) {
+  pthread_setname_np(pthread_self(), std::string(name.substr(0, 15)).c_str());
+}
+
+}  // namespace
+
+// The closures and timers of one strand; outlives the strand while they run.
+class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
+ public:
+  virtual ~Queue() = default;
+
+  void Post(Closure closure) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return;
+      closures_.push_back(std::move(closure));
+      if (scheduled_) return;
+      scheduled_ = true;
+    }
+    Schedule();
+  }
+
+  // Runs one turn; true when more waits.
+  bool RunTurn() {
+    std::vector<Closure> turn;
+    {
+      std::lock_guard lock(mutex_);
+      if (closures_.size() <= kTurnMax) {
+        turn.swap(closures_);
+      } else {
+        const auto end = closures_.begin() + kTurnMax;
+        turn.assign(std::make_move_iterator(closures_.begin()), std::make_move_iterator(end));
+        closures_.erase(closures_.begin(), end);
+      }
+    }
+    Queue* const outer = std::exchange(current_, this);
+    for (Closure& closure : turn) {
+      std::exchange(closure, nullptr)();
+    }
+    current_ = outer;
+    std::lock_guard lock(mutex_);
+    scheduled_ = !closures_.empty() && !closed_;
+    return scheduled_;
+  }
+
+  TimerId AddTimer(Closure closure) {
+    std::lock_guard lock(mutex_);
+    const TimerId id = next_timer_++;
+    if (!closed_) timers_.emplace(id, std::move(closure));
+    return id;
+  }
+
+  void Cancel(TimerId id) {
+    Closure cancelled;
+    std::lock_guard lock(mutex_);
+    const auto found = timers_.find(id);
+    if (found == timers_.end()) return;
+    cancelled = std::move(found->second);
+    timers_.erase(found);
+  }
+
+  // From the timer thread.
+  void Fire(TimerId id) {
+    Post([this, id] {
+      Closure closure;
+      {
+        std::lock_guard lock(mutex_);
+        const auto found = timers_.find(id);
+        if (found == timers_.end()) return;
+        closure = std::move(found->second);
+        timers_.erase(found);
+      }
+      closure();
+    });
+  }
+
+  // Takes no more and destroys what waits; once the threads have ended.
+  void Close() {
+    std::vector<Closure> closures;
+    std::unordered_map<TimerId, Closure> timers;
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+      closures.swap(closures_);
+      timers.swap(timers_);
+    }
+  }
+
+  bool IsCurrent() const { return current_ == this; }
+
+ protected:
+  // Somebody must call RunTurn() until it returns false.
+  virtual void Schedule() = 0;
+
+ private:
+  static thread_local Queue* current_;
+
+  std::mutex mutex_;
+  std::vector<Closure> closures_;
+  std::unordered_map<TimerId, Closure> timers_;
+  TimerId next_timer_ = 1;
+  bool scheduled_ = false;
+  bool closed_ = false;
+};
+
+thread_local RealExecutor::Queue* RealExecutor::Queue::current_ = nullptr;
+
+class RealExecutor::Pool {
+ public:
+  explicit Pool(std::size_t threads) {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, i] {
+        NameThisThread("pool-" + std::to_string(i));
+        Work();
+      });
+    }
+  }
+
+  void Add(std::shared_ptr<Queue> queue) { Push({std::move(queue), nullptr}); }
+  void Add(Closure closure) { Push({nullptr, std::move(closure)}); }
+
+  void Stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    std::deque<Item> items;
+    std::lock_guard lock(mutex_);
+    items.swap(items_);
+  }
+
+ private:
+  struct Item {
+    std::shared_ptr<Queue> queue;
+    Closure closure;
+  };
+
+  void Push(Item item) {
+    bool wake = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      items_.push_back(std::move(item));
+      wake = idle_ > 0;
+    }
+    if (wake) wake_.notify_one();
+  }
+
+  void Work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      while (items_.empty() && !stopped_) {
+        ++idle_;
+        wake_.wait(lock);
+        --idle_;
+      }
+      if (stopped_) return;
+      Item item = std::move(items_.front());
+      items_.pop_front();
+      lock.unlock();
+      if (item.queue) {
+        if (item.queue->RunTurn()) Push(std::move(item));
+      } else {
+        std::exchange(item.closure, nullptr)();
+      }
+      item = {};
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> items_;
+  int idle_ = 0;
+  bool stopped_ = false;
+  std::vector<std::thread> threads_;
+};
+
+class RealExecutor::Timers {
+ public:
+  Timers()
+      : thread_([this] {
+          NameThisThread("timers");
+          Work();
+        }) {}
+
+  void Add(Duration delay, std::weak_ptr<Queue> queue, TimerId id) {
+    const SteadyTime at = std::chrono::steady_clock::now() + std::max(delay, Duration(0));
+    bool earliest = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      earliest = heap_.empty() || at < heap_.top().at;
+      heap_.push({.at = at, .sequence = next_sequence_++, .queue = std::move(queue), .id = id});
+    }
+    if (earliest) wake_.notify_one();
+  }
+
+  void Stop() {
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      stopped_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  struct Timer {
+    SteadyTime at;
+    std::uint64_t sequence;
+    std::weak_ptr<Queue> queue;
+    TimerId id;
+    bool operator>(const Timer& other) const {
+      return std::pair(at, sequence) > std::pair(other.at, other.sequence);
+    }
+  };
+
+  void Work() {
+    std::unique_lock lock(mutex_);
+    while (!stopped_) {
+      if (heap_.empty()) {
+        wake_.wait(lock);
+        continue;
+      }
+      const SteadyTime at = heap_.top().at;
+      if (std::chrono::steady_clock::now() < at) {
+        wake_.wait_until(lock, at);
+        continue;
+      }
+      const Timer timer = heap_.top();
+      heap_.pop();
+      lock.unlock();
+      if (const std::shared_ptr<Queue> queue = timer.queue.lock()) queue->Fire(timer.id);
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::priority_queue<Timer, std::vector<Timer>, std::greater<>> heap_;
+  std::uint64_t next_sequence_ = 0;
+  bool stopped_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+// Every queue there is, so that Stop() finds them.
+class RealExecutor::Registry {
+ public:
+  void Add(const std::shared_ptr<Queue>& queue) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(queues_, [](const std::weak_ptr<Queue>& one) { return one.expired(); });
+    queues_.push_back(queue);
+  }
+  std::vector<std::shared_ptr<Queue>> All() {
+    std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<Queue>> all;
+    for (const std::weak_ptr<Queue>& one : queues_) {
+      if (std::shared_ptr<Queue> queue = one.lock()) all.push_back(std::move(queue));
+    }
+    return all;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Queue>> queues_;
+};
+
+namespace {
+
+// A strand's face over its queue.
+template <class Queue, class Timers>
+class StrandFace : public Strand {
+ public:
+  StrandFace(std::shared_ptr<Queue> queue, std::shared_ptr<Timers> timers)
+      : queue_(std::move(queue)), timers_(std::move(timers)) {}
+
+  void Post(Closure closure) override { queue_->Post(std::move(closure)); }
+  TimerId After(Duration delay, Closure closure) override {
+    const TimerId id = queue_->AddTimer(std::move(closure));
+    timers_->Add(delay, queue_, id);
+    return id;
+  }
+  void Cancel(TimerId timer) override { queue_->Cancel(timer); }
+  bool IsCurrent() const override { return queue_->IsCurrent(); }
+
+ protected:
+  const std::shared_ptr<Queue> queue_;
+
+ private:
+  const std::shared_ptr<Timers> timers_;
+};
+
+}  // namespace
+
+class RealExecutor::PoolStrand final : public Queue {
+ public:
+  explicit PoolStrand(std::shared_ptr<Pool> pool) : pool_(std::move(pool)) {}
+
+ private:
+  void Schedule() override { pool_->Add(shared_from_this()); }
+
+  const std::shared_ptr<Pool> pool_;
+};
+
+// A queue with a thread of its own, which ends when Join() is called.
+class RealExecutor::ThreadStrand final : public Queue {
+ public:
+  explicit ThreadStrand(std::string name)
+      : thread_([this, name = std::move(name)] {
+          NameThisThread(name);
+          Work();
+        }) {}
+  ~ThreadStrand() override { Join(); }
+
+  void Join() {
+    {
+      std::lock_guard lock(wake_mutex_);
+      ended_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void Schedule() override {
+    {
+      std::lock_guard lock(wake_mutex_);
+      ready_ = true;
+    }
+    wake_.notify_one();
+  }
+
+  void Work() {
+    std::unique_lock lock(wake_mutex_);
+    while (true) {
+      wake_.wait(lock, [this] { return ready_ || ended_; });
+      if (ended_ && !ready_) return;
+      ready_ = false;
+      lock.unlock();
+      while (RunTurn()) {
+      }
+      lock.lock();
+    }
+  }
+
+  std::mutex wake_mutex_;
+  std::condition_variable wake_;
+  bool ready_ = false;
+  bool ended_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+RealExecutor::RealExecutor(std::size_t threads)
+    : pool_(std::make_shared<Pool>(
+          threads != 0 ? threads : std::max<std::size_t>(1, std::thread::hardware_concurrency()))),
+      timers_(std::make_shared<Timers>()),
+      registry_(std::make_shared<Registry>()) {}
+
+RealExecutor::~RealExecutor() { Stop(); }
+
+std::unique_ptr<Strand> RealExecutor::NewStrand(std::string_view) {
+  std::shared_ptr<Queue> queue = std::make_shared<PoolStrand>(pool_);
+  registry_->Add(queue);
+  return std::make_unique<StrandFace<Queue, Timers>>(std::move(queue), timers_);
+}
+
+std::unique_ptr<Strand> RealExecutor::NewBlockingStrand(std::string_view name) {
+  std::shared_ptr<Queue> queue = std::make_shared<ThreadStrand>(std::string(name));
+  registry_->Add(queue);
+  return std::make_unique<StrandFace<Queue, Timers>>(std::move(queue), timers_);
+}
+
+void RealExecutor::Post(Closure closure) { pool_->Add(std::move(closure)); }
+
+void RealExecutor::Stop() {
+  timers_->Stop();
+  const std::vector<std::shared_ptr<Queue>> queues = registry_->All();
+  for (const std::shared_ptr<Queue>& queue : queues) {
+    if (auto* thread = dynamic_cast<ThreadStrand*>(queue.get())) thread->Join();
+  }
+  pool_->Stop();
+  for (const std::shared_ptr<Queue>& queue : queues) queue->Close();
+}
+
+}  // namespace flotilla
