@@ -63,7 +63,9 @@ std::string_view RetryName(Retry retry) {
 
 Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata) {
   Status status(InfoOf(reason).code, ToAbsl(message));
-  status.SetPayload(kPayloadUrl, absl::Cord(EncodePayload(reason, metadata)));
+  // Through a view: the constructor from a string is a template that the packaged library, built
+  // by another compiler, exports under a name that clang does not ask for.
+  status.SetPayload(kPayloadUrl, absl::Cord(ToAbsl(EncodePayload(reason, metadata))));
   return status;
 }
 
