@@ -43,7 +43,10 @@ void Print(std::ostream& out, const T& value) {
     out << static_cast<std::int64_t>(value);
   } else if constexpr (requires { out << value; }) {
     out << value;
-  } else if constexpr (requires { value.value(); out << value.value(); }) {
+  } else if constexpr (requires {
+                         value.value();
+                         out << value.value();
+                       }) {
     out << value.value();
   } else {
     out << "(not printable)";
@@ -63,16 +66,16 @@ std::string Both(const A& a, const B& b) {
 
 }  // namespace flotilla::check_internal
 
-#define CHECK(condition)                                  \
-  (__builtin_expect(static_cast<bool>(condition), 1))     \
-      ? static_cast<void>(0)                              \
-      : ::flotilla::check_internal::Voidify() &           \
+#define CHECK(condition)                              \
+  (__builtin_expect(static_cast<bool>(condition), 1)) \
+      ? static_cast<void>(0)                          \
+      : ::flotilla::check_internal::Voidify() &       \
             ::flotilla::check_internal::Failure(__FILE__, __LINE__, #condition).stream()
 
-#define FLOTILLA_CHECK_OP(op, a, b)                                                         \
-  (__builtin_expect(static_cast<bool>((a)op(b)), 1))                                        \
-      ? static_cast<void>(0)                                                                \
-      : ::flotilla::check_internal::Voidify() &                                             \
+#define FLOTILLA_CHECK_OP(op, a, b)                                                             \
+  (__builtin_expect(static_cast<bool>((a)op(b)), 1))                                            \
+      ? static_cast<void>(0)                                                                    \
+      : ::flotilla::check_internal::Voidify() &                                                 \
             ::flotilla::check_internal::Failure(__FILE__, __LINE__, #a " " #op " " #b).stream() \
                 << ::flotilla::check_internal::Both((a), (b))
 

@@ -7,13 +7,13 @@
 //                fmt::format("the key has {} bytes; at most {} are allowed: shorten it", n, max));
 #pragma once
 
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
 
 #include "base/types.h"
 
@@ -77,10 +77,10 @@ std::string_view MessageOf(const Status& status);
 }  // namespace flotilla
 
 // Returns from the enclosing function when `expression` is not OK.
-#define RETURN_IF_ERROR(expression)                       \
-  do {                                                    \
+#define RETURN_IF_ERROR(expression)                                                         \
+  do {                                                                                      \
     if (::flotilla::Status status_of_expression = (expression); !status_of_expression.ok()) \
-      return status_of_expression;                        \
+      return status_of_expression;                                                          \
   } while (false)
 
 #define FLOTILLA_CONCAT_INNER(a, b) a##b

@@ -63,10 +63,10 @@ enum class WriteOutcome : std::uint8_t {
 // Small and flat: kept per session, sent between nodes.
 struct WriteResult {
   WriteOutcome outcome = WriteOutcome::kApplied;
-  Timestamp timestamp;           // of the commit; of the first time, for a repeated write
-  std::uint64_t affected = 0;    // keys that were deleted; for puts, not counted
-  std::uint32_t failed_op = 0;   // kConditionFailed: which operation of the batch
-  Timestamp actual_version;      // kConditionFailed: the version found; 0: absent
+  Timestamp timestamp;          // of the commit; of the first time, for a repeated write
+  std::uint64_t affected = 0;   // keys that were deleted; for puts, not counted
+  std::uint32_t failed_op = 0;  // kConditionFailed: which operation of the batch
+  Timestamp actual_version;     // kConditionFailed: the version found; 0: absent
 };
 
 struct GetResult {
@@ -78,10 +78,10 @@ struct GetResult {
 
 struct ScanRequest {
   KeyspaceId keyspace = kDefaultKeyspace;
-  std::string start;          // inclusive
-  std::string end;            // exclusive; empty: to the end of the keyspace
+  std::string start;  // inclusive
+  std::string end;    // exclusive; empty: to the end of the keyspace
   bool reverse = false;
-  std::uint32_t limit = 0;    // rows of this page; 0: kScanRowsDefault
+  std::uint32_t limit = 0;  // rows of this page; 0: kScanRowsDefault
   bool keys_only = false;
 };
 

@@ -19,6 +19,18 @@ std::uint64_t PayloadBytes(const std::vector<Entry>& entries) {
 
 }  // namespace
 
+template <class Add>
+void Group::Push(Add add) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    add(inbox_);
+    if (scheduled_) return;
+    scheduled_ = true;
+  }
+  strand_->Post([this] { Run(); });
+}
+
 Group::Group(const GroupOptions& options, const World& world, const RestoredState& recovered)
     : options_(options),
       world_(world),
@@ -35,7 +47,8 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
                 });
               },
           .on_persisted = [this](const PersistToken& token) { core_->Persisted(token); },
-          .on_release = [this](std::vector<OutgoingMessage> held) { sender_->Add(std::move(held)); },
+          .on_release =
+              [this](std::vector<OutgoingMessage> held) { sender_->Add(std::move(held)); },
       });
   pump_ = std::make_unique<ApplyPump>(
       options_.group, world_.log, world_.machine, world_.executor->NewStrand("apply"),
@@ -45,30 +58,15 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
                 Push([&](Inbox& inbox) { inbox.applied = std::max(inbox.applied, index); });
               },
           .on_fatal =
-              [this](Status status) {
-                Post([this, status] { world_.listener->OnFatal(status); });
-              },
+              [this](Status status) { Post([this, status] { world_.listener->OnFatal(status); }); },
       });
-  sender_ = std::make_unique<Sender>(options_.group, options_.core.self,
-                                     options_.core.append_bytes_max, world_.log, world_.transport,
-                                     world_.catch_up, [this](Closure closure) {
-                                       Post(std::move(closure));
-                                     });
+  sender_ = std::make_unique<Sender>(
+      options_.group, options_.core.self, options_.core.append_bytes_max, world_.log,
+      world_.transport, world_.catch_up, [this](Closure closure) { Post(std::move(closure)); });
   for (const LoggedEntry& entry : recovered.log) log_bytes_ += entry.bytes;
 }
 
 Group::~Group() = default;
-
-void Group::Push(const std::function<void(Inbox&)>& add) {
-  {
-    std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    add(inbox_);
-    if (scheduled_) return;
-    scheduled_ = true;
-  }
-  strand_->Post([this] { Run(); });
-}
 
 void Group::Receive(std::vector<Message> messages) {
   Push([&](Inbox& inbox) {
@@ -294,9 +292,8 @@ void Group::InstallSnapshot(const SnapshotMark& mark) {
   }
   pump_->Post([this, mark] {
     const auto directory = world_.snapshots->Received(options_.group, mark);
-    Status status = directory
-                        ? world_.machine->InstallSnapshot(*directory, mark)
-                        : Error(Reason::kInternal, "the received snapshot has disappeared");
+    Status status = directory ? world_.machine->InstallSnapshot(*directory, mark)
+                              : Error(Reason::kInternal, "the received snapshot has disappeared");
     Post([this, mark, status] {
       if (!status.ok()) {
         world_.listener->OnFatal(Annotate(status, "installing a snapshot"));

@@ -14,16 +14,15 @@
 // Threads: methods marked "any thread" may be called from anywhere, all others on the raft strand.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include <spdlog/logger.h>
 
 #include "base/executor.h"
 #include "base/status.h"
@@ -125,7 +124,9 @@ class Group {
     int ticks = 0;
   };
 
-  void Push(const std::function<void(Inbox&)>& add);
+  // Adds to the inbox and makes sure that a run follows. Any thread.
+  template <class Add>
+  void Push(Add add);
   void Run();
   void DrainReady();
   void CarryOut(Ready ready);

@@ -35,10 +35,11 @@ void PeerCalls::Call(NodeId to, PeerMethod method, Bytes body, Duration timeout,
     Waiting& waiting = waiting_[call.id];
     waiting.to = to;
     waiting.done = std::move(done);
-    waiting.timer = strand_->After(timeout, [this, alive = std::weak_ptr<bool>(alive_), id = call.id] {
-      if (alive.expired()) return;
-      Finish(id, Error(Reason::kDeadlineExceeded, "the peer did not answer in time"));
-    });
+    waiting.timer =
+        strand_->After(timeout, [this, alive = std::weak_ptr<bool>(alive_), id = call.id] {
+          if (alive.expired()) return;
+          Finish(id, Error(Reason::kDeadlineExceeded, "the peer did not answer in time"));
+        });
   }
   call.method = static_cast<std::uint32_t>(method);
   call.bulk = options.bulk;

@@ -28,12 +28,12 @@ enum class PeerMethod : std::uint32_t {
   kForwardAnswers = 2,   // one way: some of their answers
   kSnapshotOpen = 3,
   kSnapshotPart = 4,
-  kAdmin = 5,            // membership, transfer, snapshot: see shard/admin_codec.h
+  kAdmin = 5,  // membership, transfer, snapshot: see shard/admin_codec.h
   // Of CallAddress(), from nodes that are no members:
-  kHello = 16,           // forming: who is there
-  kPropose = 17,         // forming: promise to join this cluster
-  kFound = 18,           // forming: become a member of it
-  kJoin = 19,            // an existing cluster: let me in
+  kHello = 16,    // forming: who is there
+  kPropose = 17,  // forming: promise to join this cluster
+  kFound = 18,    // forming: become a member of it
+  kJoin = 19,     // an existing cluster: let me in
 };
 
 class PeerCalls {

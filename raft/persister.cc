@@ -33,9 +33,9 @@ void Persister::Submit(Pending& pending) {
   write.entries = pending.batch.entries;
   pending.in_log = true;
   const std::uint64_t number = pending.number;
-  const Status queued = log_->Append(
-      std::move(write),
-      [this, number](Status status) { callbacks_.on_completion(number, std::move(status)); });
+  const Status queued = log_->Append(std::move(write), [this, number](Status status) {
+    callbacks_.on_completion(number, std::move(status));
+  });
   if (!queued.ok()) callbacks_.on_completion(number, queued);
 }
 

@@ -52,7 +52,7 @@ class Persister {
     std::uint64_t number = 0;
     PersistBatch batch;
     std::vector<OutgoingMessage> held;
-    bool in_log = false;    // handed to the log, completion outstanding
+    bool in_log = false;  // handed to the log, completion outstanding
     bool durable = false;
   };
 

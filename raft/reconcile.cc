@@ -41,16 +41,17 @@ StatusOr<RestoredState> Reconcile(GroupId group, const RecoveredGroup& logged,
     }
     restored.configurations = logged.configurations;
   }
-  if (restored.hard_state.term < mark.term) restored.hard_state = {.term = mark.term, .vote = {}, .commit = {}};
+  if (restored.hard_state.term < mark.term)
+    restored.hard_state = {.term = mark.term, .vote = {}, .commit = {}};
   if (restored.hard_state.commit < mark.index) restored.hard_state.commit = mark.index;
   const Index restored_last = restored.snapshot.index + restored.log.size();
   if (restored.hard_state.commit > restored_last) {
-    return Error(Reason::kDataDamaged,
-                 fmt::format("group {}: the log says that index {} is committed but ends at index "
-                             "{}: remove this node from the cluster, empty its data directory and "
-                             "let it join again",
-                             group.value(), restored.hard_state.commit.value(),
-                             restored_last.value()));
+    return Error(
+        Reason::kDataDamaged,
+        fmt::format("group {}: the log says that index {} is committed but ends at index "
+                    "{}: remove this node from the cluster, empty its data directory and "
+                    "let it join again",
+                    group.value(), restored.hard_state.commit.value(), restored_last.value()));
   }
   return restored;
 }

@@ -1,11 +1,11 @@
 #include "raft/snapshot_transfer.h"
 
+#include <rocksdb/file_system.h>
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
-
-#include <rocksdb/file_system.h>
-#include <spdlog/fmt/fmt.h>
 
 #include "base/check.h"
 #include "raft/snapshot_wire.h"
@@ -123,9 +123,9 @@ class SnapshotTransfer::Outgoing : public std::enable_shared_from_this<Outgoing>
     }
     data.resize(std::min<std::uint64_t>(transfer_->options_.part_bytes, file.bytes - offset));
     rocksdb::Slice slice;
-    RETURN_IF_ERROR(FromIO(open_file_->Read(offset, data.size(), rocksdb::IOOptions(), &slice,
-                                            data.data(), nullptr),
-                           path));
+    RETURN_IF_ERROR(FromIO(
+        open_file_->Read(offset, data.size(), rocksdb::IOOptions(), &slice, data.data(), nullptr),
+        path));
     if (slice.size() != data.size()) {
       return Error(Reason::kInternal, fmt::format("{}: shorter than its snapshot says", path));
     }
@@ -321,14 +321,14 @@ StatusOr<std::string> SnapshotTransfer::OnPart(std::string_view body) {
   }
   const std::string path = incoming->directory + "/" + files[part.file].name;
   if (!incoming->writer) {
-    RETURN_IF_ERROR(FromIO(
-        files_->ReopenWritableFile(path, rocksdb::FileOptions(), &incoming->writer, nullptr),
-        path));
+    RETURN_IF_ERROR(
+        FromIO(files_->ReopenWritableFile(path, rocksdb::FileOptions(), &incoming->writer, nullptr),
+               path));
     incoming->file = part.file;
   }
-  RETURN_IF_ERROR(FromIO(incoming->writer->Append(rocksdb::Slice(part.data.data(), part.data.size()),
-                                                  io, nullptr),
-                         path));
+  RETURN_IF_ERROR(FromIO(
+      incoming->writer->Append(rocksdb::Slice(part.data.data(), part.data.size()), io, nullptr),
+      path));
   offset += part.data.size();
   if (offset == files[part.file].bytes) {
     RETURN_IF_ERROR(FromIO(incoming->writer->Sync(io, nullptr), path));

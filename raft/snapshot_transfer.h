@@ -7,6 +7,8 @@
 // Place in the picture: one per node; raft/group.h sends and installs through it.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -14,8 +16,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-
-#include <spdlog/logger.h>
 
 #include "base/clock.h"
 #include "base/executor.h"

@@ -3,7 +3,8 @@
 //   open   = group | index | term | file count | (prefixed name | bytes)*
 //   opened = offset per file, in the order of the request: what the receiver has already
 //   part   = group | index | term | file number | offset | crc32c fixed32 | prefixed data
-//            a file number equal to the file count, with no data: all parts are sent, make it durable
+//            a file number equal to the file count, with no data: all parts are sent, make it
+//            durable
 //   reply to a part = empty
 //   Every answer starts with one byte: 1, or 0 and a message for people.
 #pragma once

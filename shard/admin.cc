@@ -1,9 +1,9 @@
 #include "shard/admin.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 #include "shard/answers.h"
 #include "shard/formation_codec.h"
@@ -65,13 +65,9 @@ std::vector<MemberInfo> DescribeMembers(const raft::Core& core) {
   return described;
 }
 
-Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls,
-             raft::Transport* transport, FindReplica find)
-    : clock_(clock),
-      strand_(strand),
-      calls_(calls),
-      transport_(transport),
-      find_(std::move(find)) {
+Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::Transport* transport,
+             FindReplica find)
+    : clock_(clock), strand_(strand), calls_(calls), transport_(transport), find_(std::move(find)) {
   calls_->Handle(raft::PeerMethod::kAdmin, [this](NodeId, std::uint64_t, const Bytes& body,
                                                   raft::PeerCalls::Reply reply) {
     Duration left{0};
@@ -137,60 +133,59 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
     AddAddress(replica, std::move(request), deadline, std::move(done));
     return;
   }
-  replica->group().Post([this, replica, request = std::move(request), deadline,
-                         done = std::move(done)]() mutable {
-    if (!replica->leads()) {
-      done(Failed(NotLeaderError(request.group, replica->leader())));
-      return;
-    }
-    Membership& membership = replica->membership();
-    switch (request.verb) {
-      case AdminVerb::kAddMember:
-        membership.Add(request.uuid, request.address, request.promote, deadline,
-                       Adapt<StatusOr<NodeId>>(std::move(done)));
-        return;
-      case AdminVerb::kRemove:
-        Remove(replica, std::move(request), deadline, std::move(done));
-        return;
-      case AdminVerb::kPromote:
-        membership.Promote(request.node, deadline, Adapt<Status>(std::move(done)));
-        return;
-      case AdminVerb::kTransfer:
-        replica->TransferLeadership(request.node, deadline,
-                                    Adapt<StatusOr<NodeId>>(std::move(done)));
-        return;
-      case AdminVerb::kListMembers: {
-        AdminResult result;
-        result.members = DescribeMembers(replica->group().core());
-        done(std::move(result));
-        return;
-      }
-      case AdminVerb::kAddAddress:
-      case AdminVerb::kSnapshot:
-        break;
-    }
-    done(Failed(Error(Reason::kInternal, "an administrative verb took the wrong path")));
-  });
+  replica->group().Post(
+      [this, replica, request = std::move(request), deadline, done = std::move(done)]() mutable {
+        if (!replica->leads()) {
+          done(Failed(NotLeaderError(request.group, replica->leader())));
+          return;
+        }
+        Membership& membership = replica->membership();
+        switch (request.verb) {
+          case AdminVerb::kAddMember:
+            membership.Add(request.uuid, request.address, request.promote, deadline,
+                           Adapt<StatusOr<NodeId>>(std::move(done)));
+            return;
+          case AdminVerb::kRemove:
+            Remove(replica, std::move(request), deadline, std::move(done));
+            return;
+          case AdminVerb::kPromote:
+            membership.Promote(request.node, deadline, Adapt<Status>(std::move(done)));
+            return;
+          case AdminVerb::kTransfer:
+            replica->TransferLeadership(request.node, deadline,
+                                        Adapt<StatusOr<NodeId>>(std::move(done)));
+            return;
+          case AdminVerb::kListMembers: {
+            AdminResult result;
+            result.members = DescribeMembers(replica->group().core());
+            done(std::move(result));
+            return;
+          }
+          case AdminVerb::kAddAddress:
+          case AdminVerb::kSnapshot:
+            break;
+        }
+        done(Failed(Error(Reason::kInternal, "an administrative verb took the wrong path")));
+      });
 }
 
 // On the leader's raft strand.
-void Admin::Remove(const std::shared_ptr<Replica>& replica, AdminRequest request,
-                   MonoTime deadline, Done done) {
+void Admin::Remove(const std::shared_ptr<Replica>& replica, AdminRequest request, MonoTime deadline,
+                   Done done) {
   if (request.node != NodeId(self_.load())) {
     replica->membership().Remove(request.node, deadline, Adapt<Status>(std::move(done)));
     return;
   }
   // A leader that is to go hands over first, and its successor removes it.
-  replica->TransferLeadership(
-      NodeId(), deadline,
-      [this, request = std::move(request), deadline,
-       done = std::move(done)](StatusOr<NodeId> leader) mutable {
-        if (!leader.ok()) {
-          done(Failed(leader.status()));
-          return;
-        }
-        RunThere(*leader, std::move(request), deadline, std::move(done));
-      });
+  replica->TransferLeadership(NodeId(), deadline,
+                              [this, request = std::move(request), deadline,
+                               done = std::move(done)](StatusOr<NodeId> leader) mutable {
+                                if (!leader.ok()) {
+                                  done(Failed(leader.status()));
+                                  return;
+                                }
+                                RunThere(*leader, std::move(request), deadline, std::move(done));
+                              });
 }
 
 void Admin::AddAddress(const std::shared_ptr<Replica>& replica, AdminRequest request,
@@ -257,24 +252,25 @@ void Admin::Again(AdminRequest request, MonoTime deadline, Done done, const Stat
     }
     return;
   }
-  strand_->After(kRetryPause, [this, request = std::move(request), deadline,
-                               done = std::move(done)]() mutable {
-    Execute(std::move(request), deadline, std::move(done));
-  });
+  strand_->After(kRetryPause,
+                 [this, request = std::move(request), deadline, done = std::move(done)]() mutable {
+                   Execute(std::move(request), deadline, std::move(done));
+                 });
 }
 
 void Admin::Snapshot(const std::shared_ptr<Replica>& replica, Done done) {
   replica->group().Post([replica, done = std::move(done)]() mutable {
-    replica->group().Compact([replica, done = std::move(done)](StatusOr<raft::Index> index) mutable {
-      AdminResult result;
-      if (index.ok()) {
-        result.index = *index;
-        result.bytes = replica->store().Stats().disk_bytes;
-      } else {
-        result.status = index.status();
-      }
-      done(std::move(result));
-    });
+    replica->group().Compact(
+        [replica, done = std::move(done)](StatusOr<raft::Index> index) mutable {
+          AdminResult result;
+          if (index.ok()) {
+            result.index = *index;
+            result.bytes = replica->store().Stats().disk_bytes;
+          } else {
+            result.status = index.status();
+          }
+          done(std::move(result));
+        });
   });
 }
 

@@ -43,9 +43,9 @@ struct AdminRequest {
 
 struct AdminResult {
   Status status;
-  NodeId node;            // kAdd*: the new id; kTransfer: the new leader
-  raft::Index index;      // kSnapshot
-  std::uint64_t bytes = 0;  // kSnapshot
+  NodeId node;                      // kAdd*: the new id; kTransfer: the new leader
+  raft::Index index;                // kSnapshot
+  std::uint64_t bytes = 0;          // kSnapshot
   std::vector<MemberInfo> members;  // kListMembers
 };
 

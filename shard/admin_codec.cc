@@ -7,7 +7,9 @@
 namespace flotilla {
 namespace {
 
-Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed administrative call"); }
+Status Malformed() {
+  return Error(Reason::kBadRequest, "a peer sent a malformed administrative call");
+}
 
 }  // namespace
 

@@ -1,10 +1,10 @@
 #include "shard/answers.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <spdlog/fmt/fmt.h>
 
 namespace flotilla {
 
@@ -16,10 +16,9 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
       answer.result = result;
       break;
     case kv::WriteOutcome::kConditionFailed: {
-      const std::string found =
-          result.actual_version
-              ? fmt::format("the key has version {}", result.actual_version.value())
-              : std::string("the key does not exist");
+      const std::string found = result.actual_version ? fmt::format("the key has version {}",
+                                                                    result.actual_version.value())
+                                                      : std::string("the key does not exist");
       answer.status = Error(
           Reason::kConditionFailed,
           fmt::format("the condition of operation {} does not hold: {}; read it again and decide",
@@ -68,10 +67,10 @@ Status NotLeaderError(GroupId group, NodeId leader) {
                              "node, or see `kvctl status`",
                              group.value()));
   }
-  return Error(Reason::kNotLeader,
-               fmt::format("this node does not lead group {}: node {} does", group.value(),
-                           leader.value()),
-               {{std::string(kLeaderNodeMetadata), std::to_string(leader.value())}});
+  return Error(
+      Reason::kNotLeader,
+      fmt::format("this node does not lead group {}: node {} does", group.value(), leader.value()),
+      {{std::string(kLeaderNodeMetadata), std::to_string(leader.value())}});
 }
 
 Status GivenUp(bool in_flight_write, std::string_view why) {

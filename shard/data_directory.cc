@@ -1,10 +1,10 @@
 #include "shard/data_directory.h"
 
-#include <algorithm>
-#include <charconv>
-
 #include <rocksdb/file_system.h>
 #include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <charconv>
 
 namespace flotilla {
 namespace {
@@ -22,8 +22,8 @@ StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
   const rocksdb::IOOptions io;
   std::unique_ptr<DataDirectory> directory(new DataDirectory(std::move(files), path));
   RETURN_IF_ERROR(FromIO(directory->files_->CreateDirIfMissing(path, io, nullptr), path));
-  RETURN_IF_ERROR(FromIO(
-      directory->files_->CreateDirIfMissing(directory->groups(), io, nullptr), directory->groups()));
+  RETURN_IF_ERROR(FromIO(directory->files_->CreateDirIfMissing(directory->groups(), io, nullptr),
+                         directory->groups()));
   const std::string lock = path + "/LOCK";
   const rocksdb::IOStatus locked =
       directory->files_->LockFile(lock, io, &directory->lock_, nullptr);
@@ -37,7 +37,8 @@ StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
 }
 
 DataDirectory::~DataDirectory() {
-  if (lock_ != nullptr) files_->UnlockFile(lock_, rocksdb::IOOptions(), nullptr).PermitUncheckedError();
+  if (lock_ != nullptr)
+    files_->UnlockFile(lock_, rocksdb::IOOptions(), nullptr).PermitUncheckedError();
 }
 
 std::string DataDirectory::group(GroupId group) const {

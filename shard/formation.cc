@@ -1,10 +1,10 @@
 #include "shard/formation.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 namespace flotilla {
 namespace {
@@ -43,10 +43,10 @@ void Formation::Call(const std::string& address, raft::PeerMethod method, std::s
       address, static_cast<std::uint32_t>(method), Bytes(std::move(body)), timeout,
       [self = shared_from_this(), then = std::move(then)](StatusOr<Bytes> answer) mutable {
         Strand* const strand = self->world_.strand;
-        strand->Post([self = std::move(self), then = std::move(then),
-                      answer = std::move(answer)]() mutable {
-          if (!self->ended_) then(std::move(answer));
-        });
+        strand->Post(
+            [self = std::move(self), then = std::move(then), answer = std::move(answer)]() mutable {
+              if (!self->ended_) then(std::move(answer));
+            });
       });
 }
 
@@ -55,11 +55,10 @@ void Formation::Round() {
   AskAll();
   TryToFound();
   if (++rounds_ % kRoundsBetweenWords == 0) {
-    world_.logger->info(
-        "not a member of a cluster yet: {}",
-        joining_ ? fmt::format("asking {} to be let in", fmt::join(Others(), ", "))
-                 : fmt::format("{} of {} new nodes have found each other", seen_.size() + 1,
-                               options_.expect));
+    world_.logger->info("not a member of a cluster yet: {}",
+                        joining_ ? fmt::format("asking {} to be let in", fmt::join(Others(), ", "))
+                                 : fmt::format("{} of {} new nodes have found each other",
+                                               seen_.size() + 1, options_.expect));
   }
   const Duration pause = kRoundPause + kRoundPause * random_.Below(100) / 100;
   world_.strand->After(pause, [self = shared_from_this()] { self->Round(); });
@@ -139,14 +138,12 @@ void Formation::Propose(Founding founding) {
     TellToFound(founding);
     return;
   }
-  const std::string body =
-      EncodeFoundingCall({.coordinator = options_.uuid, .founding = founding});
+  const std::string body = EncodeFoundingCall({.coordinator = options_.uuid, .founding = founding});
   auto answered = std::make_shared<std::size_t>(0);
   for (const MemberRecord& record : founding.members.records) {
     if (record.uuid == options_.uuid) continue;
     Call(record.address, raft::PeerMethod::kPropose, body,
-         [this, founding, missing, answered,
-          total = *missing](const StatusOr<Bytes>& answer) {
+         [this, founding, missing, answered, total = *missing](const StatusOr<Bytes>& answer) {
            if (answer.ok() && answer->view() == "\1") --*missing;
            if (++*answered < total) return;
            if (*missing == 0) {
@@ -164,8 +161,7 @@ void Formation::Propose(Founding founding) {
 void Formation::TellToFound(const Founding& founding) {
   world_.logger->info("founding cluster {:016x} with {} nodes", founding.cluster.value(),
                       founding.members.records.size());
-  const std::string body =
-      EncodeFoundingCall({.coordinator = options_.uuid, .founding = founding});
+  const std::string body = EncodeFoundingCall({.coordinator = options_.uuid, .founding = founding});
   FoundHere(founding, [self = shared_from_this(), founding, body](const Status& status) {
     if (!status.ok()) {
       self->proposing_ = false;
@@ -186,13 +182,14 @@ void Formation::FoundHere(const Founding& founding, UniqueFunction<void(Status)>
     return;
   }
   founding_here_ = true;
-  world_.found(founding, [self = shared_from_this(), done = std::move(done)](Status status) mutable {
-    if (!status.ok()) {
-      self->founding_here_ = false;
-      self->world_.logger->error("founding failed: {}", MessageOf(status));
-    }
-    done(std::move(status));
-  });
+  world_.found(founding,
+               [self = shared_from_this(), done = std::move(done)](Status status) mutable {
+                 if (!status.ok()) {
+                   self->founding_here_ = false;
+                   self->world_.logger->error("founding failed: {}", MessageOf(status));
+                 }
+                 done(std::move(status));
+               });
 }
 
 bool Formation::OnPropose(const FoundingCall& call) {

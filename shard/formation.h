@@ -11,14 +11,14 @@
 // On the node's control strand.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <spdlog/logger.h>
 
 #include "base/clock.h"
 #include "base/executor.h"

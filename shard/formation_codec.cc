@@ -73,8 +73,7 @@ StatusOr<JoinCall> DecodeJoinCall(std::string_view body) {
   if (!reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Byte(promote) || uuid == 0) {
     return Malformed();
   }
-  return JoinCall{
-      .uuid = NodeUuid(uuid), .address = std::string(address), .promote = promote != 0};
+  return JoinCall{.uuid = NodeUuid(uuid), .address = std::string(address), .promote = promote != 0};
 }
 
 std::string EncodeAdmission(const Admission& admission) {

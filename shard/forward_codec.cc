@@ -138,8 +138,9 @@ bool ReadGetResult(Reader& reader, kv::GetResult& result) {
   std::uint8_t found = 0;
   if (!reader.Byte(found)) return false;
   result.found = found != 0;
-  return !result.found || (ReadText(reader, result.value) && ReadTimestamp(reader, result.version) &&
-                           reader.Varint(result.expires_at_ms));
+  return !result.found ||
+         (ReadText(reader, result.value) && ReadTimestamp(reader, result.version) &&
+          reader.Varint(result.expires_at_ms));
 }
 
 struct AnswerEncoder {
@@ -292,7 +293,8 @@ StatusOr<std::vector<GatewayRequest>> DecodeForwardedRequests(const Bytes& body,
   for (std::uint64_t i = 0; i < count; ++i) {
     GatewayRequest request;
     std::uint64_t left_ms = 0;
-    if (!reader.Varint(request.id) || !reader.Varint(left_ms) || !ReadRequest(reader, body, request)) {
+    if (!reader.Varint(request.id) || !reader.Varint(left_ms) ||
+        !ReadRequest(reader, body, request)) {
       return Malformed();
     }
     constexpr std::uint64_t kLeftMsMax = 24ull * 60 * 60 * 1000;

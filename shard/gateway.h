@@ -47,7 +47,8 @@ struct ScanCall {
 struct GatewayRequest {
   // The submitter's own; comes back with the answer.
   std::uint64_t id = 0;
-  // After it the answer is DEADLINE_EXCEEDED, or OUTCOME_UNKNOWN for a write that may have happened.
+  // After it the answer is DEADLINE_EXCEEDED, or OUTCOME_UNKNOWN for a write that may have
+  // happened.
   MonoTime deadline;
   std::variant<WriteCall, GetCall, BatchGetCall, ScanCall> call;
 };

@@ -1,12 +1,12 @@
 #include "shard/identity.h"
 
-#include <charconv>
-#include <map>
-#include <sstream>
-
 #include <absl/strings/escaping.h>
 #include <rocksdb/file_system.h>
 #include <spdlog/fmt/fmt.h>
+
+#include <charconv>
+#include <map>
+#include <sstream>
 
 #include "base/crc32c.h"
 
@@ -35,10 +35,10 @@ Status Damaged() { return Error(Reason::kDataDamaged, "the text is not an identi
 }  // namespace
 
 std::string EncodeIdentity(const Identity& identity) {
-  std::string text = fmt::format(
-      "{}\nuuid {:016x}\ncluster {:016x}\nnode {}\nfounding {}\n", kHeader, identity.uuid.value(),
-      identity.cluster.value(), identity.node.value(),
-      identity.founding ? ToHex(EncodeFounding(*identity.founding)) : "");
+  std::string text =
+      fmt::format("{}\nuuid {:016x}\ncluster {:016x}\nnode {}\nfounding {}\n", kHeader,
+                  identity.uuid.value(), identity.cluster.value(), identity.node.value(),
+                  identity.founding ? ToHex(EncodeFounding(*identity.founding)) : "");
   text += fmt::format("crc {:08x}\n", Crc32c(text));
   return text;
 }
@@ -104,9 +104,8 @@ Status StoreIdentity(rocksdb::FileSystem& files, const std::string& directory,
   const rocksdb::IOOptions io;
   const std::string path = directory + "/IDENTITY";
   const std::string temporary = path + ".new";
-  RETURN_IF_ERROR(
-      FromIO(rocksdb::WriteStringToFile(&files, EncodeIdentity(identity), temporary, true),
-             temporary));
+  RETURN_IF_ERROR(FromIO(
+      rocksdb::WriteStringToFile(&files, EncodeIdentity(identity), temporary, true), temporary));
   RETURN_IF_ERROR(FromIO(files.RenameFile(temporary, path, io, nullptr), path));
   std::unique_ptr<rocksdb::FSDirectory> handle;
   RETURN_IF_ERROR(FromIO(files.NewDirectory(directory, io, &handle, nullptr), directory));

@@ -1,9 +1,9 @@
 #include "shard/membership.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 namespace flotilla {
 
@@ -26,16 +26,16 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {
-    done(Error(Reason::kMembershipRefused,
-               fmt::format("{} is the address of node {} already, which had another data directory: "
-                           "remove that node first, then let the new one join",
-                           address, same->node.value())));
+    done(
+        Error(Reason::kMembershipRefused,
+              fmt::format("{} is the address of node {} already, which had another data directory: "
+                          "remove that node first, then let the new one join",
+                          address, same->node.value())));
     return;
   }
   const NodeId node = members->next_node;
   members->next_node = node.Next();
-  members->records.push_back(
-      {.node = node, .uuid = uuid, .address = address, .promote = promote});
+  members->records.push_back({.node = node, .uuid = uuid, .address = address, .promote = promote});
   const raft::Configuration& now = group_->core().configuration();
   raft::MembershipChange change{
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
@@ -81,9 +81,8 @@ void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Sta
     return;
   }
   if (!now.learners.contains(node)) {
-    done(Error(Reason::kNodeNotFound,
-               fmt::format("node {} is no member of group {}: add it first", node.value(),
-                           id_.value())));
+    done(Error(Reason::kNodeNotFound, fmt::format("node {} is no member of group {}: add it first",
+                                                  node.value(), id_.value())));
     return;
   }
   for (MemberRecord& record : members->records) {
@@ -107,9 +106,8 @@ void Membership::Change(raft::MembershipChange change, MonoTime deadline,
     done(Refusal(refusal));
     return;
   }
-  waits_.push_back({.deadline = deadline,
-                    .index = group_->core().last_index(),
-                    .done = std::move(done)});
+  waits_.push_back(
+      {.deadline = deadline, .index = group_->core().last_index(), .done = std::move(done)});
 }
 
 Status Membership::Refusal(raft::MembershipRefusal refusal) const {

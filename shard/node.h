@@ -6,12 +6,12 @@
 // Life: Open() -> [forming or joining, when the data directory is new] -> serving -> Stop().
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <spdlog/logger.h>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -56,7 +56,7 @@ struct NodeOptions {
 
   std::size_t block_cache_bytes = 256 << 20;
   std::size_t write_buffer_bytes = 128 << 20;
-  raft::LogOptions log;  // directory is filled in
+  raft::LogOptions log;    // directory is filled in
   kv::StoreOptions store;  // directory and group are filled in
 
   // Requests admitted and not yet answered, per node: beyond either, OVERLOADED.
@@ -72,7 +72,7 @@ struct MemberInfo {
   NodeId node;
   std::string address;
   bool voter = false;
-  raft::Index match;   // the leader's view; 0 elsewhere
+  raft::Index match;  // the leader's view; 0 elsewhere
   bool active = false;
   bool in_snapshot = false;
 };
@@ -116,8 +116,8 @@ class Node {
 
   // ---- administration; forwarded to the leader; group 0: the data group ------------------------
 
-  virtual void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
-                          UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
+  virtual void AddReplica(GroupId group, const std::string& address, bool promote,
+                          MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
   virtual void RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
                              UniqueFunction<void(Status)> done) = 0;
   virtual void PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
@@ -141,8 +141,9 @@ class Node {
   virtual void Stop(Duration grace, Closure done) = 0;
 
   // For the simulator's checkers: a group's applied index and state hash at that index.
-  virtual void StateHash(GroupId group,
-                         UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) = 0;
+  virtual void StateHash(
+      GroupId group,
+      UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) = 0;
 };
 
 }  // namespace flotilla

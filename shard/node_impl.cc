@@ -1,9 +1,9 @@
 #include "shard/node_impl.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 #include "base/check.h"
 
@@ -39,8 +39,7 @@ void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
   on_fatal_ = std::move(on_fatal);
   world_.transport->SetAddressCallHandler(
       [this](std::uint32_t method, Bytes body, UniqueFunction<void(StatusOr<Bytes>)> reply) {
-        AnswerAddressCall(static_cast<raft::PeerMethod>(method), std::move(body),
-                          std::move(reply));
+        AnswerAddressCall(static_cast<raft::PeerMethod>(method), std::move(body), std::move(reply));
       });
   control_->Post([this] {
     if (identity_.member()) {
@@ -311,10 +310,9 @@ void NodeImpl::RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
   request.verb = AdminVerb::kRemove;
   request.group = GroupOr(group);
   request.node = node;
-  admin_->Execute(std::move(request), deadline,
-                  [done = std::move(done)](const AdminResult& result) mutable {
-                    done(result.status);
-                  });
+  admin_->Execute(
+      std::move(request), deadline,
+      [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
 }
 
 void NodeImpl::PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
@@ -323,10 +321,9 @@ void NodeImpl::PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
   request.verb = AdminVerb::kPromote;
   request.group = GroupOr(group);
   request.node = node;
-  admin_->Execute(std::move(request), deadline,
-                  [done = std::move(done)](const AdminResult& result) mutable {
-                    done(result.status);
-                  });
+  admin_->Execute(
+      std::move(request), deadline,
+      [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
 }
 
 void NodeImpl::TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
@@ -402,11 +399,11 @@ void NodeImpl::HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration 
   const MonoTime deadline = world_.clock->Now() + grace;
   for (const std::shared_ptr<Replica>& replica : leading) {
     replica->group().Post([this, replica, deadline, missing, shared_then] {
-      replica->TransferLeadership(
-          NodeId(), deadline, [this, missing, shared_then](const StatusOr<NodeId>&) {
-            if (--*missing > 0) return;
-            control_->Post([shared_then] { (*shared_then)(); });
-          });
+      replica->TransferLeadership(NodeId(), deadline,
+                                  [this, missing, shared_then](const StatusOr<NodeId>&) {
+                                    if (--*missing > 0) return;
+                                    control_->Post([shared_then] { (*shared_then)(); });
+                                  });
     });
   }
 }

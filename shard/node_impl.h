@@ -50,8 +50,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void ListMembers(MonoTime deadline,
                    UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) override;
   void Stop(Duration grace, Closure done) override;
-  void StateHash(GroupId group,
-                 UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) override;
+  void StateHash(
+      GroupId group,
+      UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) override;
 
  private:
   // raft::TransportHandler

@@ -1,8 +1,8 @@
 // Becoming a member: forming a cluster, joining one, and letting others in.
 
-#include <utility>
-
 #include <spdlog/fmt/fmt.h>
+
+#include <utility>
 
 #include "base/check.h"
 #include "shard/node_impl.h"

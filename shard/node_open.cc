@@ -18,8 +18,8 @@ Status NodeImpl::OpenData() {
   ASSIGN_OR_RETURN(directory_,
                    DataDirectory::Open(world_.env->GetFileSystem(), options_.data_directory));
   RETURN_IF_ERROR(OpenIdentity());
-  resources_ = kv::MakeStoreResources(world_.env, options_.block_cache_bytes,
-                                      options_.write_buffer_bytes);
+  resources_ =
+      kv::MakeStoreResources(world_.env, options_.block_cache_bytes, options_.write_buffer_bytes);
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 
@@ -100,8 +100,7 @@ raft::GroupOptions NodeImpl::GroupOptionsFor(GroupId group) const {
   options.compact_after_bytes = options_.compact_after_bytes;
   options.core.self = identity_.node;
   options.core.election_timeout_ticks = static_cast<int>(options_.election_timeout / tick_);
-  options.core.heartbeat_ticks =
-      std::max(1, static_cast<int>(options_.heartbeat_interval / tick_));
+  options.core.heartbeat_ticks = std::max(1, static_cast<int>(options_.heartbeat_interval / tick_));
   options.core.quiesce_after_ticks = static_cast<int>(options_.quiesce_after / tick_);
   options.core.leases = options_.leases;
   options.core.seed = world_.seed ^ (identity_.node.value() * 0x9e3779b97f4a7c15ull) ^
@@ -114,8 +113,7 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   ASSIGN_OR_RETURN(std::unique_ptr<kv::Store> store,
                    kv::Store::Open(StoreOptionsFor(group), resources_));
   bool reset_log = false;
-  ASSIGN_OR_RETURN(raft::RestoredState restored,
-                   raft::Reconcile(group, logged, *store, reset_log));
+  ASSIGN_OR_RETURN(raft::RestoredState restored, raft::Reconcile(group, logged, *store, reset_log));
   if (reset_log) {
     raft::LogWrite write;
     write.group = group;
@@ -134,8 +132,8 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   world.group.catch_up = catch_up_.get();
   world.group.snapshots = snapshots_.get();
   world.group.logger = world_.logger;
-  AddReplicaObject(group, std::make_shared<Replica>(GroupOptionsFor(group), world, std::move(store),
-                                                    restored));
+  AddReplicaObject(
+      group, std::make_shared<Replica>(GroupOptionsFor(group), world, std::move(store), restored));
   return absl::OkStatus();
 }
 

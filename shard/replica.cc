@@ -1,9 +1,9 @@
 #include "shard/replica.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 #include "base/check.h"
 #include "kv/command.h"
@@ -338,8 +338,7 @@ void Replica::SettleTransfers() {
 
 void Replica::Stop() {
   group_->Post([this] {
-    const Status status =
-        Error(Reason::kNodeStopping, "the node is stopping: another one answers");
+    const Status status = Error(Reason::kNodeStopping, "the node is stopping: another one answers");
     AnswerCollector answers;
     for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);

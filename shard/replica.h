@@ -3,12 +3,16 @@
 // Purpose: turns requests into log entries and confirmed reads. What gathers while the group is
 // busy becomes one entry and one read index; a lone request waits for nothing.
 //
-//   Submit() ──▶ pending ──▶ OnRun (raft strand) ──┬─▶ writes: timestamps, one entry ──▶ apply ──▶ answers
-//                                                  └─▶ reads: read index ──▶ applied? ──▶ pool ──▶ answers
+//   Submit() ──▶ pending ──▶ OnRun (raft strand) ──┬─▶ writes: timestamps, one entry ──▶ apply ──▶
+//   answers
+//                                                  └─▶ reads: read index ──▶ applied? ──▶ pool ──▶
+//                                                  answers
 //
 // Place in the picture: between the gateway and raft/group.h. A request that this node cannot serve
 // because it does not lead goes back to the gateway (ReplicaHost::OnMisrouted).
 #pragma once
+
+#include <spdlog/logger.h>
 
 #include <atomic>
 #include <cstdint>
@@ -19,8 +23,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <spdlog/logger.h>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -132,7 +134,7 @@ class Replica final : private raft::GroupListener {
   std::uint64_t next_read_ = 1;
   std::map<std::uint64_t, std::vector<Ticket>> reads_confirming_;
   std::multimap<raft::Index, std::vector<Ticket>> reads_applying_;
-  raft::Index term_start_;          // of this leadership; it serves once that is applied
+  raft::Index term_start_;  // of this leadership; it serves once that is applied
   raft::Index last_proposed_;
   std::uint64_t expiry_proposed_ms_ = 0;
   std::vector<TransferWait> transfers_;

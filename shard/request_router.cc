@@ -1,9 +1,9 @@
 #include "shard/request_router.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <spdlog/fmt/fmt.h>
 
 #include "base/check.h"
 #include "kv/command.h"
@@ -139,10 +139,9 @@ void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr
                     open_requests_->bytes.load() + bytes > options_.admitted_bytes_max;
   if (stopped_.load() || full) {
     const Status status =
-        stopped_.load()
-            ? Error(Reason::kNodeStopping, "the node is stopping: ask another one")
-            : Error(Reason::kOverloaded,
-                    "the node has too many requests open: slow down and try again");
+        stopped_.load() ? Error(Reason::kNodeStopping, "the node is stopping: ask another one")
+                        : Error(Reason::kOverloaded,
+                                "the node has too many requests open: slow down and try again");
     std::vector<GatewayAnswer> answers(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
       answers[i].id = requests[i].id;
@@ -190,8 +189,7 @@ void RequestRouter::Route(std::vector<Ticket> tickets) {
 }
 
 void RequestRouter::OnMisrouted(GroupId, NodeId leader, std::vector<Ticket> tickets) {
-  std::erase_if(tickets,
-                [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
+  std::erase_if(tickets, [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
   if (tickets.empty()) return;
   if (leader && leader != NodeId(self_.load())) {
     Forward(leader, std::move(tickets));
@@ -227,7 +225,8 @@ void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Byt
   if (!requests.ok()) return;  // a stranger's bytes; the asker's deadline ends it
   const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
   if (!replica || !replica->leads()) {
-    sink->Refuse(*requests, NotLeaderError(kFirstDataGroup, replica ? replica->leader() : NodeId()));
+    sink->Refuse(*requests,
+                 NotLeaderError(kFirstDataGroup, replica ? replica->leader() : NodeId()));
     return;
   }
   Submit(*std::move(requests), std::move(sink));
@@ -327,8 +326,9 @@ void RequestRouter::RetryParked(bool extra) {
   }
   if (parked.empty()) return;
   const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
-  const bool routable = replica && (replica->leads() || (replica->leader() &&
-                                                         replica->leader() != NodeId(self_.load())));
+  const bool routable =
+      replica &&
+      (replica->leads() || (replica->leader() && replica->leader() != NodeId(self_.load())));
   const MonoTime now = clock_->Now();
   std::vector<Ticket> ready;
   std::vector<Parked> waiting;
@@ -339,7 +339,8 @@ void RequestRouter::RetryParked(bool extra) {
     if (routable || eventual) {
       ready.push_back(std::move(one.ticket));
     } else if (stopped_.load()) {
-      answers.Fail(one.ticket, Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+      answers.Fail(one.ticket,
+                   Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
     } else if (now - one.since >= options_.no_leader_timeout) {
       answers.Fail(one.ticket,
                    replica ? Error(Reason::kNoQuorum,
@@ -407,10 +408,9 @@ void RequestRouter::ExpireDue() {
   // Forwarded requests whose deadline has passed need no answer any more.
   std::lock_guard lock(forwards_mutex_);
   std::erase_if(forwards_, [](const auto& entry) {
-    return std::all_of(entry.second.tickets.begin(), entry.second.tickets.end(),
-                       [](const Ticket& ticket) {
-                         return !ticket.batch || ticket.batch->Answered(ticket.slot);
-                       });
+    return std::all_of(
+        entry.second.tickets.begin(), entry.second.tickets.end(),
+        [](const Ticket& ticket) { return !ticket.batch || ticket.batch->Answered(ticket.slot); });
   });
 }
 

@@ -65,8 +65,8 @@ struct RestoredState {
 
 enum class ProposeRefusal : std::uint8_t {
   kNotLeader,
-  kTransferring,      // a leadership transfer is under way: ask again after it
-  kTooMuchInFlight,   // uncommitted_bytes_max
+  kTransferring,     // a leadership transfer is under way: ask again after it
+  kTooMuchInFlight,  // uncommitted_bytes_max
 };
 
 struct ProposeResult {
@@ -79,10 +79,10 @@ struct ProposeResult {
 enum class MembershipRefusal : std::uint8_t {
   kNone,
   kNotLeader,
-  kChangeUnderWay,    // an earlier change has not been committed and left, or no entry of this
-                      // term is committed yet (the 2015 single-server bug has a cousin here)
-  kNotCaughtUp,       // a learner to be promoted lags too far behind
-  kNoVoters,          // nobody would be left to decide
+  kChangeUnderWay,  // an earlier change has not been committed and left, or no entry of this
+                    // term is committed yet (the 2015 single-server bug has a cousin here)
+  kNotCaughtUp,     // a learner to be promoted lags too far behind
+  kNoVoters,        // nobody would be left to decide
   kNoChange,
 };
 

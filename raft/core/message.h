@@ -99,9 +99,8 @@ struct Message {
 };
 
 // As the core emits it.
-using OutgoingBody =
-    std::variant<VoteRequest, VoteReply, AppendRange, AppendReply, Heartbeat, HeartbeatReply,
-                 TimeoutNow, ReadIndexRequest, ReadIndexReply>;
+using OutgoingBody = std::variant<VoteRequest, VoteReply, AppendRange, AppendReply, Heartbeat,
+                                  HeartbeatReply, TimeoutNow, ReadIndexRequest, ReadIndexReply>;
 
 struct OutgoingMessage {
   NodeId to;

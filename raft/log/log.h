@@ -88,7 +88,7 @@ struct LogStats {
   std::uint64_t live_bytes = 0;
   std::uint64_t appended_bytes = 0;
   std::uint64_t syncs = 0;
-  std::uint64_t writes = 0;        // LogWrites
+  std::uint64_t writes = 0;  // LogWrites
   std::uint64_t entries = 0;
   std::uint64_t rewritten_bytes = 0;
   std::uint64_t pending_bytes = 0;
@@ -109,8 +109,8 @@ class Log {
     UniqueFunction<void(Status)> on_fatal;
   };
 
-  // Opens or creates the log and recovers it: reads all segments, cuts a torn tail off. DATA_DAMAGED
-  // names file, offset and the way out; nothing is changed on disk in that case.
+  // Opens or creates the log and recovers it: reads all segments, cuts a torn tail off.
+  // DATA_DAMAGED names file, offset and the way out; nothing is changed on disk in that case.
   static StatusOr<std::unique_ptr<Log>> Open(const LogOptions& options, World world,
                                              LogRecovery& recovery);
   virtual ~Log() = default;

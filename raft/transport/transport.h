@@ -1,8 +1,9 @@
 // Transport: the messages of all groups between nodes, and requests between nodes.
 //
 // Place in the picture: the third injected interface. Production sends over one long-lived gRPC
-// stream per pair of nodes and direction (grpc_transport.h); the simulator has a network of its own.
-// Messages may be lost, repeated, reordered across streams. A full queue drops; nothing blocks.
+// stream per pair of nodes and direction (grpc_transport.h); the simulator has a network of its
+// own. Messages may be lost, repeated, reordered across streams. A full queue drops; nothing
+// blocks.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,9 @@ struct GroupMessage {
 // the answer to one. The transport does not look inside. At most once: a lost request or answer
 // shows as a timeout of the asker's.
 struct Call {
-  std::uint64_t id = 0;       // the asker's, echoed by the answer
+  std::uint64_t id = 0;  // the asker's, echoed by the answer
   bool answer = false;
-  std::uint32_t method = 0;   // who handles it; see raft/peer_calls.h
+  std::uint32_t method = 0;  // who handles it; see raft/peer_calls.h
   // Parts of snapshots: they travel on a stream of their own, behind which no heartbeat waits.
   bool bulk = false;
   Bytes body;
@@ -83,8 +84,8 @@ class Transport {
   virtual void CallAddress(const std::string& address, std::uint32_t method, Bytes body,
                            Duration timeout, UniqueFunction<void(StatusOr<Bytes>)> done) = 0;
   // Answers CallAddress() calls of others. `reply` may be called later, from anywhere, once.
-  using AddressCallHandler =
-      std::function<void(std::uint32_t method, Bytes body, UniqueFunction<void(StatusOr<Bytes>)> reply)>;
+  using AddressCallHandler = std::function<void(std::uint32_t method, Bytes body,
+                                                UniqueFunction<void(StatusOr<Bytes>)> reply)>;
   virtual void SetAddressCallHandler(AddressCallHandler handler) = 0;
 
   // No handler runs after this returns.

@@ -1,0 +1,150 @@
+// The bodies of calls between nodes: what is written comes back, and no byte of a stranger's is
+// trusted.
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "shard/admin.h"
+#include "shard/formation_codec.h"
+#include "shard/forward_codec.h"
+
+namespace flotilla {
+namespace {
+
+constexpr MonoTime kNow{std::chrono::seconds(100)};
+
+class NullSink final : public AnswerSink {
+ public:
+  void OnAnswers(std::vector<GatewayAnswer>) override {}
+};
+
+std::vector<GatewayRequest> AllKinds() {
+  std::vector<GatewayRequest> requests(4);
+  requests[0].call = WriteCall{.command = Bytes("command")};
+  requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
+                             .consistency = kv::Consistency::kLinearizable,
+                             .key = std::string("k\0ey", 4)};
+  requests[2].call = BatchGetCall{.keyspace = kv::KeyspaceId(1),
+                                  .consistency = kv::Consistency::kEventual,
+                                  .keys = {"a", "", "c"}};
+  ScanCall scan;
+  scan.request = {.keyspace = kv::KeyspaceId(1),
+                  .start = "a",
+                  .end = "z",
+                  .reverse = true,
+                  .limit = 17,
+                  .keys_only = true};
+  requests[3].call = scan;
+  for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
+  return requests;
+}
+
+std::string EncodeAllKinds() {
+  auto batch = std::make_shared<PendingBatch>(AllKinds(), std::make_shared<NullSink>());
+  std::vector<Ticket> tickets;
+  for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
+  return EncodeForwardedRequests(tickets, kNow);
+}
+
+TEST(ForwardCodec, RequestsComeBack) {
+  const auto decoded = DecodeForwardedRequests(Bytes(EncodeAllKinds()), kNow);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  ASSERT_EQ(decoded->size(), 4u);
+  EXPECT_EQ((*decoded)[2].id, 2u);
+  EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
+  EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
+  EXPECT_EQ(std::get<GetCall>((*decoded)[1].call).key, std::string("k\0ey", 4));
+  EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).keys.size(), 3u);
+  const kv::ScanRequest& scan = std::get<ScanCall>((*decoded)[3].call).request;
+  EXPECT_TRUE(scan.reverse && scan.keys_only);
+  EXPECT_EQ(scan.limit, 17u);
+}
+
+std::vector<GatewayAnswer> AllAnswers() {
+  std::vector<GatewayAnswer> answers(5);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    answers[i].id = 10 + i;
+    answers[i].origin = {.group = GroupId(2), .node = NodeId(3), .timestamp = Timestamp(4)};
+  }
+  answers[0].status = Error(Reason::kConditionFailed, "no", {{"actual_version", "7"}});
+  kv::WriteResult write;
+  write.timestamp = Timestamp(55);
+  write.affected = 6;
+  answers[1].result = write;
+  answers[2].result =
+      kv::GetResult{.found = true, .value = "v", .version = Timestamp(8), .expires_at_ms = 9};
+  answers[3].result = std::vector<kv::GetResult>{{}, {.found = true, .value = "w", .version = {}}};
+  kv::ScanPage page;
+  page.rows.push_back({.key = "k", .value = "v", .version = Timestamp(1), .expires_at_ms = 0});
+  page.more = true;
+  page.resume_key = "k2";
+  answers[4].result = page;
+  return answers;
+}
+
+TEST(ForwardCodec, AnswersComeBack) {
+  const auto decoded = DecodeForwardedAnswers(EncodeForwardedAnswers(AllAnswers()));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  ASSERT_EQ(decoded->size(), 5u);
+  EXPECT_EQ(ReasonOf((*decoded)[0].status), Reason::kConditionFailed);
+  EXPECT_EQ(MetadataOf((*decoded)[0].status)["actual_version"], "7");
+  EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).affected, 6u);
+  EXPECT_EQ(std::get<kv::GetResult>((*decoded)[2].result).value, "v");
+  EXPECT_EQ(std::get<std::vector<kv::GetResult>>((*decoded)[3].result)[1].value, "w");
+  EXPECT_EQ(std::get<kv::ScanPage>((*decoded)[4].result).resume_key, "k2");
+  EXPECT_EQ((*decoded)[4].origin.node, NodeId(3));
+}
+
+TEST(AdminCodec, ComesBack) {
+  AdminRequest request{.verb = AdminVerb::kAddMember,
+                       .group = GroupId(2),
+                       .node = NodeId(4),
+                       .uuid = NodeUuid(99),
+                       .address = "h:1",
+                       .promote = true};
+  Duration left{0};
+  const auto decoded =
+      DecodeAdminRequest(EncodeAdminRequest(request, std::chrono::seconds(3)), left);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(decoded->uuid, NodeUuid(99));
+  EXPECT_EQ(left, std::chrono::seconds(3));
+
+  AdminResult result;
+  result.status = Error(Reason::kNodeNotFound, "gone");
+  result.members.push_back(
+      {.node = NodeId(1), .address = "a", .voter = true, .match = raft::Index(5)});
+  const auto again = DecodeAdminResult(EncodeAdminResult(result));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(ReasonOf(again->status), Reason::kNodeNotFound);
+  ASSERT_EQ(again->members.size(), 1u);
+  EXPECT_TRUE(again->members[0].voter);
+}
+
+// Whatever the bytes: an error or a value, never a crash, never an endless loop.
+TEST(PeerBodies, StrangersBytesAreHarmless) {
+  Random random(7);
+  const std::vector<std::string> seeds{
+      EncodeAllKinds(), EncodeForwardedAnswers(AllAnswers()),
+      EncodeHello(
+          {.uuid = NodeUuid(1), .address = "a:1", .expect = 3, .cluster = {}, .founding = "x"}),
+      EncodeAdminRequest({}, std::chrono::seconds(1)), EncodeAdminResult({})};
+  for (int round = 0; round < 20'000; ++round) {
+    std::string bytes = seeds[random.Below(seeds.size())];
+    bytes.resize(random.Below(bytes.size() + 1));
+    for (std::uint64_t i = random.Below(4); i > 0 && !bytes.empty(); --i) {
+      bytes[random.Below(bytes.size())] = static_cast<char>(random.Next());
+    }
+    Duration left{0};
+    (void)DecodeForwardedRequests(Bytes(bytes), kNow);
+    (void)DecodeForwardedAnswers(bytes);
+    (void)DecodeAdminRequest(bytes, left);
+    (void)DecodeAdminResult(bytes);
+    (void)DecodeHello(bytes);
+    (void)DecodeFoundingCall(bytes);
+    (void)DecodeJoinCall(bytes);
+    (void)DecodeAdmission(bytes);
+  }
+}
+
+}  // namespace
+}  // namespace flotilla
