@@ -1,0 +1,81 @@
+// Connector, Connection: the network as the client sees it.
+//
+// Place in the picture: client.h's dispatcher speaks flotilla.v1 batches over connections that a
+// connector makes. Production uses grpc_connector.h; the simulator supplies its own network, and
+// tests a fake one. A connection is one ordered, bidirectional stream of KV.Pipeline to one node.
+//
+//   Connect() --> OnConnected --> ( Send --> OnSent )* ... OnResponses* ... --> OnClosed
+//                       \______________________________________________________/
+//                                  or OnClosed at once, when it fails
+//
+// Calls on an observer come on any thread, never inside Connect(), Send() or Close(); per
+// connection one at a time, but that OnSent may run beside OnResponses. OnClosed is the last one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/function.h"
+#include "base/status.h"
+#include "base/types.h"
+
+namespace flotilla::v1 {
+class PipelineRequest;
+class PipelineResponse;
+}  // namespace flotilla::v1
+
+namespace flotilla::client {
+
+class ConnectionObserver {
+ public:
+  virtual ~ConnectionObserver() = default;
+
+  // Send() may be called from now on.
+  virtual void OnConnected() = 0;
+  // The last batch was handed to the network: the next Send() may follow. Says nothing of arrival.
+  virtual void OnSent() = 0;
+  // Answers, in any order. The observer may move strings out of them; they are gone afterwards.
+  virtual void OnResponses(v1::PipelineResponse& responses) = 0;
+  // The connection is no more; what it had not answered may or may not have been done. `status`
+  // names the address and the system's error; never OK.
+  virtual void OnClosed(const Status& status) = 0;
+};
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  // Sends one batch, of which nothing is referenced after the call. Only after OnConnected, and
+  // not again before OnSent. Any thread.
+  virtual void Send(const v1::PipelineRequest& batch) = 0;
+
+  // Gives the connection up; OnClosed follows soon. Idempotent. Any thread.
+  virtual void Close() = 0;
+};
+
+// A member of the cluster, as routing needs it.
+struct MemberAddress {
+  NodeId node;
+  std::string address;
+};
+
+class Connector {
+ public:
+  // Waits until no observer will be called any more. All connections have been closed by then.
+  virtual ~Connector() = default;
+
+  // Starts to connect: OnConnected or OnClosed follows; the caller closes a connection that takes
+  // too long. Every connection is one of its own on the wire. The observer is kept until OnClosed.
+  // Any thread.
+  virtual std::shared_ptr<Connection> Connect(const std::string& address,
+                                              std::shared_ptr<ConnectionObserver> observer) = 0;
+
+  // Asks the node at `address` for the cluster's members (Cluster.ListNodes), so that the client
+  // can go straight to the leader. `done` runs once, on any thread, never inside this call.
+  using MembersCallback = UniqueFunction<void(StatusOr<std::vector<MemberAddress>>)>;
+  virtual void ListMembers(const std::string& address, Duration timeout, MembersCallback done) = 0;
+};
+
+}  // namespace flotilla::client

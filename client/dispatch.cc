@@ -1,0 +1,139 @@
+// Dispatcher: from pending to the wire.
+#include <algorithm>
+
+#include "client/dispatcher.h"
+#include "client/wire.h"
+
+namespace flotilla::client {
+
+void Dispatcher::Drive(Lock& lock) {
+  ++busy_;
+  for (;;) {
+    // While callbacks run elsewhere, what they submit gathers; their thread drives afterwards.
+    Lanes lanes;
+    if (corked_ == 0 && !stopping_) lanes = PrepareBatches(clock_->Now());
+    Finished finished = std::move(finished_);
+    finished_.clear();
+    if (lanes.empty() && finished.empty()) break;
+    if (!finished.empty()) ++corked_;
+    lock.unlock();
+    for (const auto& lane : lanes) {
+      std::lock_guard sending(lane->send_mutex);
+      lane->connection->Send(lane->batch);
+      auto* requests = lane->batch.mutable_requests();
+      while (!requests->empty()) requests->UnsafeArenaReleaseLast();  // the calls' own
+    }
+    const bool ran_callbacks = !finished.empty();
+    for (const auto& call : finished) RunCallback(*call);
+    finished.clear();
+    lock.lock();
+    if (ran_callbacks) --corked_;
+    for (const auto& lane : lanes) lane->in_send = false;
+  }
+  if (--busy_ == 0 && stopping_) idle_.notify_all();
+}
+
+Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
+  Lanes lanes;
+  const auto prepare = [&](std::deque<std::uint64_t>& queue, auto choose) {
+    while (!queue.empty() && in_flight_ < options_.outstanding_max) {
+      const auto address = choose();
+      if (!address) {
+        NowhereToGo(now);
+        return;
+      }
+      std::shared_ptr<Lane> lane = FreeLane(*address, queue.size(), now);
+      if (!lane || !FillBatch(*lane, queue, now)) return;
+      lanes.push_back(std::move(lane));
+    }
+  };
+  prepare(for_leader_, [&] { return routes_.ForLeader(now); });
+  prepare(for_replica_, [&] { return routes_.ForReplica(now); });
+  return lanes;
+}
+
+bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now) {
+  std::size_t bytes = 0;
+  std::size_t requests = 0;
+  while (!queue.empty() && requests < options_.batch_requests_max &&
+         in_flight_ < options_.outstanding_max) {
+    Call* call = calls_.Find(queue.front());
+    if (call == nullptr || call->lane != nullptr) {  // ended, or queued twice
+      queue.pop_front();
+      continue;
+    }
+    if (requests > 0 && bytes + call->bytes > options_.batch_bytes_max) break;
+    queue.pop_front();
+    if (call->is_write && call->sequence == 0) {
+      if (!sequences_.Open()) {
+        for_window_.push_back(call->id);
+        continue;
+      }
+      call->sequence = sequences_.Next();
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(call->deadline - now).count();
+    Stamp(*call, {.client_id = client_id_,
+                  .acknowledged_below = sequences_.LowestUnanswered(),
+                  .timeout_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+                      left, 1, std::numeric_limits<std::uint32_t>::max()))});
+    lane.batch.mutable_requests()->UnsafeArenaAddAllocated(&call->request);
+    call->lane = &lane;
+    bytes += call->bytes;
+    ++requests;
+  }
+  if (requests == 0) return false;
+  if (lane.in_flight == 0) {
+    lane.heard = now;  // it owes an answer from now on
+    Arm(now + options_.stall_timeout, now);
+  }
+  lane.in_flight += requests;
+  in_flight_ += requests;
+  lane.sending = lane.in_send = true;
+  return true;
+}
+
+std::shared_ptr<Lane> Dispatcher::FreeLane(const std::string& address, std::size_t backlog,
+                                           MonoTime now) {
+  Lanes& lanes = pool_[address];
+  if (lanes.empty()) {
+    OpenLane(address, now);
+    return nullptr;
+  }
+  // One connection carries large batches more cheaply than two carry small ones: another is used,
+  // and opened, only once a whole batch is waiting.
+  const std::size_t usable = backlog >= options_.batch_requests_max ? lanes.size() : 1;
+  bool connecting = false;
+  for (std::size_t i = 0; i < usable; ++i) {
+    if (lanes[i]->state == Lane::State::kConnecting) connecting = true;
+    if (lanes[i]->state == Lane::State::kUp && !lanes[i]->sending) return lanes[i];
+  }
+  if (usable == lanes.size() && usable < options_.max_pool_size && !connecting &&
+      backlog >= options_.batch_requests_max) {
+    OpenLane(address, now);
+  }
+  return nullptr;
+}
+
+void Dispatcher::OpenLane(const std::string& address, MonoTime now) {
+  auto lane = std::make_shared<Lane>(weak_from_this(), address, now);
+  pool_[address].push_back(lane);
+  Arm(now + options_.connection_timeout, now);
+  lane->connection = connector_->Connect(address, lane);
+}
+
+void Dispatcher::NowhereToGo(MonoTime now) {
+  if (options_.wait_for_ready) {
+    Arm(routes_.NextTry(), now);
+    return;
+  }
+  const Status unreachable = routes_.Unreachable();
+  for (auto* queue : {&for_leader_, &for_replica_}) {
+    for (const std::uint64_t id : *queue) {
+      Call* call = calls_.Find(id);
+      if (call != nullptr && call->lane == nullptr) FinishWith(call, unreachable);
+    }
+    queue->clear();
+  }
+}
+
+}  // namespace flotilla::client

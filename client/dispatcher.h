@@ -1,0 +1,143 @@
+// Dispatcher: carries calls to the cluster and answers back: batching, routes, retries, deadlines.
+//
+//   Submit ──▶ pending ──▶ batch ──▶ lane (connection) ──▶ node
+//                 ▲                      │
+//                 └── delayed ◀── retry ◀┴── answers ──▶ callbacks
+//
+// Batches form by themselves: a call that finds a free connection leaves at once, alone if need be;
+// calls that arrive while a batch is being sent, or while callbacks of an answer run, leave
+// together in the next one. Nothing waits for a batch to fill, and no call hops between threads:
+// the submitting thread sends, the connection's thread runs the callbacks.
+//
+// One lock guards everything; it is never held during Send() or a callback. Timers run on a strand.
+// Internal to the library: users see client.h.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "client/call.h"
+#include "client/connection.h"
+#include "client/deadlines.h"
+#include "client/lane.h"
+#include "client/options.h"
+#include "client/routes.h"
+#include "client/sequences.h"
+
+namespace flotilla::client {
+
+// All that the library touches; everything outlives the client.
+struct ClientWorld {
+  Executor* executor = nullptr;
+  Clock* clock = nullptr;
+  Connector* connector = nullptr;
+  // Draws the client's id, back-offs and the first node to ask.
+  std::uint64_t seed = 1;
+};
+
+class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
+ public:
+  enum class Admission : std::uint8_t {
+    kBounded,  // beyond `outstanding_max` the call ends with OVERLOADED
+    kAlways,   // the caller waits for this very call, which bounds the calls
+  };
+
+  Dispatcher(const ClientOptions& options, const ClientWorld& world);
+
+  // Takes the call; its callback runs exactly once, perhaps inside this very function when the
+  // call cannot be accepted. `timeout` zero: the default. Any thread.
+  void Submit(std::unique_ptr<Call> call, Duration timeout, Admission admission);
+
+  // Ends every call (CANCELLED, or OUTCOME_UNKNOWN for writes that were sent) and closes every
+  // connection. No callback runs after it has returned. Not from a callback. Idempotent.
+  void Shutdown();
+
+  std::uint64_t client_id() const { return client_id_; }
+
+ private:
+  friend class Lane;
+  using Lock = std::unique_lock<std::mutex>;
+  using Finished = std::vector<std::unique_ptr<Call>>;
+  using Lanes = std::vector<std::shared_ptr<Lane>>;
+
+  // ---- dispatcher.cc: what lanes report, and the ends of calls ----------------------------------
+  void Connected(Lane& lane);
+  void Sent(Lane& lane);
+  void Answered(Lane& lane, v1::PipelineResponse& responses);
+  void Closed(Lane& lane, const Status& status);
+  // Takes the lane out of the pool and sends its calls elsewhere. Its connection is closed already
+  // or will be.
+  void Lose(Lane& lane, const Status& status);
+  // An attempt failed: the call finishes, or goes back to wait.
+  void AttemptFailed(Call* call, const Status& error, MonoTime now);
+  void Requeue(Call* call, bool at_once, MonoTime now);
+  // Unlinks a call that has its answer from everything.
+  std::unique_ptr<Call> Take(Call* call);
+  void FinishWith(Call* call, const Status& error);
+  void LearnLeader(const Lane& lane, const v1::Response& response, MonoTime now);
+  void AskForMembers(const std::string& address, MonoTime now);
+
+  // ---- dispatch.cc: from pending to the wire ----------------------------------------------------
+  // Sends what can be sent and runs the callbacks of calls that failed meanwhile, until neither is
+  // left. Called whenever something may have become possible; releases the lock in between.
+  void Drive(Lock& lock);
+  Lanes PrepareBatches(MonoTime now);
+  // Fills the lane's batch; false when nothing could go.
+  bool FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now);
+  std::shared_ptr<Lane> FreeLane(const std::string& address, std::size_t backlog, MonoTime now);
+  void OpenLane(const std::string& address, MonoTime now);
+  // No address is left to try: waits, or fails what is pending, as the options say.
+  void NowhereToGo(MonoTime now);
+
+  // ---- timers.cc --------------------------------------------------------------------------------
+  void Arm(MonoTime at, MonoTime now);
+  void Tick(MonoTime armed_for);
+  void ExpireCalls(MonoTime now);
+  void CheckLanes(MonoTime now);
+  Status ExpiryError(const Call& call) const;
+
+  const ClientOptions options_;
+  Clock* const clock_;
+  Connector* const connector_;
+  std::unique_ptr<Strand> strand_;
+
+  std::mutex mutex_;
+  // ---- guarded by mutex_ from here on ----
+  Random random_;
+  std::uint64_t client_id_;  // constant
+  CallTable calls_;
+  Deadlines deadlines_;
+  Sequences sequences_;
+  Routes routes_;
+  // Ids of calls to be sent; those of ended calls are skipped.
+  std::deque<std::uint64_t> for_leader_;
+  std::deque<std::uint64_t> for_replica_;
+  std::deque<std::uint64_t> for_window_;  // writes that wait for sequences_ to open
+  std::multimap<MonoTime, std::uint64_t> delayed_;
+  std::map<std::string, Lanes> pool_;
+  std::size_t in_flight_ = 0;
+  // Ended under the lock; their callbacks run when it is released.
+  Finished finished_;
+  // Threads that are running callbacks and will Drive() afterwards.
+  int corked_ = 0;
+  // Threads outside the lock, inside Send() or callbacks.
+  int busy_ = 0;
+  std::condition_variable idle_;  // busy_ fell to zero
+  bool stopping_ = false;
+  MonoTime armed_for_ = MonoTime::max();
+  std::uint32_t stalls_ = 0;  // in a row
+  bool asking_for_members_ = false;
+  MonoTime members_asked_at_ = MonoTime::min();
+};
+
+}  // namespace flotilla::client

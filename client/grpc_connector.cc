@@ -1,0 +1,216 @@
+#include "client/grpc_connector.h"
+
+#include <google/protobuf/arena.h>
+#include <grpc/support/time.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+#include <grpcpp/support/proto_buffer_writer.h>
+
+#include "base/check.h"
+#include "client/errors.h"
+#include "flotilla/v1/cluster.grpc.pb.h"
+#include "flotilla/v1/kv.grpc.pb.h"
+
+namespace flotilla::client {
+namespace {
+
+using Gate = GrpcConnector::Gate;
+using ByteStub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+constexpr char kPipelineMethod[] = "/flotilla.v1.KV/Pipeline";
+// Of the arena that answers are parsed into: a batch of 64 small answers fits.
+constexpr std::size_t kArenaBlockBytes = 64 << 10;
+
+google::protobuf::ArenaOptions ArenaWith(char* block) {
+  google::protobuf::ArenaOptions options;
+  options.initial_block = block;
+  options.initial_block_size = kArenaBlockBytes;
+  return options;
+}
+
+// One stream. It keeps itself alive until OnDone.
+class GrpcConnection final : public Connection,
+                             public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                             public std::enable_shared_from_this<GrpcConnection> {
+ public:
+  GrpcConnection(std::string address, std::shared_ptr<ConnectionObserver> observer,
+                 std::shared_ptr<Gate> gate)
+      : address_(std::move(address)),
+        observer_(std::move(observer)),
+        gate_(std::move(gate)),
+        stub_(NewChannel(address_)),
+        arena_block_(new char[kArenaBlockBytes]),
+        arena_(ArenaWith(arena_block_.get())) {}
+
+  void Start() {
+    gate_->Enter();
+    self_ = shared_from_this();
+    stub_.PrepareBidiStreamingCall(&context_, kPipelineMethod, {}, this);
+    AddHold();  // Send() starts writes from outside of reactions
+    StartRead(&incoming_);
+    // An empty batch: its completion tells that the connection is up, before any request can be
+    // lost with it.
+    Write(v1::PipelineRequest());
+    StartCall();
+  }
+
+  void Send(const v1::PipelineRequest& batch) override {
+    std::lock_guard lock(mutex_);
+    if (!over_) Write(batch);
+  }
+
+  void Close() override { context_.TryCancel(); }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return;  // OnDone says why
+    if (connected_) {
+      observer_->OnSent();
+    } else {
+      connected_ = true;
+      observer_->OnConnected();
+    }
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+      RemoveHold();
+      return;
+    }
+    auto* responses = google::protobuf::Arena::CreateMessage<v1::PipelineResponse>(&arena_);
+    const grpc::Status parsed =
+        grpc::SerializationTraits<v1::PipelineResponse>::Deserialize(&incoming_, responses);
+    incoming_.Clear();
+    if (parsed.ok()) {
+      observer_->OnResponses(*responses);
+    } else {
+      malformed_ = true;
+      context_.TryCancel();
+    }
+    arena_.Reset();
+    StartRead(&incoming_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    auto self = std::move(self_);
+    const auto gate = gate_;
+    if (malformed_) {
+      observer_->OnClosed(
+          Error(Reason::kUnreachable, address_ + " sent bytes that are not a PipelineResponse"));
+    } else if (status.ok()) {
+      observer_->OnClosed(Error(Reason::kUnreachable, address_ + " closed the connection"));
+    } else {
+      observer_->OnClosed(FromGrpc(static_cast<int>(status.error_code()), status.error_message(),
+                                   status.error_details(), address_));
+    }
+    observer_.reset();
+    self.reset();  // often the end of this object
+    gate->Leave();
+  }
+
+ private:
+  void Write(const v1::PipelineRequest& batch) {
+    bool own = false;
+    outgoing_.Clear();
+    const grpc::Status serialized =
+        grpc::SerializationTraits<v1::PipelineRequest>::Serialize(batch, &outgoing_, &own);
+    CHECK(serialized.ok()) << serialized.error_message();
+    StartWrite(&outgoing_);
+  }
+
+  const std::string address_;
+  std::shared_ptr<ConnectionObserver> observer_;
+  const std::shared_ptr<Gate> gate_;
+  ByteStub stub_;
+  grpc::ClientContext context_;
+  std::shared_ptr<GrpcConnection> self_;
+
+  // Of the reactions, which come one at a time per direction.
+  bool connected_ = false;
+  bool malformed_ = false;
+  grpc::ByteBuffer incoming_;
+  std::unique_ptr<char[]> arena_block_;
+  google::protobuf::Arena arena_;
+
+  std::mutex mutex_;
+  bool over_ = false;          // guarded by mutex_: nothing may be written any more
+  grpc::ByteBuffer outgoing_;  // of whoever may write
+};
+
+struct MembersCall {
+  explicit MembersCall(const std::string& address) : stub(NewChannel(address)) {}
+
+  v1::Cluster::Stub stub;
+  grpc::ClientContext context;
+  v1::ListNodesRequest request;
+  v1::ListNodesResponse response;
+};
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(-1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+GrpcConnector::GrpcConnector() : gate_(std::make_shared<Gate>()) {}
+
+GrpcConnector::~GrpcConnector() { gate_->WaitUntilEmpty(); }
+
+std::shared_ptr<Connection> GrpcConnector::Connect(const std::string& address,
+                                                   std::shared_ptr<ConnectionObserver> observer) {
+  auto connection = std::make_shared<GrpcConnection>(address, std::move(observer), gate_);
+  connection->Start();
+  return connection;
+}
+
+void GrpcConnector::ListMembers(const std::string& address, Duration timeout,
+                                MembersCallback done) {
+  gate_->Enter();
+  auto call = std::make_shared<MembersCall>(address);
+  call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                          gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
+  // gRPC wants a copyable function.
+  auto shared_done = std::make_shared<MembersCallback>(std::move(done));
+  call->stub.async()->ListNodes(
+      &call->context, &call->request, &call->response,
+      [call, shared_done, address, gate = gate_](const grpc::Status& status) {
+        if (status.ok()) {
+          std::vector<MemberAddress> members;
+          for (const v1::MemberStatus& member : call->response.nodes()) {
+            members.push_back({NodeId(member.node_id()), member.address()});
+          }
+          (*shared_done)(std::move(members));
+        } else {
+          (*shared_done)(FromGrpc(static_cast<int>(status.error_code()), status.error_message(),
+                                  status.error_details(), address));
+        }
+        gate->Leave();
+      });
+}
+
+void GrpcConnector::Gate::Enter() {
+  std::lock_guard lock(mutex_);
+  ++inside_;
+}
+
+void GrpcConnector::Gate::Leave() {
+  std::lock_guard lock(mutex_);
+  if (--inside_ == 0) empty_.notify_all();
+}
+
+void GrpcConnector::Gate::WaitUntilEmpty() {
+  std::unique_lock lock(mutex_);
+  empty_.wait(lock, [this] { return inside_ == 0; });
+}
+
+}  // namespace flotilla::client

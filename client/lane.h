@@ -1,0 +1,52 @@
+// Lane: one connection of the pool, and what the dispatcher knows of it.
+//
+// Internal to the library. Fields without a note belong to the dispatcher's lock. A lane is kept
+// alive by the pool and, until OnClosed, by its connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+#include "client/connection.h"
+#include "flotilla/v1/kv.pb.h"
+
+namespace flotilla::client {
+
+class Dispatcher;
+
+class Lane final : public ConnectionObserver {
+ public:
+  enum class State : std::uint8_t { kConnecting, kUp, kDown };
+
+  Lane(std::weak_ptr<Dispatcher> dispatcher, std::string to, MonoTime now)
+      : address(std::move(to)), heard(now), dispatcher_(std::move(dispatcher)) {}
+
+  void OnConnected() override;
+  void OnSent() override;
+  void OnResponses(v1::PipelineResponse& responses) override;
+  void OnClosed(const Status& status) override;
+
+  const std::string address;
+  State state = State::kConnecting;
+  std::shared_ptr<Connection> connection;
+  // A batch was given to Send() and OnSent has not come.
+  bool sending = false;
+  // A thread is inside Send(): the batch's calls must stay as they are.
+  bool in_send = false;
+  std::size_t in_flight = 0;
+  // When the connection last showed life, or began to owe an answer.
+  MonoTime heard;
+
+  // Borrows the requests of the calls that it names. Of the thread that set in_send.
+  v1::PipelineRequest batch;
+  // Held during Send(): what the connection reports is looked at only afterwards.
+  std::mutex send_mutex;
+
+ private:
+  const std::weak_ptr<Dispatcher> dispatcher_;
+};
+
+}  // namespace flotilla::client

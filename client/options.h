@@ -1,0 +1,193 @@
+// Options, requests and results of the client library, as plain data.
+//
+// Keys and values are bytes: no encoding is assumed. A version is the commit timestamp of the write
+// that made a value; it grows with every write of the key and can be named in a condition.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/types.h"
+
+namespace flotilla::client {
+
+struct ClientOptions {
+  // Any nodes of the cluster, "host:port"; the client finds the leader by itself. At least one.
+  std::vector<std::string> endpoints = {};
+  // Empty: "default".
+  std::string keyspace = {};
+  // Of calls that name no timeout of their own. Positive.
+  Duration timeout = std::chrono::seconds(10);
+
+  // ---- the channel pool, per node ------------------------------------------------------------
+
+  // Connections to one node at most; a further one is opened when all others are busy.
+  std::size_t max_pool_size = 2;
+  // Connections to a node that stay open although idle.
+  std::size_t min_idle = 1;
+  // A connection that is not up by then counts as failed.
+  Duration connection_timeout = std::chrono::seconds(2);
+  // An idle connection beyond `min_idle` is closed after this long.
+  Duration idle_timeout = std::chrono::seconds(60);
+  // A connection that owes answers and is silent for this long is given up, and its calls go to
+  // another node; doubled while it keeps happening.
+  Duration stall_timeout = std::chrono::seconds(2);
+
+  // ---- bounds ----------------------------------------------------------------------------------
+
+  // Calls submitted and not yet answered. Beyond it the asynchronous face answers OVERLOADED at
+  // once and the blocking face waits for its turn.
+  std::size_t outstanding_max = 10'000;
+  // What one message of the stream carries; a single larger request travels alone.
+  std::size_t batch_requests_max = 1024;
+  std::size_t batch_bytes_max = 1 << 20;
+  // Writes past the oldest unanswered one: the server keeps this many results per client, at least
+  // (kv::StoreOptions::session_results_max); later writes wait in the client.
+  std::uint64_t write_window_max = 4000;
+
+  // ---- retries -----------------------------------------------------------------------------
+
+  // The first back-off, doubled each time up to the second; each is drawn from [half, whole].
+  Duration backoff_min = std::chrono::milliseconds(10);
+  Duration backoff_max = std::chrono::milliseconds(500);
+  // True: calls wait, up to their deadline, for some endpoint to become reachable. False: they
+  // fail with UNREACHABLE once every known address has refused.
+  bool wait_for_ready = true;
+};
+
+enum class ReadConsistency : std::uint8_t {
+  kLinearizable,  // the newest value at some moment between call and answer
+  kEventual,      // committed data of some earlier moment, from any node: cheapest
+};
+
+// Timeouts: zero stands for ClientOptions::timeout. The deadline is counted from submission.
+struct ReadOptions {
+  ReadConsistency consistency = ReadConsistency::kLinearizable;
+  Duration timeout{0};
+};
+
+struct WriteOptions {
+  Duration timeout{0};
+  // Puts: the key disappears this long after the write. Zero: never; else at least a millisecond.
+  std::chrono::milliseconds ttl{0};
+};
+
+// What must hold for a write to take effect.
+struct Condition {
+  enum class Kind : std::uint8_t { kNone, kVersionIs, kValueIs, kAbsent, kExists };
+
+  static Condition None() { return {}; }
+  static Condition VersionIs(Timestamp version) { return {Kind::kVersionIs, version, {}}; }
+  static Condition ValueIs(std::string value) { return {Kind::kValueIs, {}, std::move(value)}; }
+  static Condition Absent() { return {Kind::kAbsent, {}, {}}; }
+  static Condition Exists() { return {Kind::kExists, {}, {}}; }
+
+  Kind kind = Kind::kNone;
+  Timestamp version = {};
+  std::string value = {};
+};
+
+// Several writes that take effect together or, when one's condition fails, not at all. Later
+// operations see the effects of earlier ones.
+class WriteBatch {
+ public:
+  enum class Kind : std::uint8_t { kPut, kDelete, kDeleteRange };
+  struct Operation {
+    Kind kind = Kind::kPut;
+    std::string key = {};    // or the range's start, inclusive
+    std::string value = {};  // or the range's end, exclusive; empty: to the last key
+    std::chrono::milliseconds ttl{0};
+    Condition condition = {};
+  };
+
+  WriteBatch& Put(std::string key, std::string value, std::chrono::milliseconds ttl = {},
+                  Condition condition = {}) {
+    operations_.push_back(
+        {Kind::kPut, std::move(key), std::move(value), ttl, std::move(condition)});
+    return *this;
+  }
+  WriteBatch& Delete(std::string key, Condition condition = {}) {
+    operations_.push_back({Kind::kDelete, std::move(key), {}, {}, std::move(condition)});
+    return *this;
+  }
+  WriteBatch& DeleteRange(std::string start, std::string end) {
+    operations_.push_back({Kind::kDeleteRange, std::move(start), std::move(end), {}, {}});
+    return *this;
+  }
+
+  const std::vector<Operation>& operations() const { return operations_; }
+  std::size_t size() const { return operations_.size(); }
+  bool empty() const { return operations_.empty(); }
+
+ private:
+  std::vector<Operation> operations_;
+};
+
+// Rows in key order. Either a prefix or a range; empty ends stand for the keyspace's.
+struct ScanOptions {
+  std::string prefix = {};
+  std::string start = {};  // inclusive
+  std::string end = {};    // exclusive
+  bool reverse = false;
+  bool keys_only = false;
+  // Rows in all; 0: no limit.
+  std::uint64_t limit = 0;
+  // Rows a page, at most 10,000.
+  std::uint32_t page_size = 1000;
+  ReadOptions read = {};
+};
+
+// ---- results ---------------------------------------------------------------------------------
+
+// Milliseconds since the Unix epoch at which a key expires; nothing: never.
+using Expiry = std::optional<std::chrono::milliseconds>;
+
+struct GetResult {
+  bool found = false;
+  std::string value = {};
+  Timestamp version = {};
+  Expiry expires_at = {};
+};
+
+struct PutResult {
+  Timestamp version = {};
+};
+
+struct DeleteResult {
+  bool existed = false;
+};
+
+struct DeleteRangeResult {
+  std::uint64_t deleted = 0;
+};
+
+struct CompareAndSetResult {
+  Timestamp version = {};
+};
+
+struct BatchResult {
+  Timestamp version = {};
+  // Keys that deletes and delete-ranges removed.
+  std::uint64_t deleted = 0;
+};
+
+struct Row {
+  std::string key = {};
+  std::string value = {};
+  Timestamp version = {};
+  Expiry expires_at = {};
+};
+
+struct ScanPage {
+  std::vector<Row> rows = {};
+  // Goes into the next call; empty on the last page.
+  std::string continuation_token = {};
+};
+
+}  // namespace flotilla::client

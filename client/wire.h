@@ -1,0 +1,56 @@
+// Wire: the library's plain requests as flotilla.v1 messages, and answers back. Internal.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/call.h"
+#include "client/options.h"
+
+namespace flotilla::client {
+
+// What changes with each attempt.
+struct AttemptStamp {
+  std::uint64_t client_id = 0;
+  std::uint64_t acknowledged_below = 0;
+  std::uint32_t timeout_ms = 0;
+};
+
+std::unique_ptr<Call> GetCall(const std::string& keyspace, std::string key,
+                              const ReadOptions& options, Callback<GetResult> done);
+std::unique_ptr<Call> BatchGetCall(const std::string& keyspace, std::vector<std::string> keys,
+                                   const ReadOptions& options,
+                                   Callback<std::vector<GetResult>> done);
+std::unique_ptr<Call> PutCall(const std::string& keyspace, std::string key, std::string value,
+                              const WriteOptions& options, Callback<PutResult> done);
+std::unique_ptr<Call> DeleteCall(const std::string& keyspace, std::string key,
+                                 Callback<DeleteResult> done);
+std::unique_ptr<Call> DeleteRangeCall(const std::string& keyspace, std::string start,
+                                      std::string end, Callback<DeleteRangeResult> done);
+// `value` nothing: the key is deleted when the condition holds.
+std::unique_ptr<Call> CompareAndSetCall(const std::string& keyspace, std::string key,
+                                        Condition condition, std::optional<std::string> value,
+                                        const WriteOptions& options,
+                                        Callback<CompareAndSetResult> done);
+std::unique_ptr<Call> BatchCall(const std::string& keyspace, const WriteBatch& batch,
+                                Callback<BatchResult> done);
+// One page of at most `rows` rows.
+std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& options,
+                               std::uint64_t rows, const std::string& token,
+                               Callback<ScanPage> done);
+
+// Writes id, deadline and, for writes, the sequence numbers into the call's request.
+void Stamp(Call& call, const AttemptStamp& stamp);
+
+// Whether the response is of the request's kind.
+bool Fits(const Call& call, const v1::Response& response);
+
+// Null for an error.
+const v1::ResponseHeader* HeaderOf(const v1::Response& response);
+
+// Gives the call's outcome, or its decoded response, to its callback.
+void RunCallback(Call& call);
+
+}  // namespace flotilla::client

@@ -1,0 +1,90 @@
+#include "client/routes.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace flotilla::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const MonoTime kStart{seconds(100)};
+
+Status Refused(const std::string& address) {
+  return Error(Reason::kUnreachable, "no connection to " + address + ": Connection refused");
+}
+
+TEST(ClientRoutes, StaysWithAnEndpointThatWorks) {
+  Routes routes({"a:1", "b:1", "c:1"}, Random(1));
+  const auto first = routes.ForLeader(kStart);
+  ASSERT_TRUE(first);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(routes.ForLeader(kStart), first);
+}
+
+TEST(ClientRoutes, GoesRoundTheEndpointsAsTheyFailAndComesBackAfterARest) {
+  Routes routes({"a:1", "b:1", "c:1"}, Random(1));
+  std::set<std::string> tried;
+  for (int i = 0; i < 3; ++i) {
+    const auto address = routes.ForLeader(kStart);
+    ASSERT_TRUE(address);
+    tried.insert(*address);
+    routes.Failed(*address, Refused(*address), kStart);
+  }
+  EXPECT_EQ(tried.size(), 3u);
+  EXPECT_FALSE(routes.ForLeader(kStart));
+  EXPECT_FALSE(routes.ForReplica(kStart));
+  EXPECT_EQ(ReasonOf(routes.Unreachable()), Reason::kUnreachable);
+  EXPECT_NE(MessageOf(routes.Unreachable()).find("b:1: Connection refused"), std::string::npos);
+  const MonoTime next = routes.NextTry();
+  EXPECT_GT(next, kStart);
+  EXPECT_LE(next, kStart + milliseconds(50));
+  EXPECT_TRUE(routes.ForLeader(next));
+}
+
+TEST(ClientRoutes, FollowsALeaderHintAndFallsBackWhenItFails) {
+  Routes routes({"a:1", "b:1"}, Random(1));
+  routes.LeaderIs("elsewhere:9");
+  EXPECT_EQ(routes.ForLeader(kStart), "elsewhere:9");
+  routes.Failed("elsewhere:9", Refused("elsewhere:9"), kStart);
+  const auto fallback = routes.ForLeader(kStart);
+  EXPECT_TRUE(fallback == "a:1" || fallback == "b:1");
+}
+
+TEST(ClientRoutes, NoHintMovesOnToAnotherNode) {
+  Routes routes({"a:1", "b:1"}, Random(1));
+  const auto first = routes.ForLeader(kStart);
+  routes.LeaderIs("");
+  EXPECT_NE(routes.ForLeader(kStart), first);
+}
+
+TEST(ClientRoutes, FindsTheLeaderByTheNodeThatAnswers) {
+  Routes routes({"a:1"}, Random(1));
+  EXPECT_TRUE(routes.Answered(NodeId(3), "a:1"));  // who is 3?
+  routes.SetMembers({{NodeId(1), "a:1"}, {NodeId(2), "b:1"}, {NodeId(3), "c:1"}});
+  EXPECT_EQ(routes.ForLeader(kStart), "c:1");
+  EXPECT_FALSE(routes.Answered(NodeId(3), "c:1"));
+  EXPECT_FALSE(routes.Answered(NodeId(2), "c:1"));  // known by now
+  EXPECT_EQ(routes.ForLeader(kStart), "b:1");
+}
+
+TEST(ClientRoutes, SpreadsReplicaReadsOverTheMembers) {
+  Routes routes({"a:1"}, Random(1));
+  routes.SetMembers({{NodeId(1), "a:1"}, {NodeId(2), "b:1"}, {NodeId(3), "c:1"}});
+  std::set<std::string> asked;
+  for (int i = 0; i < 200; ++i) asked.insert(*routes.ForReplica(kStart));
+  EXPECT_EQ(asked.size(), 3u);
+}
+
+TEST(ClientRoutes, ForgetsMembersThatLeftButNeverEndpoints) {
+  Routes routes({"a:1"}, Random(1));
+  routes.SetMembers({{NodeId(2), "b:1"}, {NodeId(3), "c:1"}});
+  routes.SetMembers({{NodeId(3), "c:1"}});
+  std::set<std::string> asked;
+  for (int i = 0; i < 200; ++i) asked.insert(*routes.ForReplica(kStart));
+  EXPECT_EQ(asked, (std::set<std::string>{"a:1", "c:1"}));
+}
+
+}  // namespace
+}  // namespace flotilla::client
