@@ -6,7 +6,9 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/random.h"
 #include "client/dispatcher.h"
+#include "client/own_world.h"
 #include "client/wire.h"
 
 namespace flotilla::client {
@@ -47,13 +49,29 @@ constexpr auto kAlways = Dispatcher::Admission::kAlways;
 
 }  // namespace
 
+StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
+  RETURN_IF_ERROR(ValidateOptions(options));
+  auto own = std::make_unique<OwnWorld>();
+  auto client = std::make_unique<Client>(options, ClientWorld{.executor = &own->executor,
+                                                              .clock = &own->clock,
+                                                              .connector = &own->connector,
+                                                              .seed = SeedFromSystem()});
+  client->own_world_ = std::move(own);
+  return client;
+}
+
 Client::Client(const ClientOptions& options, const ClientWorld& world)
     : keyspace_(options.keyspace), dispatcher_(std::make_shared<Dispatcher>(options, world)) {
   const Status valid = ValidateOptions(options);
   CHECK(valid.ok()) << MessageOf(valid);
 }
 
-Client::~Client() { Shutdown(); }
+Client::~Client() {
+  Shutdown();
+  if (!own_world_) return;
+  own_world_->executor.Stop();
+  dispatcher_.reset();  // its strand goes before the executor
+}
 
 void Client::Shutdown() { dispatcher_->Shutdown(); }
 

@@ -39,6 +39,7 @@
 namespace flotilla::client {
 
 class Dispatcher;
+struct OwnWorld;
 struct ClientWorld;
 template <class T>
 using Callback = UniqueFunction<void(StatusOr<T>)>;
@@ -114,7 +115,7 @@ class Client {
 
  private:
   // Declared first: destroyed last. Null when the world is somebody else's.
-  std::shared_ptr<void> own_world_;
+  std::unique_ptr<OwnWorld> own_world_;
   const std::string keyspace_;
   std::shared_ptr<Dispatcher> dispatcher_;
 };

@@ -140,7 +140,7 @@ class GrpcConnection final : public Connection,
 };
 
 struct MembersCall {
-  explicit MembersCall(const std::string& address) : stub(NewChannel(address)) {}
+  explicit MembersCall(const std::shared_ptr<grpc::Channel>& channel) : stub(channel) {}
 
   v1::Cluster::Stub stub;
   grpc::ClientContext context;
@@ -149,6 +149,19 @@ struct MembersCall {
 };
 
 }  // namespace
+
+// gRPC's callback threads end with the last channel that has used them, and that end must not come
+// on one of those threads: gRPC 1.51 would join it to itself. Connections end there, so the
+// connector holds a channel of its own, to nowhere, that has made a call.
+struct GrpcConnector::Anchor {
+  explicit Anchor(std::shared_ptr<Gate> gate) : call(grpc::CreateChannel("", nullptr)) {
+    gate->Enter();
+    call.stub.async()->ListNodes(&call.context, &call.request, &call.response,
+                                 [gate](const grpc::Status&) { gate->Leave(); });
+  }
+
+  MembersCall call;
+};
 
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
@@ -162,7 +175,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-GrpcConnector::GrpcConnector() : gate_(std::make_shared<Gate>()) {}
+GrpcConnector::GrpcConnector()
+    : gate_(std::make_shared<Gate>()), anchor_(std::make_unique<Anchor>(gate_)) {}
 
 GrpcConnector::~GrpcConnector() { gate_->WaitUntilEmpty(); }
 
@@ -176,14 +190,14 @@ std::shared_ptr<Connection> GrpcConnector::Connect(const std::string& address,
 void GrpcConnector::ListMembers(const std::string& address, Duration timeout,
                                 MembersCallback done) {
   gate_->Enter();
-  auto call = std::make_shared<MembersCall>(address);
+  auto call = std::make_shared<MembersCall>(NewChannel(address));
   call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                           gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
   // gRPC wants a copyable function.
   auto shared_done = std::make_shared<MembersCallback>(std::move(done));
   call->stub.async()->ListNodes(
       &call->context, &call->request, &call->response,
-      [call, shared_done, address, gate = gate_](const grpc::Status& status) {
+      [call, shared_done, address, gate = gate_](const grpc::Status& status) mutable {
         if (status.ok()) {
           std::vector<MemberAddress> members;
           for (const v1::MemberStatus& member : call->response.nodes()) {
@@ -194,6 +208,7 @@ void GrpcConnector::ListMembers(const std::string& address, Duration timeout,
           (*shared_done)(FromGrpc(static_cast<int>(status.error_code()), status.error_message(),
                                   status.error_details(), address));
         }
+        call.reset();
         gate->Leave();
       });
 }

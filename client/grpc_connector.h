@@ -46,7 +46,10 @@ class GrpcConnector final : public Connector {
   };
 
  private:
+  struct Anchor;
+
   const std::shared_ptr<Gate> gate_;
+  const std::unique_ptr<Anchor> anchor_;
 };
 
 }  // namespace flotilla::client
