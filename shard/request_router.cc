@@ -223,6 +223,12 @@ void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Byt
   auto sink = std::make_shared<ForwardSink>(calls_, from, id);
   StatusOr<std::vector<GatewayRequest>> requests = DecodeForwardedRequests(body, clock_->Now());
   if (!requests.ok()) return;  // a stranger's bytes; the asker's deadline ends it
+  // Nothing enters the log that the state machine could not evaluate, whoever sent it.
+  kv::CommandView command;
+  for (const GatewayRequest& request : *requests) {
+    const auto* write = std::get_if<WriteCall>(&request.call);
+    if (write != nullptr && !kv::DecodeCommand(write->command.view(), command).ok()) return;
+  }
   const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
   if (!replica || !replica->leads()) {
     sink->Refuse(*requests,

@@ -1,0 +1,175 @@
+#include "kv/database.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/rate_limiter.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "kv/collector.h"
+#include "kv/inline_env.h"
+#include "kv/key_codec.h"
+
+namespace flotilla::kv {
+namespace {
+
+// A version key without its timestamp: what bloom filters and point reads go by.
+class KeyWithoutTimestamp final : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "flotilla.KeyWithoutTimestamp"; }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override {
+    return {key.data(), key.size() - kTimestampBytes};
+  }
+  bool InDomain(const rocksdb::Slice& key) const override {
+    return key.size() > kTimestampBytes + kKeyspaceBytes;
+  }
+};
+
+class Listener final : public rocksdb::EventListener {
+ public:
+  explicit Listener(Database::Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
+    callbacks_.on_flushed(info.largest_seqno);
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    callbacks_.on_background_error(FromRocks(*status, "a background job"));
+  }
+
+ private:
+  const Database::Callbacks callbacks_;
+};
+
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
+                                         const StoreResources& resources) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = resources.block_cache;
+  rocksdb::ColumnFamilyOptions family;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  family.write_buffer_size = options.memtable_bytes;
+  family.compression = rocksdb::kNoCompression;
+  return family;
+}
+
+rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
+                                            const StoreResources& resources,
+                                            std::shared_ptr<CollectorState> collector) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = resources.block_cache;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.whole_key_filtering = false;
+  table.cache_index_and_filter_blocks = false;
+  rocksdb::ColumnFamilyOptions family;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  family.prefix_extractor = std::make_shared<KeyWithoutTimestamp>();
+  family.memtable_prefix_bloom_size_ratio = 0.05;
+  family.write_buffer_size = options.memtable_bytes;
+  family.level_compaction_dynamic_level_bytes = true;
+  family.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,
+                                  rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
+                                  rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
+                                  rocksdb::kLZ4Compression};
+  family.enable_blob_files = true;
+  family.min_blob_size = 64 << 10;
+  family.enable_blob_garbage_collection = true;
+  family.compaction_filter_factory = std::make_shared<CollectorFactory>(std::move(collector));
+  return family;
+}
+
+}  // namespace
+
+Status FromRocks(const rocksdb::Status& status, std::string_view where) {
+  if (status.ok()) return absl::OkStatus();
+  if (status.IsCorruption()) {
+    return Error(Reason::kDataDamaged,
+                 fmt::format("{}: {}; remove this node from the cluster, empty its data directory "
+                             "and let it join again",
+                             where, status.ToString()));
+  }
+  return Error(status.IsNoSpace() ? Reason::kDiskFull : Reason::kInternal,
+               fmt::format("{}: {}", where, status.ToString()));
+}
+
+StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
+                                                   const StoreOptions& options,
+                                                   const StoreResources& resources,
+                                                   std::shared_ptr<CollectorState> collector,
+                                                   Callbacks callbacks) {
+  rocksdb::DBOptions db_options;
+  db_options.env = resources.env;
+  db_options.create_if_missing = true;
+  db_options.create_missing_column_families = true;
+  db_options.atomic_flush = true;
+  db_options.avoid_flush_during_shutdown = true;  // the owner flushes when it wants to
+  db_options.write_buffer_manager = resources.write_buffer;
+  db_options.rate_limiter = resources.rate_limiter;
+  db_options.allow_concurrent_memtable_write = false;  // one writer: the apply strand
+  db_options.enable_write_thread_adaptive_yield = false;
+  db_options.max_background_jobs = 2;
+  db_options.max_file_opening_threads = options.inline_background_work ? 1 : 4;
+  db_options.stats_dump_period_sec = 0;
+  db_options.stats_persist_period_sec = 0;
+  db_options.max_total_wal_size = 1 << 20;
+  db_options.info_log = std::make_shared<NoLog>();
+  db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
+
+  std::unique_ptr<Database> database(new Database());
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families{
+      {rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions()},
+      {"versions", VersionsFamily(options, resources, std::move(collector))},
+      {"locks", SmallFamily(options, resources)},
+      {"meta", SmallFamily(options, resources)}};
+  rocksdb::DB* db = nullptr;
+  RETURN_IF_ERROR(
+      FromRocks(rocksdb::DB::Open(db_options, path, families, &database->handles_, &db), path));
+  database->db_.reset(db);
+  database->versions_ = database->handles_[1];
+  database->locks_ = database->handles_[2];
+  database->meta_ = database->handles_[3];
+  return database;
+}
+
+Database::~Database() {
+  if (!db_) return;
+  for (rocksdb::ColumnFamilyHandle* handle : handles_) {
+    db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+  }
+  db_->Close().PermitUncheckedError();
+}
+
+Status Database::Write(rocksdb::WriteBatch& batch) {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return FromRocks(db_->Write(options, &batch), "writing to the state machine");
+}
+
+Status Database::RequestFlush() {
+  rocksdb::FlushOptions options;
+  options.wait = false;
+  options.allow_write_stall = true;
+  return FromRocks(db_->Flush(options, {versions_, locks_, meta_}), "flushing the state machine");
+}
+
+StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
+                                  std::size_t write_buffer_bytes) {
+  StoreResources resources;
+  resources.env = env;
+  resources.block_cache = rocksdb::NewLRUCache(cache_bytes);
+  resources.write_buffer =
+      std::make_shared<rocksdb::WriteBufferManager>(write_buffer_bytes, resources.block_cache);
+  return resources;
+}
+
+}  // namespace flotilla::kv

@@ -1,0 +1,69 @@
+// Database: one group's RocksDB, opened the way this project uses it.
+//
+// Its own write-ahead log is off: the Raft log is the log. The column families flush atomically, so
+// that the applied index on disk always fits the data on disk. Internal to kv/.
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "kv/store.h"
+
+namespace flotilla::kv {
+
+// Shared with the collector, which runs on RocksDB's threads.
+struct CollectorState {
+  // Versions superseded at or before this timestamp may go.
+  std::atomic<std::uint64_t> safe_point{0};
+  std::atomic<std::uint64_t> collected{0};
+};
+
+// A RocksDB error as ours: damage names the file and the way out.
+Status FromRocks(const rocksdb::Status& status, std::string_view where);
+
+class Database {
+ public:
+  struct Callbacks {
+    // Everything written up to this sequence number is on disk. On RocksDB's threads.
+    std::function<void(rocksdb::SequenceNumber)> on_flushed;
+    std::function<void(Status)> on_background_error;
+  };
+
+  static StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
+                                                  const StoreOptions& options,
+                                                  const StoreResources& resources,
+                                                  std::shared_ptr<CollectorState> collector,
+                                                  Callbacks callbacks);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  rocksdb::DB& db() const { return *db_; }
+  rocksdb::ColumnFamilyHandle* versions() const { return versions_; }
+  rocksdb::ColumnFamilyHandle* locks() const { return locks_; }
+  rocksdb::ColumnFamilyHandle* meta() const { return meta_; }
+
+  Status Write(rocksdb::WriteBatch& batch);
+  // Asks for a flush of everything; never waits for it.
+  Status RequestFlush();
+
+ private:
+  Database() = default;
+
+  std::unique_ptr<rocksdb::DB> db_;
+  rocksdb::ColumnFamilyHandle* versions_ = nullptr;
+  rocksdb::ColumnFamilyHandle* locks_ = nullptr;
+  rocksdb::ColumnFamilyHandle* meta_ = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+};
+
+}  // namespace flotilla::kv

@@ -1,0 +1,285 @@
+#include "kv/evaluator.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "kv/key_codec.h"
+
+namespace flotilla::kv {
+namespace {
+
+// Expired keys turned into tombstones per log entry.
+constexpr int kExpireSliceMax = 256;
+
+bool Reads(const CommandView& command) {
+  return std::any_of(command.ops.begin(), command.ops.end(), [](const WriteOp& op) {
+    return op.kind != WriteKind::kPut || op.condition != ConditionKind::kNone;
+  });
+}
+
+rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace
+
+std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key) {
+  std::string key(1, kExpiryPrefix);
+  AppendOrdered64(key, expires_at_ms);
+  key.append(encoded_key);
+  return key;
+}
+
+Evaluator::Evaluator(const Database& database, Sessions& sessions)
+    : database_(database), sessions_(sessions) {}
+
+Evaluator::~Evaluator() = default;
+
+void Evaluator::Reserve(std::size_t bytes) {
+  batch_ = rocksdb::WriteBatch(bytes + bytes / 4 + 512);
+}
+
+void Evaluator::Check(const rocksdb::Status& status, std::string_view what) {
+  if (!status.ok() && failure_.ok()) failure_ = FromRocks(status, what);
+}
+
+rocksdb::Iterator& Evaluator::Rows() {
+  if (!rows_) {
+    rocksdb::ReadOptions options;
+    options.total_order_seek = true;
+    rows_.reset(database_.db().NewIterator(options, database_.versions()));
+  }
+  return *rows_;
+}
+
+StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms) {
+  ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
+  expiry_due_ = next_expiry_ms != 0 && next_expiry_ms <= MillisecondsOf(reader.first());
+  if (tracking_) return false;
+  bool reads = expiry_due_;
+  std::string_view encoded;
+  Timestamp timestamp;
+  while (!reads && reader.Next(encoded, timestamp)) {
+    RETURN_IF_ERROR(DecodeCommand(encoded, command_));
+    reads = Reads(command_);
+  }
+  if (!reads) return false;
+  if (batch_.Count() > 0) return true;
+  tracking_ = true;
+  return false;
+}
+
+Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,
+                             Timestamp& last_timestamp) {
+  ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
+  if (reader.first() <= last_timestamp) {
+    return Error(Reason::kDataDamaged, "a log entry's timestamp does not lie after those before");
+  }
+  last_timestamp = reader.first();
+  if (expiry_due_) RETURN_IF_ERROR(ExpireDue(reader.first()));
+  std::string_view encoded;
+  Timestamp timestamp;
+  while (reader.Next(encoded, timestamp)) {
+    RETURN_IF_ERROR(DecodeCommand(encoded, command_));
+    last_timestamp = timestamp;
+    if (!command_.session.client) {
+      results.push_back(Evaluate(command_, timestamp));
+    } else if (std::optional<WriteResult> first = sessions_.Recall(command_.session)) {
+      results.push_back(*first);
+    } else {
+      results.push_back(Evaluate(command_, timestamp));
+      sessions_.Record(command_.session, timestamp, results.back());
+    }
+  }
+  RETURN_IF_ERROR(reader.status());
+  return failure_;
+}
+
+WriteResult Evaluator::Evaluate(const CommandView& command, Timestamp timestamp) {
+  WriteResult result;
+  result.timestamp = timestamp;
+  const std::uint64_t now_ms = MillisecondsOf(timestamp);
+  // All conditions first: a batch takes effect as a whole or not at all. They look at the state
+  // before the batch.
+  for (std::size_t i = 0; i < command.ops.size(); ++i) {
+    const WriteOp& op = command.ops[i];
+    if (op.condition == ConditionKind::kNone) continue;
+    const Newest newest =
+        Read(EncodeKey(command.keyspace, op.key), op.condition == ConditionKind::kValueIs);
+    if (ConditionHolds(op, newest, now_ms)) continue;
+    result.outcome = WriteOutcome::kConditionFailed;
+    result.failed_op = static_cast<std::uint32_t>(i);
+    result.actual_version = newest.Exists(now_ms) ? newest.timestamp : Timestamp();
+    return result;
+  }
+  for (const WriteOp& op : command.ops) {
+    switch (op.kind) {
+      case WriteKind::kPut:
+        Put(command, op, timestamp);
+        break;
+      case WriteKind::kDelete: {
+        const std::string encoded = EncodeKey(command.keyspace, op.key);
+        if (Read(encoded, false).Exists(now_ms)) {
+          Tombstone(encoded, timestamp);
+          ++result.affected;
+        }
+        break;
+      }
+      case WriteKind::kDeleteRange:
+        result.affected += DeleteRange(command, op, timestamp);
+        break;
+    }
+  }
+  return result;
+}
+
+bool Evaluator::ConditionHolds(const WriteOp& op, const Newest& newest,
+                               std::uint64_t now_ms) const {
+  const bool exists = newest.Exists(now_ms);
+  switch (op.condition) {
+    case ConditionKind::kNone:
+      return true;
+    case ConditionKind::kAbsent:
+      return !exists;
+    case ConditionKind::kExists:
+      return exists;
+    case ConditionKind::kVersionIs:
+      return exists ? newest.timestamp == op.condition_version : !op.condition_version;
+    case ConditionKind::kValueIs:
+      return exists && newest.value == op.condition_value;
+  }
+  return false;
+}
+
+void Evaluator::Put(const CommandView& command, const WriteOp& op, Timestamp timestamp) {
+  const std::uint64_t expires_at_ms = op.ttl_ms == 0 ? 0 : MillisecondsOf(timestamp) + op.ttl_ms;
+  key_.clear();
+  AppendEncodedKey(key_, command.keyspace, op.key);
+  const std::size_t encoded_size = key_.size();
+  AppendVersionSuffix(key_, timestamp);
+  const std::string header = PutHeader(expires_at_ms);
+  const rocksdb::Slice key = ToSlice(key_);
+  const std::array<rocksdb::Slice, 2> value{ToSlice(header), ToSlice(op.value)};
+  Check(batch_.Put(database_.versions(), rocksdb::SliceParts(&key, 1),
+                   rocksdb::SliceParts(value.data(), 2)),
+        "gathering writes");
+  key_.resize(encoded_size);
+  if (expires_at_ms != 0) {
+    std::string row;
+    AppendFixed64(row, timestamp.value());
+    Check(batch_.Put(database_.meta(), ExpiryKey(expires_at_ms, key_), row), "gathering writes");
+    if (earliest_expiry_ms_ == 0 || expires_at_ms < earliest_expiry_ms_) {
+      earliest_expiry_ms_ = expires_at_ms;
+    }
+  }
+  if (!tracking_) return;
+  Newest& newest = written_[key_];
+  newest.present = true;
+  newest.timestamp = timestamp;
+  newest.tombstone = false;
+  newest.expires_at_ms = expires_at_ms;
+  newest.value = op.value;
+}
+
+void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp) {
+  std::string key = encoded;
+  AppendVersionSuffix(key, timestamp);
+  const char value = static_cast<char>(kTombstoneVersion);
+  Check(batch_.Put(database_.versions(), key, rocksdb::Slice(&value, 1)), "gathering writes");
+  Newest& newest = written_[encoded];
+  newest = Newest();
+  newest.present = true;
+  newest.timestamp = timestamp;
+  newest.tombstone = true;
+}
+
+Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
+  CHECK(tracking_);
+  if (const auto found = written_.find(encoded); found != written_.end()) return found->second;
+  Newest newest;
+  rocksdb::Iterator& rows = Rows();
+  rows.Seek(encoded);
+  if (rows.Valid() && rows.key().size() == encoded.size() + kTimestampBytes &&
+      rows.key().starts_with(encoded)) {
+    ReadAt(rows, newest, want_value);
+  }
+  Check(rows.status(), "reading the state machine");
+  return newest;
+}
+
+void Evaluator::ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value) {
+  std::string_view encoded;
+  VersionView version;
+  if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, newest.timestamp) ||
+      !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
+    Check(rocksdb::Status::Corruption("a version is malformed"), "reading the state machine");
+    return;
+  }
+  newest.present = true;
+  newest.tombstone = version.tombstone;
+  newest.expires_at_ms = version.expires_at_ms;
+  if (want_value) newest.value = version.value;
+}
+
+std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& op,
+                                     Timestamp timestamp) {
+  const std::uint64_t now_ms = MillisecondsOf(timestamp);
+  const std::string start =
+      op.key.empty() ? KeyspaceStart(command.keyspace) : EncodeKey(command.keyspace, op.key);
+  const std::string end =
+      op.end.empty() ? KeyspaceEnd(command.keyspace) : EncodeKey(command.keyspace, op.end);
+  std::vector<std::string> doomed;
+  // What the batch has written lies over what the database has.
+  for (auto one = written_.lower_bound(start); one != written_.end() && one->first < end; ++one) {
+    if (one->second.Exists(now_ms)) doomed.push_back(one->first);
+  }
+  rocksdb::Iterator& rows = Rows();
+  std::string last;
+  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; rows.Next()) {
+    std::string_view encoded;
+    Timestamp version_timestamp;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, version_timestamp)) {
+      Check(rocksdb::Status::Corruption("a version key is malformed"), "deleting a range");
+      break;
+    }
+    if (encoded == last) continue;  // an older version
+    last = encoded;
+    if (written_.contains(encoded)) continue;
+    Newest newest;
+    ReadAt(rows, newest, false);
+    if (newest.Exists(now_ms)) doomed.emplace_back(encoded);
+  }
+  Check(rows.status(), "deleting a range");
+  for (const std::string& encoded : doomed) Tombstone(encoded, timestamp);
+  return doomed.size();
+}
+
+Status Evaluator::ExpireDue(Timestamp now) {
+  const std::uint64_t now_ms = MillisecondsOf(now);
+  const std::unique_ptr<rocksdb::Iterator> due(
+      database_.db().NewIterator(rocksdb::ReadOptions(), database_.meta()));
+  int slice = 0;
+  for (due->Seek(rocksdb::Slice(&kExpiryPrefix, 1));
+       due->Valid() && due->key()[0] == kExpiryPrefix && slice < kExpireSliceMax; due->Next()) {
+    const std::string_view key(due->key().data(), due->key().size());
+    const std::string_view value(due->value().data(), due->value().size());
+    if (key.size() < 9 || value.size() != 8) {
+      return Error(Reason::kDataDamaged, "the index of expiring keys is malformed");
+    }
+    if (LoadOrdered64(key.data() + 1) > now_ms) break;
+    ++slice;
+    const std::string encoded(key.substr(9));
+    const Newest newest = Read(encoded, false);
+    if (newest.present && !newest.tombstone &&
+        newest.timestamp == Timestamp(LoadFixed64(value.data()))) {
+      Tombstone(encoded, now);
+    }
+    Check(batch_.Delete(database_.meta(), due->key()), "gathering writes");
+    expired_some_ = true;
+  }
+  Check(due->status(), "reading the index of expiring keys");
+  return failure_;
+}
+
+}  // namespace flotilla::kv

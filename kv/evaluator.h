@@ -1,0 +1,95 @@
+// Evaluator: what commands do, given the state and the log alone.
+//
+// One object per call of Store::Apply. It reads the database as it was before the call and its own
+// effects on top, and gathers everything into one WriteBatch. Unconditional puts read nothing.
+// Apply strand.
+#pragma once
+
+#include <rocksdb/iterator.h>
+#include <rocksdb/write_batch.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/command.h"
+#include "kv/database.h"
+#include "kv/sessions.h"
+#include "kv/version_codec.h"
+
+namespace flotilla::kv {
+
+class Evaluator {
+ public:
+  Evaluator(const Database& database, Sessions& sessions);
+  ~Evaluator();
+
+  // Reserves memory for an entry's payload; a hint.
+  void Reserve(std::size_t bytes);
+
+  // True when this entry would read what the batch wrote without keeping track of it: the caller
+  // then commits the batch and goes on with a fresh evaluator. `next_expiry_ms` as the store has
+  // it.
+  StatusOr<bool> MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms);
+
+  // All commands of an entry, in order; results as WriteProposal::Complete() takes them. Call
+  // MustStartAfresh() for the entry before.
+  Status ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,
+                    Timestamp& last_timestamp);
+
+  rocksdb::WriteBatch& batch() { return batch_; }
+  // The earliest expiry among the keys written; 0: none had one.
+  std::uint64_t earliest_expiry_ms() const { return earliest_expiry_ms_; }
+  bool expired_some() const { return expired_some_; }
+
+ private:
+  // The newest version of a key: in the batch, or else in the database.
+  struct Newest {
+    bool present = false;  // any version at all
+    Timestamp timestamp;
+    bool tombstone = false;
+    std::uint64_t expires_at_ms = 0;
+    std::string value;
+
+    bool Exists(std::uint64_t now_ms) const {
+      return present && !tombstone && (expires_at_ms == 0 || expires_at_ms > now_ms);
+    }
+  };
+
+  // Keys whose time has come by `now` become tombstones of that timestamp; a bounded slice per
+  // entry. Readers hide the rest by themselves.
+  Status ExpireDue(Timestamp now);
+  WriteResult Evaluate(const CommandView& command, Timestamp timestamp);
+  bool ConditionHolds(const WriteOp& op, const Newest& newest, std::uint64_t now_ms) const;
+  void Put(const CommandView& command, const WriteOp& op, Timestamp timestamp);
+  void Tombstone(const std::string& encoded, Timestamp timestamp);
+  std::uint64_t DeleteRange(const CommandView& command, const WriteOp& op, Timestamp timestamp);
+  Newest Read(const std::string& encoded, bool want_value);
+  void ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value);
+  rocksdb::Iterator& Rows();
+  void Check(const rocksdb::Status& status, std::string_view what);
+
+  const Database& database_;
+  Sessions& sessions_;
+  rocksdb::WriteBatch batch_;
+  std::unique_ptr<rocksdb::Iterator> rows_;
+  // What this batch has written, by encoded key; kept only once something reads (`tracking_`).
+  std::map<std::string, Newest, std::less<>> written_;
+  bool tracking_ = false;
+  bool expiry_due_ = false;
+  std::uint64_t earliest_expiry_ms_ = 0;
+  bool expired_some_ = false;
+  Status failure_;
+  std::string key_;  // reused
+  CommandView command_;
+};
+
+// The key of a row of the expiry index: 'x' ‖ milliseconds, 8 bytes big-endian ‖ encoded key.
+// Its value is the timestamp of the version that expires.
+std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key);
+inline constexpr char kExpiryPrefix = 'x';
+
+}  // namespace flotilla::kv

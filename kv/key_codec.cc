@@ -1,0 +1,86 @@
+#include "kv/key_codec.h"
+
+#include <cstring>
+
+#include "base/coding.h"
+
+namespace flotilla::kv {
+namespace {
+
+constexpr char kEscape = '\x00';
+constexpr char kEscapedZero = '\xff';
+constexpr char kTerminator = '\x01';
+
+void AppendKeyspace(std::string& out, std::uint32_t keyspace) {
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(keyspace >> shift));
+}
+
+}  // namespace
+
+void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view user_key) {
+  AppendKeyspace(out, keyspace.value());
+  while (true) {
+    const std::size_t zero = user_key.find(kEscape);
+    out.append(user_key.substr(0, zero));
+    if (zero == std::string_view::npos) break;
+    out.push_back(kEscape);
+    out.push_back(kEscapedZero);
+    user_key.remove_prefix(zero + 1);
+  }
+  out.push_back(kEscape);
+  out.push_back(kTerminator);
+}
+
+std::string EncodeKey(KeyspaceId keyspace, std::string_view user_key) {
+  std::string out;
+  out.reserve(kKeyspaceBytes + user_key.size() + 2 + kTimestampBytes);
+  AppendEncodedKey(out, keyspace, user_key);
+  return out;
+}
+
+bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user_key) {
+  if (encoded.size() < kKeyspaceBytes + 2) return false;
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < kKeyspaceBytes; ++i) {
+    number = number << 8 | static_cast<unsigned char>(encoded[i]);
+  }
+  keyspace = KeyspaceId(number);
+  user_key.clear();
+  encoded.remove_prefix(kKeyspaceBytes);
+  while (true) {
+    const std::size_t zero = encoded.find(kEscape);
+    if (zero == std::string_view::npos || zero + 1 >= encoded.size()) return false;
+    user_key.append(encoded.substr(0, zero));
+    const char mark = encoded[zero + 1];
+    encoded.remove_prefix(zero + 2);
+    if (mark == kTerminator) return encoded.empty();
+    if (mark != kEscapedZero) return false;
+    user_key.push_back(kEscape);
+  }
+}
+
+std::string KeyspaceStart(KeyspaceId keyspace) {
+  std::string out;
+  AppendKeyspace(out, keyspace.value());
+  return out;
+}
+
+std::string KeyspaceEnd(KeyspaceId keyspace) {
+  std::string out;
+  AppendKeyspace(out, keyspace.value() + 1);
+  return out;
+}
+
+void AppendVersionSuffix(std::string& encoded_key, Timestamp timestamp) {
+  AppendOrdered64(encoded_key, ~timestamp.value());
+}
+
+bool SplitVersionKey(std::string_view version_key, std::string_view& encoded_key,
+                     Timestamp& timestamp) {
+  if (version_key.size() < kTimestampBytes) return false;
+  encoded_key = version_key.substr(0, version_key.size() - kTimestampBytes);
+  timestamp = Timestamp(~LoadOrdered64(version_key.data() + encoded_key.size()));
+  return true;
+}
+
+}  // namespace flotilla::kv

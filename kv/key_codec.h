@@ -1,0 +1,36 @@
+// Keys as RocksDB sees them.
+//
+//   encoded key = keyspace, 4 bytes big-endian ‖ [slot, 2 bytes, hash keyspaces] ‖ escaped user key
+//   version key = encoded key ‖ ~commit timestamp, 8 bytes big-endian: the newest version first
+//
+// The escape keeps the order of bytes and makes no encoded key a prefix of another: 0x00 becomes
+// 0x00 0xFF, and the end is 0x00 0x01. Example: keyspace 1, key "a\0b":
+//   00 00 00 01  61  00 FF  62  00 01
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/types.h"
+#include "kv/request.h"
+
+namespace flotilla::kv {
+
+inline constexpr std::size_t kTimestampBytes = 8;
+inline constexpr std::size_t kKeyspaceBytes = 4;
+
+void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view user_key);
+std::string EncodeKey(KeyspaceId keyspace, std::string_view user_key);
+// False when the bytes are not an encoded key.
+bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user_key);
+
+// Before the first key of the keyspace, and after its last.
+std::string KeyspaceStart(KeyspaceId keyspace);
+std::string KeyspaceEnd(KeyspaceId keyspace);
+
+void AppendVersionSuffix(std::string& encoded_key, Timestamp timestamp);
+// False when it is too short to be a version key.
+bool SplitVersionKey(std::string_view version_key, std::string_view& encoded_key,
+                     Timestamp& timestamp);
+
+}  // namespace flotilla::kv

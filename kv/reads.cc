@@ -1,0 +1,193 @@
+// Reads of the newest versions; any thread.
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "kv/key_codec.h"
+#include "kv/limits.h"
+#include "kv/store_impl.h"
+#include "kv/version_codec.h"
+
+namespace flotilla::kv {
+namespace {
+
+Status Malformed() { return Error(Reason::kDataDamaged, "a stored version is malformed"); }
+
+// The version under the iterator, if it is visible.
+Status Take(const rocksdb::Iterator& rows, std::uint64_t now_ms, GetResult& result) {
+  std::string_view encoded;
+  VersionView version;
+  if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, result.version) ||
+      !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
+    return Malformed();
+  }
+  if (!version.Exists(now_ms)) {
+    result.version = Timestamp();
+    return absl::OkStatus();
+  }
+  result.found = true;
+  result.value = version.value;
+  result.expires_at_ms = version.expires_at_ms;
+  return absl::OkStatus();
+}
+
+Status GetOne(rocksdb::Iterator& rows, KeyspaceId keyspace, std::string_view key,
+              std::uint64_t now_ms, GetResult& result) {
+  std::string target = EncodeKey(keyspace, key);
+  const std::size_t size = target.size();
+  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
+  rows.Seek(target);
+  if (!rows.Valid()) return FromRocks(rows.status(), "reading a key");
+  const rocksdb::Slice found = rows.key();
+  if (found.size() != target.size() || !found.starts_with(rocksdb::Slice(target.data(), size))) {
+    return absl::OkStatus();
+  }
+  return Take(rows, now_ms, result);
+}
+
+rocksdb::ReadOptions PointReads() {
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = true;
+  return options;
+}
+
+// Rows of a page, and what it weighs.
+class PageBuilder {
+ public:
+  PageBuilder(const ScanRequest& request, ScanPage& page)
+      : limit_(request.limit == 0 ? kScanRowsDefault : std::min(request.limit, kScanRowsMax)),
+        keys_only_(request.keys_only),
+        page_(page) {}
+
+  bool full() const { return page_.rows.size() >= limit_ || bytes_ >= kScanBytesMax; }
+
+  Status Add(std::string_view encoded, Timestamp timestamp, const VersionView& version) {
+    ScanRow& row = page_.rows.emplace_back();
+    KeyspaceId keyspace;
+    if (!DecodeKey(encoded, keyspace, row.key)) return Malformed();
+    if (!keys_only_) row.value = version.value;
+    row.version = timestamp;
+    row.expires_at_ms = version.expires_at_ms;
+    bytes_ += row.key.size() + row.value.size() + 32;
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::size_t limit_;
+  const bool keys_only_;
+  ScanPage& page_;
+  std::size_t bytes_ = 0;
+};
+
+// Versions of one key stand next to each other, the newest first.
+Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page) {
+  std::string last;
+  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; rows.Next()) {
+    std::string_view encoded;
+    Timestamp timestamp;
+    VersionView version;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
+      return Malformed();
+    }
+    if (encoded == last) continue;
+    last = encoded;
+    if (!DecodeVersion({rows.value().data(), rows.value().size()}, version)) return Malformed();
+    if (!version.Exists(now_ms)) continue;
+    if (builder.full()) {
+      KeyspaceId keyspace;
+      page.more = true;
+      return DecodeKey(encoded, keyspace, page.resume_key) ? absl::OkStatus() : Malformed();
+    }
+    RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+  }
+  return FromRocks(rows.status(), "scanning");
+}
+
+// Backwards the oldest version comes first: from each key's last row, seek to its newest.
+Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page) {
+  rows.SeekForPrev(end);
+  if (rows.Valid() && rows.key().compare(end) >= 0) rows.Prev();
+  while (rows.Valid() && rows.key().compare(start) >= 0) {
+    std::string_view view;
+    Timestamp timestamp;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp)) {
+      return Malformed();
+    }
+    const std::string encoded(view);
+    rows.Seek(encoded);
+    VersionView version;
+    if (!rows.Valid() ||
+        !SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp) ||
+        view != encoded || !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
+      RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+      return Malformed();
+    }
+    if (version.Exists(now_ms)) {
+      if (builder.full()) {
+        // The end is exclusive: the page before this key ended with the row after it.
+        page.more = true;
+        page.resume_key = page.rows.back().key;
+        return absl::OkStatus();
+      }
+      RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+    }
+    rows.Prev();
+  }
+  return FromRocks(rows.status(), "scanning");
+}
+
+}  // namespace
+
+StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {
+  std::shared_lock lock(database_mutex_);
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(PointReads(), database_->versions()));
+  GetResult result;
+  RETURN_IF_ERROR(GetOne(*rows, keyspace, key, now_ms, result));
+  return result;
+}
+
+StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
+                                                     const std::vector<std::string_view>& keys) {
+  std::shared_lock lock(database_mutex_);
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(PointReads(), database_->versions()));
+  // In the order of keys: neighbours share blocks.
+  std::vector<std::size_t> order(keys.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
+  std::vector<GetResult> results(keys.size());
+  for (const std::size_t i : order) {
+    RETURN_IF_ERROR(GetOne(*rows, keyspace, keys[i], now_ms, results[i]));
+  }
+  return results;
+}
+
+StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
+  std::shared_lock lock(database_mutex_);
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  const std::string start = request.start.empty() ? KeyspaceStart(request.keyspace)
+                                                  : EncodeKey(request.keyspace, request.start);
+  const std::string end = request.end.empty() ? KeyspaceEnd(request.keyspace)
+                                              : EncodeKey(request.keyspace, request.end);
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(options, database_->versions()));
+  ScanPage page;
+  PageBuilder builder(request, page);
+  if (request.reverse) {
+    RETURN_IF_ERROR(ScanReverse(*rows, start, end, now_ms, builder, page));
+  } else {
+    RETURN_IF_ERROR(ScanForward(*rows, start, end, now_ms, builder, page));
+  }
+  return page;
+}
+
+}  // namespace flotilla::kv

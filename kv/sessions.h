@@ -1,0 +1,84 @@
+// Sessions: the results of recent writes by client, for exactly-once (Raft thesis, 6.3).
+//
+// All of it is replicated state: evaluation depends on it, so every bound and every order here is
+// the same on all replicas. On disk a session is a row of chunks in `meta`, one per log entry that
+// wrote for the client; a chunk goes once the client has acknowledged all of it.
+//
+//   meta key:   's' ‖ client, 8 bytes big-endian ‖ log index, 8 bytes big-endian
+//   meta value: acknowledged_below | pruned_below | last active fixed64 | count | results
+//   result:     sequence | u8 outcome | timestamp fixed64 | affected | failed_op | actual fixed64
+//
+// Apply strand.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "kv/request.h"
+#include "raft/core/types.h"
+
+namespace rocksdb {
+class WriteBatch;
+}
+
+namespace flotilla::kv {
+
+class Database;
+
+class Sessions {
+ public:
+  struct Options {
+    std::uint32_t results_max = 4096;
+    std::uint32_t sessions_max = 10'000;
+    std::uint64_t idle_ms_max = 3'600'000;
+  };
+
+  explicit Sessions(const Options& options) : options_(options) {}
+
+  // Reads all sessions from the database, in place of what is here.
+  Status Load(const Database& database);
+
+  // What a write of this session is to be answered without evaluating it: its first result, or
+  // kSessionExpired. Nothing: evaluate it, then Record().
+  std::optional<WriteResult> Recall(const Session& session) const;
+  void Record(const Session& session, Timestamp now, const WriteResult& result);
+
+  // Ends an entry: writes the clients' new chunks, drops acknowledged ones and idle sessions.
+  void FinishEntry(raft::Index index, Timestamp now, const Database& database,
+                   rocksdb::WriteBatch& batch);
+
+  std::size_t size() const { return clients_.size(); }
+  // Of everything that replicas must agree on.
+  std::uint64_t Hash() const;
+
+ private:
+  struct Chunk {
+    raft::Index index;
+    std::uint64_t last_sequence = 0;
+  };
+  struct Client {
+    std::uint64_t acknowledged_below = 0;
+    std::uint64_t pruned_below = 0;  // results below were dropped unacknowledged
+    Timestamp last_active;
+    std::map<std::uint64_t, WriteResult> results;
+    std::deque<Chunk> chunks;
+  };
+
+  void Prune(Client& client) const;
+  void Forget(ClientId id, const Database& database, rocksdb::WriteBatch& batch);
+
+  const Options options_;
+  std::map<ClientId, Client> clients_;
+  std::set<std::pair<Timestamp, ClientId>> by_activity_;
+  // Clients of the entry being applied, and their new sequences.
+  std::map<ClientId, std::vector<std::uint64_t>> touched_;
+};
+
+}  // namespace flotilla::kv

@@ -1,0 +1,141 @@
+// Snapshots: checkpoints of the database, and taking one over.
+//
+// Installing moves the received directory to db.new, the old database to db.old, and db.new to db,
+// each step synced. Whatever is found at start-up is either the old state (db, perhaps with a
+// db.new to drop) or the new one (db.new alone, to be moved; or db with a db.old to drop).
+
+#include <fmt/format.h>
+#include <rocksdb/utilities/checkpoint.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kv/inline_env.h"
+#include "kv/store_impl.h"
+
+namespace flotilla::kv {
+
+bool StoreImpl::Exists(const std::string& path) const {
+  return resources_.env->FileExists(path).ok();
+}
+
+Status StoreImpl::SyncDirectory(const std::string& path) const {
+  std::unique_ptr<rocksdb::Directory> directory;
+  RETURN_IF_ERROR(FromRocks(resources_.env->NewDirectory(path, &directory), path));
+  return FromRocks(directory->Fsync(), path);
+}
+
+Status StoreImpl::RemoveFlatDirectory(const std::string& path) const {
+  std::vector<std::string> children;
+  const rocksdb::Status listed = resources_.env->GetChildren(path, &children);
+  if (listed.IsNotFound() || listed.IsPathNotFound()) return absl::OkStatus();
+  RETURN_IF_ERROR(FromRocks(listed, path));
+  for (const std::string& child : children) {
+    if (child == "." || child == "..") continue;
+    RETURN_IF_ERROR(FromRocks(resources_.env->DeleteFile(path + "/" + child), path));
+  }
+  return FromRocks(resources_.env->DeleteDir(path), path);
+}
+
+Status StoreImpl::FinishInterruptedInstall() {
+  const std::string current = DbPath();
+  const std::string incoming = current + ".new";
+  const std::string old = current + ".old";
+  if (!Exists(current) && Exists(incoming)) {
+    RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(incoming, current), current));
+    RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  }
+  if (!Exists(current) && Exists(old)) {
+    RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(old, current), current));
+    RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  }
+  RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
+  RETURN_IF_ERROR(RemoveFlatDirectory(old));
+  // Checkpoints serve one transfer of one process.
+  const std::string checkpoints = options_.directory + "/checkpoints";
+  std::vector<std::string> children;
+  if (resources_.env->GetChildren(checkpoints, &children).ok()) {
+    for (const std::string& child : children) {
+      if (child == "." || child == "..") continue;
+      RETURN_IF_ERROR(RemoveFlatDirectory(checkpoints + "/" + child));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Everything applied is on disk on return. Apply strand.
+Status StoreImpl::FlushNow() {
+  if (durable_.load() >= applied_.load()) return absl::OkStatus();
+  if (options_.inline_background_work) {
+    RETURN_IF_ERROR(database_->RequestFlush());
+    RunBackgroundWork();
+  } else {
+    RETURN_IF_ERROR(FromRocks(
+        database_->db().Flush(rocksdb::FlushOptions(),
+                              {database_->versions(), database_->locks(), database_->meta()}),
+        "flushing for a snapshot"));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<raft::SnapshotInfo> StoreImpl::TakeSnapshot() {
+  RETURN_IF_ERROR(FlushNow());
+  raft::SnapshotInfo snapshot;
+  snapshot.mark = mark();
+  const std::string checkpoints = options_.directory + "/checkpoints";
+  RETURN_IF_ERROR(FromRocks(resources_.env->CreateDirIfMissing(checkpoints), checkpoints));
+  snapshot.directory =
+      fmt::format("{}/{}-{}", checkpoints, snapshot.mark.index.value(), ++snapshots_taken_);
+  rocksdb::Checkpoint* raw = nullptr;
+  RETURN_IF_ERROR(
+      FromRocks(rocksdb::Checkpoint::Create(&database_->db(), &raw), snapshot.directory));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
+  // The flush is done: this must not wait for one of its own.
+  RETURN_IF_ERROR(
+      FromRocks(checkpoint->CreateCheckpoint(snapshot.directory, UINT64_MAX), snapshot.directory));
+  RunBackgroundWork();
+  std::vector<rocksdb::Env::FileAttributes> files;
+  RETURN_IF_ERROR(FromRocks(resources_.env->GetChildrenFileAttributes(snapshot.directory, &files),
+                            snapshot.directory));
+  for (const rocksdb::Env::FileAttributes& file : files) {
+    if (file.name == "." || file.name == "..") continue;
+    snapshot.files.push_back({.name = file.name, .bytes = file.size_bytes});
+  }
+  std::sort(
+      snapshot.files.begin(), snapshot.files.end(),
+      [](const raft::SnapshotFile& a, const raft::SnapshotFile& b) { return a.name < b.name; });
+  return snapshot;
+}
+
+void StoreImpl::DropSnapshot(const raft::SnapshotInfo& snapshot) {
+  // What cannot be removed now is removed at the next start.
+  RemoveFlatDirectory(snapshot.directory).IgnoreError();
+}
+
+Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::SnapshotMark& wanted) {
+  std::unique_lock lock(database_mutex_);
+  const std::string current = DbPath();
+  const std::string incoming = current + ".new";
+  const std::string old = current + ".old";
+  RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
+  RETURN_IF_ERROR(RemoveFlatDirectory(old));
+  RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(directory, incoming), incoming));
+  RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  RunBackgroundWork();
+  database_.reset();
+  RunBackgroundWork();
+  RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(current, old), current));
+  RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(incoming, current), current));
+  RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  OnBackgroundError(Error(Reason::kNotReady, "a snapshot took the place of the state"));
+  RETURN_IF_ERROR(OpenDatabase());
+  RETURN_IF_ERROR(LoadMeta());
+  RETURN_IF_ERROR(RemoveFlatDirectory(old));
+  if (mark() == wanted) return absl::OkStatus();
+  return Error(Reason::kDataDamaged,
+               fmt::format("{}: the received snapshot holds index {}, not {} as announced", current,
+                           mark().index.value(), wanted.index.value()));
+}
+
+}  // namespace flotilla::kv

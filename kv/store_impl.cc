@@ -1,0 +1,315 @@
+#include "kv/store_impl.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "kv/evaluator.h"
+#include "kv/inline_env.h"
+#include "kv/key_codec.h"
+
+namespace flotilla::kv {
+namespace {
+
+// In `meta`: index, term and last timestamp, fixed64 each; and the configuration behind its index.
+constexpr char kAppliedKey[] = "applied";
+constexpr char kConfigurationKey[] = "configuration";
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Store>> Store::Open(const StoreOptions& options,
+                                             const StoreResources& resources) {
+  auto store = std::make_unique<StoreImpl>(options, resources);
+  RETURN_IF_ERROR(store->OpenAll());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resources)
+    : options_(options),
+      resources_(resources),
+      sessions_({.results_max = options.session_results_max,
+                 .sessions_max = options.sessions_max,
+                 .idle_ms_max = options.session_idle_ms_max}) {}
+
+StoreImpl::~StoreImpl() {
+  std::vector<FlushWait> waits;
+  {
+    std::lock_guard lock(flush_mutex_);
+    waits.swap(flush_waits_);
+  }
+  for (FlushWait& wait : waits) {
+    wait.done(Error(Reason::kNodeStopping, "the node is stopping"));
+  }
+}
+
+Status StoreImpl::OpenAll() {
+  RETURN_IF_ERROR(
+      FromRocks(resources_.env->CreateDirIfMissing(options_.directory), options_.directory));
+  RETURN_IF_ERROR(FinishInterruptedInstall());
+  RETURN_IF_ERROR(OpenDatabase());
+  return LoadMeta();
+}
+
+Status StoreImpl::OpenDatabase() {
+  Database::Callbacks callbacks;
+  callbacks.on_flushed = [this](rocksdb::SequenceNumber sequence) { OnFlushed(sequence); };
+  callbacks.on_background_error = [this](const Status& status) { OnBackgroundError(status); };
+  ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
+                                                 std::move(callbacks)));
+  database_ = std::move(database);
+  RunBackgroundWork();
+  return absl::OkStatus();
+}
+
+Status StoreImpl::LoadMeta() {
+  rocksdb::DB& db = database_->db();
+  std::string text;
+  raft::SnapshotMark mark;
+  std::uint64_t last_timestamp = 0;
+  rocksdb::Status read = db.Get(rocksdb::ReadOptions(), database_->meta(), kAppliedKey, &text);
+  if (!read.IsNotFound()) {
+    RETURN_IF_ERROR(FromRocks(read, DbPath()));
+    Reader reader(text);
+    std::uint64_t index = 0;
+    std::uint64_t term = 0;
+    if (!reader.Fixed64(index) || !reader.Fixed64(term) || !reader.Fixed64(last_timestamp)) {
+      return Error(Reason::kDataDamaged,
+                   fmt::format("{}: the applied index is malformed", DbPath()));
+    }
+    mark.index = raft::Index(index);
+    mark.term = raft::Term(term);
+  }
+  read = db.Get(rocksdb::ReadOptions(), database_->meta(), kConfigurationKey, &text);
+  if (!read.IsNotFound()) {
+    RETURN_IF_ERROR(FromRocks(read, DbPath()));
+    if (!raft::DecodeConfiguration(text, mark.configuration)) {
+      return Error(Reason::kDataDamaged,
+                   fmt::format("{}: the configuration is malformed", DbPath()));
+    }
+  }
+  RETURN_IF_ERROR(sessions_.Load(*database_));
+  session_count_.store(sessions_.size());
+  {
+    std::lock_guard lock(mark_mutex_);
+    mark_ = mark;
+  }
+  {
+    std::lock_guard lock(flush_mutex_);
+    commits_.clear();
+  }
+  applied_.store(mark.index.value());
+  durable_.store(mark.index.value());
+  last_timestamp_.store(last_timestamp);
+  return RefreshNextExpiry();
+}
+
+Status StoreImpl::RefreshNextExpiry() {
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
+  rows->Seek(rocksdb::Slice(&kExpiryPrefix, 1));
+  std::uint64_t next = 0;
+  if (rows->Valid() && rows->key().size() >= 9 && rows->key()[0] == kExpiryPrefix) {
+    next = LoadOrdered64(rows->key().data() + 1);
+  }
+  next_expiry_ms_.store(next);
+  return FromRocks(rows->status(), "reading the index of expiring keys");
+}
+
+raft::SnapshotMark StoreImpl::mark() const {
+  std::lock_guard lock(mark_mutex_);
+  return mark_;
+}
+
+// ---- applying -------------------------------------------------------------------------------
+
+Status StoreImpl::Apply(std::vector<raft::AppliedEntry> entries) {
+  std::size_t bytes = 0;
+  for (const raft::AppliedEntry& applied : entries) bytes += applied.entry.payload.size();
+  std::vector<std::vector<WriteResult>> results(entries.size());
+  Timestamp timestamp = last_timestamp();
+  std::size_t next = 0;
+  while (next < entries.size()) {
+    const std::size_t first = next;
+    Evaluator evaluator(*database_, sessions_);
+    evaluator.Reserve(bytes);
+    for (; next < entries.size(); ++next) {
+      const raft::Entry& entry = entries[next].entry;
+      CHECK_EQ(entry.index.value(), applied_.load() + (next - first) + 1);
+      if (entry.kind == raft::EntryKind::kConfiguration) NoteConfiguration(entry);
+      if (entry.kind != raft::EntryKind::kCommand) continue;
+      ASSIGN_OR_RETURN(const bool afresh,
+                       evaluator.MustStartAfresh(entry.payload.view(), next_expiry_ms_.load()));
+      if (afresh) break;
+      RETURN_IF_ERROR(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp));
+      sessions_.FinishEntry(entry.index, timestamp, *database_, evaluator.batch());
+      applied_commands_.fetch_add(results[next].size(), std::memory_order_relaxed);
+      const std::uint64_t expiry = evaluator.earliest_expiry_ms();
+      const std::uint64_t known = next_expiry_ms_.load();
+      if (expiry != 0 && (known == 0 || expiry < known)) next_expiry_ms_.store(expiry);
+    }
+    last_timestamp_.store(timestamp.value());
+    RETURN_IF_ERROR(Commit(evaluator, entries[next - 1].entry));
+    for (std::size_t i = first; i < next; ++i) {
+      if (!entries[i].proposal) continue;
+      static_cast<WriteProposal&>(*entries[i].proposal).Complete(std::move(results[i]));
+    }
+  }
+  RunBackgroundWork();
+  return absl::OkStatus();
+}
+
+void StoreImpl::NoteConfiguration(const raft::Entry& entry) {
+  std::lock_guard lock(mark_mutex_);
+  CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
+}
+
+Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
+  std::string applied;
+  AppendFixed64(applied, last.index.value());
+  AppendFixed64(applied, last.term.value());
+  AppendFixed64(applied, last_timestamp_.load());
+  rocksdb::WriteBatch& batch = evaluator.batch();
+  RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kAppliedKey, applied), "commit"));
+  raft::Configuration configuration;
+  {
+    std::lock_guard lock(mark_mutex_);
+    mark_.index = last.index;
+    mark_.term = last.term;
+    configuration = mark_.configuration;
+  }
+  RETURN_IF_ERROR(FromRocks(
+      batch.Put(database_->meta(), kConfigurationKey, raft::EncodeConfiguration(configuration)),
+      "commit"));
+  RETURN_IF_ERROR(database_->Write(batch));
+  {
+    std::lock_guard lock(flush_mutex_);
+    commits_.emplace_back(database_->db().GetLatestSequenceNumber(), last.index.value());
+    // Bounded: neighbours may be merged, at the price of a durable index that lags a little.
+    if (commits_.size() > 100'000) {
+      std::deque<std::pair<std::uint64_t, std::uint64_t>> kept;
+      for (std::size_t i = 1; i < commits_.size(); i += 2) kept.push_back(commits_[i]);
+      commits_ = std::move(kept);
+    }
+  }
+  applied_.store(last.index.value());
+  session_count_.store(sessions_.size());
+  const std::uint64_t now_ms = MillisecondsOf(Timestamp(last_timestamp_.load()));
+  if (now_ms > options_.retention_ms) {
+    collector_->safe_point.store((now_ms - options_.retention_ms) << kTimestampCounterBits);
+  }
+  if (evaluator.expired_some()) return RefreshNextExpiry();
+  return absl::OkStatus();
+}
+
+// ---- durability -----------------------------------------------------------------------------
+
+void StoreImpl::OnFlushed(std::uint64_t sequence) {
+  std::vector<FlushWait> ready;
+  std::uint64_t durable = 0;
+  {
+    std::lock_guard lock(flush_mutex_);
+    durable = durable_.load();
+    while (!commits_.empty() && commits_.front().first <= sequence) {
+      durable = std::max(durable, commits_.front().second);
+      commits_.pop_front();
+    }
+    durable_.store(durable);
+    std::vector<FlushWait> waiting;
+    for (FlushWait& wait : flush_waits_) {
+      (wait.index <= durable ? ready : waiting).push_back(std::move(wait));
+    }
+    flush_waits_ = std::move(waiting);
+  }
+  for (FlushWait& wait : ready) wait.done(raft::Index(durable));
+}
+
+void StoreImpl::OnBackgroundError(const Status& status) {
+  std::vector<FlushWait> waits;
+  {
+    std::lock_guard lock(flush_mutex_);
+    waits.swap(flush_waits_);
+  }
+  for (FlushWait& wait : waits) wait.done(status);
+}
+
+void StoreImpl::Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) {
+  std::shared_lock lock(database_mutex_);
+  const std::uint64_t target = applied_.load();
+  {
+    std::unique_lock flush_lock(flush_mutex_);
+    if (durable_.load() >= target) {
+      flush_lock.unlock();
+      done(raft::Index(durable_.load()));
+      return;
+    }
+    flush_waits_.push_back({.index = target, .done = std::move(done)});
+  }
+  if (const Status requested = database_->RequestFlush(); !requested.ok()) {
+    OnBackgroundError(requested);
+  }
+  RunBackgroundWork();
+}
+
+void StoreImpl::RunBackgroundWork() {
+  if (!options_.inline_background_work) return;
+  static_cast<InlineEnv*>(resources_.env)->RunQueued();
+}
+
+// ---- looking in -----------------------------------------------------------------------------
+
+StatusOr<std::uint64_t> StoreImpl::StateHash() {
+  std::uint32_t crc = 0;
+  std::uint64_t rows_count = 0;
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(options, database_->versions()));
+  std::string last;
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    std::string_view encoded;
+    Timestamp timestamp;
+    VersionView version;
+    if (!SplitVersionKey({rows->key().data(), rows->key().size()}, encoded, timestamp) ||
+        !DecodeVersion({rows->value().data(), rows->value().size()}, version)) {
+      return Error(Reason::kDataDamaged, fmt::format("{}: a version is malformed", DbPath()));
+    }
+    if (encoded == last) continue;
+    last = encoded;
+    if (!version.Exists(now_ms)) continue;
+    ++rows_count;
+    crc = ExtendCrc32c(crc, {rows->key().data(), rows->key().size()});
+    crc = ExtendCrc32c(crc, {rows->value().data(), rows->value().size()});
+  }
+  RETURN_IF_ERROR(FromRocks(rows->status(), DbPath()));
+  std::string rest;
+  AppendFixed64(rest, sessions_.Hash());
+  AppendFixed64(rest, last_timestamp_.load());
+  AppendFixed64(rest, applied_.load());
+  rest += raft::EncodeConfiguration(mark().configuration);
+  crc = ExtendCrc32c(crc, rest);
+  return static_cast<std::uint64_t>(crc) << 32 | (rows_count & 0xffffffff);
+}
+
+StoreStats StoreImpl::Stats() const {
+  StoreStats stats;
+  std::shared_lock lock(database_mutex_);
+  rocksdb::DB& db = database_->db();
+  db.GetIntProperty(database_->versions(), "rocksdb.estimate-num-keys", &stats.keys_estimate);
+  std::uint64_t blobs = 0;
+  db.GetIntProperty(database_->versions(), "rocksdb.total-sst-files-size", &stats.disk_bytes);
+  db.GetIntProperty(database_->versions(), "rocksdb.total-blob-file-size", &blobs);
+  stats.disk_bytes += blobs;
+  db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
+                    &stats.memtable_bytes);
+  stats.versions_collected = collector_->collected.load();
+  stats.applied_commands = applied_commands_.load();
+  stats.sessions = session_count_.load();
+  return stats;
+}
+
+}  // namespace flotilla::kv

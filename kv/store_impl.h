@@ -1,0 +1,101 @@
+// StoreImpl: see kv/store.h. Internal to kv/.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/database.h"
+#include "kv/sessions.h"
+#include "kv/store.h"
+
+namespace flotilla::kv {
+
+class Evaluator;
+
+class StoreImpl final : public Store {
+ public:
+  StoreImpl(const StoreOptions& options, const StoreResources& resources);
+  ~StoreImpl() override;
+
+  // Finishes or undoes an interrupted install, then opens the database.
+  Status OpenAll();
+
+  // raft::StateMachine
+  Status Apply(std::vector<raft::AppliedEntry> entries) override;
+  raft::Index applied() const override { return raft::Index(applied_.load()); }
+  raft::Index durable() const override { return raft::Index(durable_.load()); }
+  raft::SnapshotMark mark() const override;
+  void Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) override;
+  StatusOr<raft::SnapshotInfo> TakeSnapshot() override;
+  void DropSnapshot(const raft::SnapshotInfo& snapshot) override;
+  Status InstallSnapshot(const std::string& directory, const raft::SnapshotMark& mark) override;
+
+  // Store
+  StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) override;
+  StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
+                                            const std::vector<std::string_view>& keys) override;
+  StatusOr<ScanPage> Scan(const ScanRequest& request) override;
+  Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
+  std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }
+  StatusOr<std::uint64_t> StateHash() override;
+  StoreStats Stats() const override;
+  void RunBackgroundWork() override;
+
+ private:
+  struct FlushWait {
+    std::uint64_t index;
+    UniqueFunction<void(StatusOr<raft::Index>)> done;
+  };
+
+  // store_impl.cc
+  Status OpenDatabase();
+  Status LoadMeta();
+  Status Commit(Evaluator& evaluator, const raft::Entry& last);
+  void NoteConfiguration(const raft::Entry& entry);
+  Status RefreshNextExpiry();
+  void OnFlushed(std::uint64_t sequence);
+  void OnBackgroundError(const Status& status);
+
+  // snapshots.cc
+  Status FinishInterruptedInstall();
+  Status FlushNow();
+  std::string DbPath() const { return options_.directory + "/db"; }
+  Status SyncDirectory(const std::string& path) const;
+  Status RemoveFlatDirectory(const std::string& path) const;
+  bool Exists(const std::string& path) const;
+
+  const StoreOptions options_;
+  const StoreResources resources_;
+  const std::shared_ptr<CollectorState> collector_ = std::make_shared<CollectorState>();
+
+  // Readers share it; only the installation of a snapshot takes it alone.
+  mutable std::shared_mutex database_mutex_;
+  std::unique_ptr<Database> database_;
+
+  // Apply strand.
+  Sessions sessions_;
+  std::uint64_t snapshots_taken_ = 0;
+
+  mutable std::mutex mark_mutex_;
+  raft::SnapshotMark mark_;
+
+  std::atomic<std::uint64_t> applied_{0};
+  std::atomic<std::uint64_t> durable_{0};
+  std::atomic<std::uint64_t> last_timestamp_{0};
+  std::atomic<std::uint64_t> next_expiry_ms_{0};
+  std::atomic<std::uint64_t> applied_commands_{0};
+  std::atomic<std::uint64_t> session_count_{0};
+
+  std::mutex flush_mutex_;
+  // Sequence number of the database after each commit, and the log index it stands for.
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> commits_;
+  std::vector<FlushWait> flush_waits_;
+};
+
+}  // namespace flotilla::kv
