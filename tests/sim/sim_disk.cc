@@ -116,6 +116,7 @@ void SectorFile::FlipBits(std::uint64_t offset, std::uint8_t mask) {
 SimDisk::SimDisk() : root_(std::make_shared<SimNode>()) {
   root_->id = next_id_++;
   root_->is_directory = true;
+  root_->path = std::make_shared<const std::string>("/");
   root_->links = 1;
 }
 

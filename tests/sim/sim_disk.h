@@ -69,6 +69,8 @@ struct SimNode {
   bool is_directory = false;
   std::uint64_t modified_seconds = 0;
   std::uint64_t links = 0;  // current directory entries that lead here
+  // The last name given to it, for traces and faults.
+  std::shared_ptr<const std::string> path;
 
   SectorFile file;
 

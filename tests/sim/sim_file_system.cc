@@ -172,13 +172,19 @@ IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std:
 
 IOStatus SimFileSystem::CheckAlive(const Handle& handle) const {
   if (handle.life == life_) return IOStatus::OK();
-  return IOStatus::IOError("the handle was opened before the power cut", handle.path);
+  return IOStatus::IOError("the handle was opened before the power cut", *handle.node->path);
+}
+
+std::shared_ptr<const std::string> SimFileSystem::PathOf(const Handle& handle) const {
+  std::lock_guard lock(mutex_);
+  return handle.node->path;
 }
 
 IOStatus SimFileSystem::HandleRead(const Handle& handle, std::uint64_t offset, std::size_t bytes,
                                    rocksdb::Slice* result, char* scratch) {
   *result = Slice();
-  return Run(DiskOperation::kRead, handle.path, bytes, [&]() -> IOStatus {
+  const auto path = PathOf(handle);
+  return Run(DiskOperation::kRead, *path, bytes, [&]() -> IOStatus {
     if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
     Trace(offset);
     const std::string_view data = handle.node->file.data();
@@ -192,14 +198,15 @@ IOStatus SimFileSystem::HandleRead(const Handle& handle, std::uint64_t offset, s
 
 IOStatus SimFileSystem::HandleWrite(const Handle& handle, std::uint64_t offset,
                                     std::string_view bytes) {
-  return Run(DiskOperation::kWrite, handle.path, bytes.size(), [&]() -> IOStatus {
+  const auto path = PathOf(handle);
+  return Run(DiskOperation::kWrite, *path, bytes.size(), [&]() -> IOStatus {
     if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
     Trace(offset);
     if (options_.trace_contents) TraceText(bytes);
     const std::uint64_t size = handle.node->file.size();
     const std::uint64_t growth = std::max(size, offset + bytes.size()) - size;
     if (growth > 0 && disk_.used_bytes() + growth > capacity_) {
-      return IOStatus::NoSpace("the simulated disk is full", handle.path);
+      return IOStatus::NoSpace("the simulated disk is full", *path);
     }
     disk_.Write(*handle.node, offset, bytes);
     handle.node->modified_seconds = Now();
@@ -208,7 +215,8 @@ IOStatus SimFileSystem::HandleWrite(const Handle& handle, std::uint64_t offset,
 }
 
 IOStatus SimFileSystem::HandleTruncate(const Handle& handle, std::uint64_t size) {
-  return Run(DiskOperation::kTruncate, handle.path, size, [&]() -> IOStatus {
+  const auto path = PathOf(handle);
+  return Run(DiskOperation::kTruncate, *path, size, [&]() -> IOStatus {
     if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
     disk_.Resize(*handle.node, size);
     handle.node->modified_seconds = Now();
@@ -217,7 +225,8 @@ IOStatus SimFileSystem::HandleTruncate(const Handle& handle, std::uint64_t size)
 }
 
 IOStatus SimFileSystem::HandleSync(const Handle& handle) {
-  return Run(DiskOperation::kSync, handle.path, 0, [&]() -> IOStatus {
+  const auto path = PathOf(handle);
+  return Run(DiskOperation::kSync, *path, 0, [&]() -> IOStatus {
     if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
     handle.node->file.Sync();
     return IOStatus::OK();
@@ -225,7 +234,8 @@ IOStatus SimFileSystem::HandleSync(const Handle& handle) {
 }
 
 IOStatus SimFileSystem::HandleSyncDirectory(const Handle& handle) {
-  return Run(DiskOperation::kSyncDirectory, handle.path, 0, [&]() -> IOStatus {
+  const auto path = PathOf(handle);
+  return Run(DiskOperation::kSyncDirectory, *path, 0, [&]() -> IOStatus {
     if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
     disk_.SyncDirectory(handle.node);
     return IOStatus::OK();
@@ -241,7 +251,7 @@ IOStatus SimFileSystem::Open(const std::string& path, bool directory, Handle& ha
     if (node->is_directory != directory) {
       return IOStatus::IOError(directory ? "not a directory" : "is a directory", path);
     }
-    handle = {node, path, life_};
+    handle = {node, life_};
     return IOStatus::OK();
   });
 }
@@ -255,13 +265,14 @@ IOStatus SimFileSystem::OpenForWriting(const std::string& path, bool truncate, H
     SimNodeRef node;
     if (existing == parent->entries.end()) {
       node = disk_.Create(parent, name, false);
+      node->path = std::make_shared<const std::string>(path);
       node->modified_seconds = Now();
     } else {
       node = existing->second;
       if (node->is_directory) return IOStatus::IOError("is a directory", path);
       if (truncate) disk_.Resize(*node, 0);
     }
-    handle = {node, path, life_};
+    handle = {node, life_};
     return IOStatus::OK();
   });
 }
@@ -372,14 +383,16 @@ IOStatus SimFileSystem::Truncate(const std::string& path, size_t size, const IOO
 
 IOStatus SimFileSystem::MakeDirectory(const std::string& path, bool may_exist) {
   return Run(DiskOperation::kCreate, path, 0, [&]() -> IOStatus {
-    if (const SimNodeRef node = disk_.Find(path)) {
-      if (may_exist && node->is_directory) return IOStatus::OK();
+    if (const SimNodeRef existing = disk_.Find(path)) {
+      if (may_exist && existing->is_directory) return IOStatus::OK();
       return IOStatus::IOError("file exists", path);
     }
     std::string name;
     const SimNodeRef parent = disk_.FindParent(path, name);
     if (parent == nullptr) return NoSuchPath(path);
-    disk_.Create(parent, name, true)->modified_seconds = Now();
+    const SimNodeRef node = disk_.Create(parent, name, true);
+    node->path = std::make_shared<const std::string>(path);
+    node->modified_seconds = Now();
     return IOStatus::OK();
   });
 }
@@ -444,6 +457,7 @@ IOStatus SimFileSystem::Rename(const std::string& from, const std::string& to) {
         return IOStatus::IOError("the target of the rename is in the way", to);
       }
     }
+    from_parent->entries.at(from_name)->path = std::make_shared<const std::string>(to);
     disk_.Rename(from_parent, from_name, to_parent, to_name);
     return IOStatus::OK();
   });

@@ -55,9 +55,9 @@ struct DiskCall {
 // Makes matching calls fail, without effect.
 struct DiskFault {
   DiskOperation operation = DiskOperation::kSync;
-  std::string path_contains;  // empty: any
-  std::uint64_t skip = 0;     // let this many matching calls pass first
-  std::uint64_t times = 1;    // then fail this many
+  std::string path_contains = {};  // empty: any
+  std::uint64_t skip = 0;          // let this many matching calls pass first
+  std::uint64_t times = 1;         // then fail this many
   rocksdb::IOStatus error = rocksdb::IOStatus::IOError("injected fault");
 };
 
@@ -174,7 +174,6 @@ class SimFileSystem final : public rocksdb::FileSystem {
   // What the handles call; see sim_file_handles.h.
   struct Handle {
     SimNodeRef node;
-    std::string path;
     std::uint64_t life = 0;  // of the disk when it was opened
   };
   IOStatus HandleRead(const Handle& handle, std::uint64_t offset, std::size_t bytes,
@@ -195,6 +194,7 @@ class SimFileSystem final : public rocksdb::FileSystem {
   IOStatus MakeDirectory(const std::string& path, bool may_exist);
   IOStatus Rename(const std::string& from, const std::string& to);
   IOStatus CheckAlive(const Handle& handle) const;
+  std::shared_ptr<const std::string> PathOf(const Handle& handle) const;
   std::uint64_t Now() const { return options_.now_seconds ? options_.now_seconds() : 0; }
   void Trace(std::uint64_t value);
   void TraceText(std::string_view text);
