@@ -35,14 +35,16 @@ namespace flotilla::raft {
 
 struct LogOptions {
   std::string directory;  // made when absent
+  // A multiple of 4 KiB. A write that does not fit gets a segment of its own size.
   std::size_t segment_bytes = 64 << 20;
   // Newest payloads of all groups kept in memory, for followers and for apply.
   std::size_t cache_bytes = 64 << 20;
-  // Past this much live log, groups that hold old segments are asked to release (see Pressure()).
+  // Past this much log on disk, groups that hold old segments are asked to release (see Pressure())
+  // and old segments that are mostly obsolete are rewritten.
   std::size_t live_bytes_soft_max = 1ull << 30;
   // Bytes waiting for the writer; beyond it Append() refuses with OVERLOADED.
   std::size_t pending_bytes_max = 512 << 20;
-  // Recycled segments kept ready.
+  // Recycled segments kept ready. One is made ahead of need even when nothing was recycled yet.
   int spare_segments_max = 4;
 };
 
@@ -78,14 +80,19 @@ struct LogWrite {
   // A snapshot took the place of the prefix up to here: the group's log becomes empty and starts
   // after it (the suffix, if any matched, is written again by the core).
   std::optional<std::pair<Index, Term>> reset_to;
-  // False: durability may wait for the next write that wants it (a mere commit index).
+  // False: durability may wait for the next write that wants it, and `done` only says that the
+  // write will survive the process. A mere hard state (a commit index) is not even written by
+  // itself: it goes out with the next batch, only the newest of a group, and its `done` may run
+  // before that.
   bool sync = true;
 };
 
 struct LogStats {
   std::uint64_t segments = 0;
   std::uint64_t spare_segments = 0;
-  std::uint64_t live_bytes = 0;
+  std::uint64_t live_bytes = 0;  // of records that are still needed
+  std::uint64_t held_bytes = 0;  // on disk, spare segments not counted
+  std::uint64_t cached_bytes = 0;
   std::uint64_t appended_bytes = 0;
   std::uint64_t syncs = 0;
   std::uint64_t writes = 0;  // LogWrites
@@ -115,9 +122,18 @@ class Log {
                                              LogRecovery& recovery);
   virtual ~Log() = default;
 
-  // Queues the write. From this call on Read() and TermAt() see the entries; `done` runs on the
-  // writer strand once they are durable (or with the error that ended the log). Never blocks.
+  // Queues the write. From this call on Read() sees the entries; `done` runs on the writer strand
+  // once they are durable (or with the error that ended the log). `done` may be empty. Never
+  // blocks.
+  //
+  // An error means that nothing happened and `done` will not run: OVERLOADED (too much waits for
+  // the disk), DISK_FULL (no further segment could be made; hard states alone still get through
+  // while there is any room), NODE_STOPPING, or the error that ended the log. After the first two
+  // the same write may be tried again later; the log itself tries to get space whenever asked. A
+  // write that was accepted just before the disk was found full waits for space instead of failing.
   virtual Status Append(LogWrite write, UniqueFunction<void(Status)> done) = 0;
+  // What Append() would answer now to entries of so many bytes; for refusing proposals early.
+  virtual Status CheckRoom(std::size_t bytes) = 0;
 
   // Entries of [first, end), at least one, up to about `bytes_max` of payload, from the cache only:
   // nothing when the first of them has left it. Cheap; any strand.
@@ -134,13 +150,15 @@ class Log {
   // The group is gone from this node.
   virtual void Remove(GroupId group) = 0;
 
-  // Groups that hold the oldest segments while live_bytes exceeds its soft bound: they should flush
-  // and release. Empty otherwise.
+  // Groups that hold the oldest segments while held_bytes exceeds live_bytes_soft_max: they should
+  // flush and release. Empty otherwise.
   virtual std::vector<GroupId> Pressure() = 0;
 
   virtual LogStats Stats() const = 0;
 
-  // Writes what is pending, then refuses everything. `done` runs on the writer strand, last.
+  // Writes what is pending and marks the end, so that damage before it cannot pass for a torn tail;
+  // then refuses everything. `done` runs on the writer strand, last. The log may be destroyed
+  // afterwards; without Stop() only when its strand runs nothing any more.
   virtual void Stop(Closure done) = 0;
 };
 

@@ -1,0 +1,212 @@
+#include "raft/log/format.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+
+namespace flotilla::raft::log {
+namespace {
+
+constexpr std::uint32_t kSegmentMagic = 0x31474c46;  // "FLG1"
+constexpr std::uint32_t kBatchMagic = 0x31424c46;    // "FLB1"
+constexpr std::uint32_t kFormatVersion = 1;
+constexpr std::size_t kRecordPrefixBytes = 8;  // checksum and length
+// A buffer that one huge batch has blown up is given back.
+constexpr std::size_t kBufferBytesKept = 32 << 20;
+
+void StoreFixed32(char* out, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i) out[i] = static_cast<char>(value >> (8 * i));
+}
+
+void StoreFixed64(char* out, std::uint64_t value) {
+  for (int i = 0; i < 8; ++i) out[i] = static_cast<char>(value >> (8 * i));
+}
+
+template <class Id>
+bool ReadId(Reader& reader, Id& id) {
+  std::uint64_t value = 0;
+  if (!reader.Varint(value)) return false;
+  id = Id(value);
+  return true;
+}
+
+bool DecodeEntry(Reader& reader, Record& record) {
+  std::uint8_t kind = 0;
+  if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(EntryKind::kConfiguration)) {
+    return false;
+  }
+  record.entry_kind = static_cast<EntryKind>(kind);
+  if (!ReadId(reader, record.term) || !ReadId(reader, record.index)) return false;
+  record.payload = reader.rest();
+  return true;
+}
+
+bool DecodeHardState(Reader& reader, HardState& hard_state) {
+  return ReadId(reader, hard_state.term) && ReadId(reader, hard_state.vote) &&
+         ReadId(reader, hard_state.commit) && reader.empty();
+}
+
+}  // namespace
+
+std::string EncodeSegmentHeader(const SegmentHeader& header) {
+  std::string sector;
+  sector.reserve(kSectorBytes);
+  AppendFixed32(sector, 0);  // the checksum
+  AppendFixed32(sector, kSegmentMagic);
+  AppendFixed32(sector, kFormatVersion);
+  AppendFixed32(sector, 0);
+  AppendFixed64(sector, header.generation);
+  AppendFixed64(sector, header.salt);
+  AppendFixed64(sector, header.bytes);
+  AppendFixed64(sector, header.previous_end.generation);
+  AppendFixed64(sector, header.previous_end.offset);
+  AppendFixed64(sector, header.oldest_generation);
+  CHECK_EQ(sector.size(), kSegmentHeaderBytes);
+  StoreFixed32(sector.data(), Crc32c(std::string_view(sector).substr(4)));
+  sector.resize(kSectorBytes, '\0');
+  return sector;
+}
+
+HeaderState DecodeSegmentHeader(std::string_view sector, SegmentHeader& header) {
+  if (std::all_of(sector.begin(), sector.end(), [](char c) { return c == '\0'; })) {
+    return HeaderState::kBlank;
+  }
+  if (sector.size() < kSegmentHeaderBytes) return HeaderState::kDamaged;
+  const std::string_view bytes = sector.substr(0, kSegmentHeaderBytes);
+  if (LoadFixed32(bytes.data()) != Crc32c(bytes.substr(4)) ||
+      LoadFixed32(bytes.data() + 4) != kSegmentMagic ||
+      LoadFixed32(bytes.data() + 8) != kFormatVersion) {
+    return HeaderState::kDamaged;
+  }
+  header.generation = LoadFixed64(bytes.data() + 16);
+  header.salt = LoadFixed64(bytes.data() + 24);
+  header.bytes = LoadFixed64(bytes.data() + 32);
+  header.previous_end = {LoadFixed64(bytes.data() + 40), LoadFixed64(bytes.data() + 48)};
+  header.oldest_generation = LoadFixed64(bytes.data() + 56);
+  return HeaderState::kValid;
+}
+
+std::uint32_t ChecksumSeed(std::uint64_t generation, std::uint64_t salt) {
+  std::string seed;
+  AppendFixed64(seed, generation);
+  AppendFixed64(seed, salt);
+  return Crc32c(seed);
+}
+
+void BatchBuilder::Begin(std::uint32_t seed, std::uint64_t offset, std::string_view prefix) {
+  CHECK_EQ(offset % kSectorBytes, 0u);
+  if (buffer_.capacity() > kBufferBytesKept) buffer_ = std::string();
+  buffer_.assign(prefix);
+  seed_ = seed;
+  offset_ = offset;
+  base_ = prefix.size();
+  records_ = 0;
+  buffer_.resize(base_ + kBatchHeaderBytes);
+}
+
+std::size_t BatchBuilder::BeginRecord(RecordKind kind, GroupId group) {
+  const std::size_t start = buffer_.size();
+  buffer_.resize(start + kRecordPrefixBytes);
+  buffer_.push_back(static_cast<char>(kind));
+  AppendVarint(buffer_, group.value());
+  return start;
+}
+
+std::uint64_t BatchBuilder::EndRecord(std::size_t start) {
+  const std::size_t body_bytes = buffer_.size() - start - kRecordPrefixBytes;
+  CHECK_LE(body_bytes, std::numeric_limits<std::uint32_t>::max());
+  StoreFixed32(buffer_.data() + start + 4, static_cast<std::uint32_t>(body_bytes));
+  StoreFixed32(buffer_.data() + start,
+               ExtendCrc32c(seed_, std::string_view(buffer_).substr(start + 4)));
+  ++records_;
+  return offset_ + (start - base_);
+}
+
+std::uint64_t BatchBuilder::AddHardState(GroupId group, const HardState& hard_state) {
+  const std::size_t start = BeginRecord(RecordKind::kHardState, group);
+  AppendVarint(buffer_, hard_state.term.value());
+  AppendVarint(buffer_, hard_state.vote.value());
+  AppendVarint(buffer_, hard_state.commit.value());
+  return EndRecord(start);
+}
+
+std::uint64_t BatchBuilder::AddEntry(RecordKind kind, GroupId group, Term term, Index index,
+                                     EntryKind entry_kind, std::string_view payload) {
+  const std::size_t start = BeginRecord(kind, group);
+  buffer_.push_back(static_cast<char>(entry_kind));
+  AppendVarint(buffer_, term.value());
+  AppendVarint(buffer_, index.value());
+  buffer_.append(payload);
+  return EndRecord(start);
+}
+
+std::uint64_t BatchBuilder::AddStart(RecordKind kind, GroupId group, Index index, Term term) {
+  const std::size_t start = BeginRecord(kind, group);
+  AppendVarint(buffer_, index.value());
+  AppendVarint(buffer_, term.value());
+  return EndRecord(start);
+}
+
+std::uint64_t BatchBuilder::AddRemove(GroupId group) {
+  return EndRecord(BeginRecord(RecordKind::kRemove, group));
+}
+
+std::string_view BatchBuilder::Finish(Position synced, std::uint64_t oldest_generation) {
+  const std::size_t batch_bytes = buffer_.size() - base_;
+  CHECK_LE(batch_bytes, std::numeric_limits<std::uint32_t>::max());
+  char* const header = buffer_.data() + base_;
+  StoreFixed32(header + 4, kBatchMagic);
+  StoreFixed32(header + 8, static_cast<std::uint32_t>(batch_bytes - kBatchHeaderBytes));
+  StoreFixed32(header + 12, records_);
+  StoreFixed64(header + 16, synced.generation);
+  StoreFixed64(header + 24, synced.offset);
+  StoreFixed64(header + 32, oldest_generation);
+  StoreFixed32(header, ExtendCrc32c(seed_, std::string_view(header + 4, kBatchHeaderBytes - 4)));
+  end_offset_ = RoundUp(offset_ + batch_bytes, kSectorBytes);
+  buffer_.resize(base_ + RoundUp(offset_ + batch_bytes, kPageBytes) - offset_);
+  return buffer_;
+}
+
+bool DecodeBatchHeader(std::string_view bytes, std::uint32_t seed, BatchHeader& header) {
+  if (bytes.size() < kBatchHeaderBytes) return false;
+  if (LoadFixed32(bytes.data() + 4) != kBatchMagic) return false;
+  if (LoadFixed32(bytes.data()) != ExtendCrc32c(seed, bytes.substr(4, kBatchHeaderBytes - 4))) {
+    return false;
+  }
+  header.record_bytes = LoadFixed32(bytes.data() + 8);
+  header.records = LoadFixed32(bytes.data() + 12);
+  header.synced = {LoadFixed64(bytes.data() + 16), LoadFixed64(bytes.data() + 24)};
+  header.oldest_generation = LoadFixed64(bytes.data() + 32);
+  return true;
+}
+
+bool DecodeRecord(std::string_view bytes, std::uint32_t seed, Record& record) {
+  if (bytes.size() < kRecordPrefixBytes) return false;
+  const std::uint32_t body_bytes = LoadFixed32(bytes.data() + 4);
+  if (body_bytes > bytes.size() - kRecordPrefixBytes) return false;
+  const std::string_view covered = bytes.substr(4, body_bytes + kRecordPrefixBytes - 4);
+  if (LoadFixed32(bytes.data()) != ExtendCrc32c(seed, covered)) return false;
+  record.bytes = kRecordPrefixBytes + body_bytes;
+  Reader reader(bytes.substr(kRecordPrefixBytes, body_bytes));
+  std::uint8_t kind = 0;
+  if (!reader.Byte(kind) || !ReadId(reader, record.group)) return false;
+  record.kind = static_cast<RecordKind>(kind);
+  switch (record.kind) {
+    case RecordKind::kHardState:
+      return DecodeHardState(reader, record.hard_state);
+    case RecordKind::kEntry:
+    case RecordKind::kRewrittenEntry:
+      return DecodeEntry(reader, record);
+    case RecordKind::kStart:
+    case RecordKind::kReset:
+      return ReadId(reader, record.index) && ReadId(reader, record.term) && reader.empty();
+    case RecordKind::kRemove:
+      return reader.empty();
+  }
+  return false;
+}
+
+}  // namespace flotilla::raft::log

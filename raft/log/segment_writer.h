@@ -1,0 +1,70 @@
+// SegmentWriter: the end of the log, where batches are written.
+//
+// Place in the picture: used by LogImpl on the writer strand alone. Knows the current segment, how
+// far it is written and how far synced; goes over to the next one; makes spares.
+//
+// After an error of Write() or Sync() nothing may be written any more: what is on disk is unknown.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "raft/log/format.h"
+#include "raft/log/log_state.h"
+#include "raft/log/recovery.h"
+#include "raft/log/segment_files.h"
+
+namespace flotilla::raft::log {
+
+class SegmentWriter {
+ public:
+  SegmentWriter(SegmentFiles& files, LogState& state, const Clock& clock,
+                const RecoveredTail& tail);
+
+  // Bytes of records that the next batch may have in the current segment; 0 without one.
+  std::size_t room() const;
+  // Goes over to a new segment that has room for a batch of so many bytes of records, and tells
+  // LogState of it. `fatal` tells errors that end the log from those of finding no space, after
+  // which everything is as before.
+  Status Roll(std::size_t record_bytes, bool& fatal);
+
+  // Begin(), add records, then Write(). There must be room.
+  BatchBuilder& Begin();
+  // Appends the batch; durable on return when `sync`, or when it is the first of its segment.
+  Status Write(std::uint64_t oldest_generation, bool sync, bool& synced);
+
+  std::uint32_t generation() const { return static_cast<std::uint32_t>(position_.generation); }
+  std::uint64_t end() const { return position_.offset; }
+  // Nothing was written since the start.
+  bool untouched() const { return file_ == nullptr; }
+
+  // When the sync under way began, by the clock, in nanoseconds; 0 without one. Any thread.
+  std::int64_t sync_began() const { return sync_began_.load(std::memory_order_relaxed); }
+
+ private:
+  // For a segment that is left before anything was written to it.
+  Status WriteHeaderAlone();
+  Status Sync();
+  std::uint64_t NewSalt() const;
+
+  SegmentFiles& files_;
+  LogState& state_;
+  const Clock& clock_;
+
+  SegmentHandle file_;  // none before the first Roll()
+  std::string path_;
+  std::uint32_t seed_ = 0;
+  std::uint64_t file_bytes_ = 0;
+  Position position_;   // where the next batch goes
+  Position synced_;     // everything before is synced
+  std::string header_;  // of a segment that has not been written yet
+  std::uint64_t next_generation_;
+  BatchBuilder builder_;
+  std::atomic<std::int64_t> sync_began_{0};
+};
+
+}  // namespace flotilla::raft::log
