@@ -40,9 +40,10 @@ struct CoreOptions {
   // Serve reads under a leader lease instead of a confirmation round. Correct only while the
   // clocks of the members drift apart by less than this share of the election timeout per timeout.
   bool leases = false;
+  // A leader that was paused must get the Tick()s that it missed before its next ReadIndex().
   double lease_drift_max = 0.1;
-  // A voter that may not campaign yet: it recovered without its disk's promise (tests only need it
-  // off). Learners never campaign, whatever this says.
+  // Another one at each start: besides the jitter it numbers requests, and an answer to an earlier
+  // life of this node must not match.
   std::uint64_t seed = 1;
 };
 
@@ -59,7 +60,8 @@ struct RestoredState {
   SnapshotMark snapshot;
   std::vector<LoggedEntry> log;
   std::vector<std::pair<Index, Configuration>> configurations;
-  // Already in the state machine; at least snapshot.index.
+  // Already in the state machine; at least snapshot.index and at most the log's last index (a state
+  // machine that is ahead of its log makes a `snapshot` of its mark and an empty log).
   Index applied;
 };
 
@@ -87,7 +89,8 @@ enum class MembershipRefusal : std::uint8_t {
 };
 
 // The members wanted, whole. The core goes there by joint consensus (or in one step when at most
-// one voter differs and no voter becomes a learner), and leaves the joint configuration by itself.
+// one voter differs and no voter becomes a learner), and leaves the joint configuration by itself,
+// once it is committed. A node in both sets is a voter.
 struct MembershipChange {
   std::set<NodeId> voters;
   std::set<NodeId> learners;
@@ -158,11 +161,10 @@ class Core {
   // The persist batch of this token, and all before it, are durable.
   void Persisted(const PersistToken& token);
 
-  // The state machine has applied up to here (it moves the leaving of joint consensus and the
-  // bound on unapplied proposals).
+  // The state machine has applied up to here (it moves the bound on unapplied proposals).
   void Applied(Index index);
 
-  // The log's prefix up to `mark.index` (applied, and covered by a durable state machine) may go.
+  // The log's prefix up to `index` (applied, and covered by a durable state machine) has gone.
   void Compacted(Index index);
 
   // A snapshot transfer to a follower ended: it has the state up to `mark_index`, or failed.

@@ -57,7 +57,8 @@ struct AppendReply {
 struct Heartbeat {
   // Never beyond what the follower is known to match.
   Index commit;
-  // The newest read round; its echo by a quorum confirms every read up to it.
+  // The newest read round; its echo by a quorum confirms every read up to it. 0: a commit index in
+  // passing, which wants no answer.
   std::uint64_t read_round = 0;
   // The group falls asleep after this one: the follower stops counting time.
   bool quiesce = false;

@@ -57,24 +57,27 @@ struct LeadershipChange {
 struct Ready {
   std::optional<LeadershipChange> leadership;
 
-  // Depends on nothing that is not on disk already.
+  // Depends on nothing that is not on disk already. Its AppendRanges may name entries of `persist`:
+  // hand that to the log first.
   std::vector<OutgoingMessage> send_now;
 
   std::optional<PersistBatch> persist;
-  // Only after `persist` (and every earlier one) is durable.
+  // Only after `persist` (and every earlier one) is durable. Empty when there is no `persist`.
   std::vector<OutgoingMessage> send_after_persist;
 
-  // Newly committed and present in the log: to be applied in order.
+  // Newly committed, and durable in this node's log: to be applied in order.
   IndexRange committed;
 
   std::vector<ReadConfirmed> reads_confirmed;
   std::vector<ReadRefused> reads_refused;
+  // To be handled before `committed`, which may already hold what took their place.
   std::optional<Overwritten> overwritten;
 
   // These followers need a snapshot; answer each with SnapshotSent().
   std::vector<NodeId> snapshot_wanted_by;
   // A snapshot that the driver has received and announced (SnapshotRequest) was accepted: reset the
-  // log to it and install the state, then report SnapshotInstalled().
+  // log to it and install the state, then report SnapshotInstalled(). Until then nothing is
+  // appended or committed. A stale or second one is ignored: no install follows its announcement.
   std::optional<SnapshotMark> install;
 };
 
