@@ -20,6 +20,10 @@ class ConfigurationTracker {
   const Configuration& current() const { return history_.back().second; }
   // Where current() stands in the log; the base's index when it is no entry.
   Index index() const { return history_.back().first; }
+  // In force before current(); itself when nothing older is known.
+  const Configuration& previous() const {
+    return history_.size() > 1 ? history_[history_.size() - 2].second : current();
+  }
   // In force at `index`, which is not before the base.
   const Configuration& At(Index index) const;
 

@@ -13,7 +13,13 @@ Role Core::Impl::role() const {
   return campaign->pre_vote ? Role::kPreCandidate : Role::kCandidate;
 }
 
-bool Core::Impl::MayCampaign() const { return configuration().IsVoter(options_.self) && !install_; }
+bool Core::Impl::MayCampaign() const {
+  if (install_) return false;
+  if (configuration().IsVoter(options_.self)) return true;
+  // A voter that is being removed, or made a learner, is needed until that is committed: perhaps
+  // only the logs of the removed have the entry (thesis, 4.2.2).
+  return configurations_.index() > commit_ && configurations_.previous().IsVoter(options_.self);
+}
 
 bool Core::Impl::Sticky() const {
   return leading() || timer_.since_leader < options_.election_timeout_ticks;
@@ -112,7 +118,7 @@ void Core::Impl::RecordVote(NodeId from, bool granted) {
 void Core::Impl::BecomeLeader() {
   const Index next = log_.last().Next();
   Leading& lead = role_.emplace<Leading>();
-  lead.SetMembers(configuration(), options_.self, next);
+  lead.SetMembers(configuration(), options_.self, next, /*active=*/false);
   lead.term_start = next;
   SetLeader(options_.self);
   // Nothing of an older term is committed by counting; the no-op commits it all (5.4.2, 8).

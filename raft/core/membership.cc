@@ -72,7 +72,7 @@ void Core::Impl::AppendConfiguration(Configuration next) {
   Leading* lead = leading();
   const Index index = AppendLocal(EntryKind::kConfiguration, Bytes(EncodeConfiguration(next)));
   configurations_.Append(index, std::move(next));
-  lead->SetMembers(configuration(), options_.self, index);
+  lead->SetMembers(configuration(), options_.self, index, /*active=*/true);
 }
 
 void Core::Impl::ConfigurationCommitted() {

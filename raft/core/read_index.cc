@@ -25,13 +25,12 @@ bool Core::Impl::CommittedInTerm(const Leading& lead) const { return commit_ >= 
 // Called when a Ready is taken: who waits by then shares what starts now.
 void Core::Impl::StartReads(Leading& lead) {
   // An older leader's commits are known for certain only after the first one of this term (6.4).
-  if (!lead.reads.may_start() || !CommittedInTerm(lead)) return;
+  if (!lead.reads.waiting() || !CommittedInTerm(lead)) return;
   if (LeaseValid(lead)) {
-    lead.reads.Start(0, commit_);
-    lead.reads.ConfirmTo(0,
-                         [&](const ReadWaiter& waiter, Index index) { AnswerRead(waiter, index); });
+    lead.reads.ConfirmWaiting([&](const ReadWaiter& waiter) { AnswerRead(waiter, commit_); });
     return;
   }
+  if (!lead.reads.may_start()) return;
   BroadcastHeartbeat(lead, /*voters_only=*/true, /*quiesce=*/false);
   lead.reads.Start(lead.round, commit_);
   ConfirmReads(lead);  // alone, a leader is its own quorum

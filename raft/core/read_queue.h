@@ -46,6 +46,14 @@ class ReadQueue {
     waiting_.clear();
   }
 
+  // Calls done(waiter) for everyone who waits for no round yet.
+  template <class Done>
+  void ConfirmWaiting(Done done) {
+    for (const ReadWaiter& waiter : waiting_) done(waiter);
+    count_ -= waiting_.size();
+    waiting_.clear();
+  }
+
   // Calls done(waiter, index) for the reads of all rounds up to `round`. True when any was.
   template <class Done>
   bool ConfirmTo(std::uint64_t round, Done done) {

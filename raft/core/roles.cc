@@ -12,7 +12,7 @@ Progress* Leading::Find(NodeId node) {
   return nullptr;
 }
 
-void Leading::SetMembers(const Configuration& configuration, NodeId self, Index next) {
+void Leading::SetMembers(const Configuration& configuration, NodeId self, Index next, bool active) {
   std::set<NodeId> members = configuration.voters;
   members.insert(configuration.outgoing.begin(), configuration.outgoing.end());
   members.insert(configuration.learners.begin(), configuration.learners.end());
@@ -28,6 +28,7 @@ void Leading::SetMembers(const Configuration& configuration, NodeId self, Index 
       Progress& added = now.emplace_back();
       added.node = node;
       added.next = next;
+      added.recently_active = active;
     }
     now.back().voter = configuration.voters.contains(node);
     now.back().outgoing = configuration.outgoing.contains(node);

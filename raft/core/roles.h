@@ -46,8 +46,9 @@ struct Leading {
   // Null for a node that is no follower.
   Progress* Find(NodeId node);
 
-  // Takes over who follows; newcomers start as probes at `next`.
-  void SetMembers(const Configuration& configuration, NodeId self, Index next);
+  // Takes over who follows; newcomers start as probes at `next`, and count as active or not until
+  // the next check of the quorum.
+  void SetMembers(const Configuration& configuration, NodeId self, Index next, bool active);
 
   // The largest value that a quorum has reached, this node having reached `own`.
   template <class ValueOf>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -40,7 +41,8 @@ void Core::Impl::SnapshotInstalled(Index index) {
 }
 
 void Core::Impl::Compacted(Index index) {
-  CHECK_LE(index, applied_);
+  CHECK_LE(index, given_);
+  applied_ = std::max(applied_, index);  // the report of it may still be on its way
   if (index <= log_.start()) return;
   log_.CompactTo(index);
   configurations_.CompactTo(index);

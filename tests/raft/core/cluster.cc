@@ -111,7 +111,7 @@ void Cluster::Restart(std::uint64_t id) {
   RestoredState restored;
   restored.hard_state = node.durable.hard_state;
   restored.snapshot = node.durable.snapshot;
-  restored.applied = node.durable.snapshot.index;
+  restored.applied = std::max(node.applied_index, node.durable.snapshot.index);
   for (const Entry& entry : node.durable.log) {
     restored.log.push_back({entry.term, static_cast<std::uint32_t>(entry.payload.size())});
     if (entry.kind != EntryKind::kConfiguration) continue;
@@ -129,13 +129,14 @@ void Cluster::Restart(std::uint64_t id) {
   Drain(id);
 }
 
-void Cluster::Crash(std::uint64_t id, std::size_t kept) {
+void Cluster::Crash(std::uint64_t id, std::size_t kept, Index applied) {
   Node& node = at(id);
   node.core.reset();
   for (std::size_t i = 0; i < std::min(kept, node.writes.size()); ++i) {
     node.durable.Write(node.writes[i].batch);
   }
   node.writes.clear();
+  node.applied_index = std::max(node.durable.snapshot.index, std::min(applied, node.applied_index));
   node.snapshot_wanted_by.clear();
   node.install.reset();
   invariants_.OnCrash(node.id);
@@ -238,10 +239,14 @@ void Cluster::Tick(std::uint64_t id, int times) {
   }
 }
 
-void Cluster::SendSnapshots(std::uint64_t from) {
+void Cluster::SendSnapshots(std::uint64_t from, bool delivered) {
   Node& node = at(from);
   for (NodeId to : std::exchange(node.snapshot_wanted_by, {})) {
     if (!node.core || node.core->role() != Role::kLeader) return;
+    if (!delivered) {
+      node.core->SnapshotSent(to, false, Index());
+      continue;
+    }
     SnapshotMark mark;
     mark.index = node.applied_index;
     mark.term = *node.core->TermAt(mark.index);

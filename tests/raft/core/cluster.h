@@ -47,7 +47,7 @@ struct Node {
   // Snapshots that the core asked to be sent, and one to be put in place.
   std::vector<NodeId> snapshot_wanted_by;
   std::optional<SnapshotMark> install;
-  // The state machine; it survives a crash up to the snapshot's index.
+  // The state machine.
   std::vector<Entry> applied;
   Index applied_index;
   std::vector<ReadConfirmed> reads_confirmed;
@@ -85,11 +85,12 @@ class Cluster {
   // The oldest write of a node becomes durable.
   void CompleteWrite(std::uint64_t id);
   void CompleteWrites(std::uint64_t id);
-  // Loses memory and the pending writes, but for the first `kept` of them.
-  void Crash(std::uint64_t id, std::size_t kept = 0);
+  // Loses memory and the pending writes, but for the first `kept` of them. The state machine keeps
+  // what it had up to `applied` (its own writes reach the disk later), at least the snapshot.
+  void Crash(std::uint64_t id, std::size_t kept = 0, Index applied = {});
   void Restart(std::uint64_t id);
-  // Announces a snapshot to everyone who wants one.
-  void SendSnapshots(std::uint64_t from);
+  // Announces a snapshot to everyone who wants one; or fails to send it.
+  void SendSnapshots(std::uint64_t from, bool delivered = true);
   void FinishInstall(std::uint64_t id);
   void Compact(std::uint64_t id, Index index);
 

@@ -41,6 +41,7 @@ class Invariants {
   std::size_t reads_unanswered() const { return reads_.size(); }
 
   Index highest_commit() const { return highest_commit_; }
+  std::size_t elections() const { return leaders_.size(); }
 
  private:
   std::map<Term, NodeId> leaders_;
