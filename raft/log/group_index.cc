@@ -12,15 +12,43 @@ void GroupIndex::UnrefItem(const IndexItem& item, std::uint64_t sequence, Segmen
   if (item.generation != 0) table.Unref(item.generation, FootprintOf(item), sequence);
 }
 
-void GroupIndex::UnrefAnchor(Anchor& anchor, std::uint64_t sequence, SegmentTable& table) {
-  if (anchor.generation != 0) table.Unref(anchor.generation, kAnchorBytes, sequence);
+void GroupIndex::UnrefAnchor(Anchor& anchor, std::uint64_t hold_until, SegmentTable& table) {
+  if (anchor.generation == 0) return;
+  if (anchor.pending) table.MarkObsolete(anchor.generation, -1);
+  table.Unref(anchor.generation, kAnchorBytes, hold_until);
   anchor.generation = 0;
 }
 
-void GroupIndex::Place(Anchor& anchor, std::uint32_t generation, SegmentTable& table) {
+void GroupIndex::Detach(Anchor& anchor, Anchor next, SegmentTable& table) {
+  if (anchor.generation != 0 && !anchor.pending) table.MarkObsolete(anchor.generation, 1);
+  next.generation = anchor.generation;
+  next.pending = true;
+  anchor = next;
+}
+
+void GroupIndex::Place(Anchor& anchor, std::uint64_t sequence, std::uint32_t generation,
+                       std::uint64_t hold_until, SegmentTable& table) {
+  UnrefAnchor(anchor, hold_until, table);
   anchor.generation = generation;
-  anchor.lazy = false;
   table.Ref(generation, kAnchorBytes);
+  if (anchor.sequence == sequence) anchor.pending = false;
+  // A newer value waits already.
+  if (anchor.pending) table.MarkObsolete(generation, 1);
+}
+
+void GroupIndex::Keep(std::uint32_t generation, std::uint64_t bytes, SegmentTable& table) {
+  if (kept_.empty() || kept_.back().generation != generation) kept_.push_back({generation, 0, 0});
+  ++kept_.back().records;
+  kept_.back().bytes += bytes;
+  table.MarkObsolete(generation, 1);
+}
+
+void GroupIndex::UnrefKept(std::uint64_t hold_until, SegmentTable& table) {
+  for (const Kept& kept : kept_) {
+    table.MarkObsolete(kept.generation, -static_cast<std::int64_t>(kept.records));
+    table.UnrefMany(kept.generation, kept.records, kept.bytes, hold_until);
+  }
+  kept_.clear();
 }
 
 std::int64_t GroupIndex::TruncateFrom(Index index, std::uint64_t sequence, SegmentTable& table) {
@@ -36,21 +64,6 @@ std::int64_t GroupIndex::TruncateFrom(Index index, std::uint64_t sequence, Segme
   }
   cached_.PopBack(uncached);
   items_.PopBack(dropped);
-  return -freed;
-}
-
-std::int64_t GroupIndex::DropThrough(Index index, std::uint64_t sequence, SegmentTable& table) {
-  const std::size_t dropped = std::min<std::size_t>(index - start_, items_.size());
-  for (std::size_t i = 0; i < dropped; ++i) UnrefItem(items_[i], sequence, table);
-  std::int64_t freed = 0;
-  const std::size_t kept = items_.size() - dropped;
-  if (cached_.size() > kept) {
-    const std::size_t uncached = cached_.size() - kept;
-    for (std::size_t i = 0; i < uncached; ++i)
-      freed += static_cast<std::int64_t>(cached_[i].size());
-    cached_.PopFront(uncached);
-  }
-  items_.PopFront(dropped);
   return -freed;
 }
 
@@ -79,44 +92,68 @@ std::int64_t GroupIndex::Append(const std::vector<Entry>& entries, std::uint64_t
 std::int64_t GroupIndex::Reset(Index index, Term term, std::uint64_t sequence,
                                SegmentTable& table) {
   const std::int64_t growth = TruncateFrom(start_.Next(), sequence, table);
-  UnrefAnchor(start_anchor_, sequence, table);
+  UnrefKept(sequence, table);
   start_ = index;
   start_term_ = term;
-  start_anchor_ = {0, sequence, false};
+  Detach(start_anchor_, {.sequence = sequence}, table);
   return growth;
 }
 
 std::int64_t GroupIndex::Release(Index index, Term term, std::uint64_t sequence,
                                  SegmentTable& table) {
   CHECK_GT(index, start_);
-  const std::int64_t growth = DropThrough(index, sequence, table);
-  UnrefAnchor(start_anchor_, sequence, table);
+  // It may overtake what waits in the queue, unless that is what it releases.
+  bool ordered = start_anchor_.pending && (!start_anchor_.lazy || start_anchor_.ordered);
+  const std::size_t dropped = std::min<std::size_t>(index - start_, items_.size());
+  for (std::size_t i = 0; i < dropped; ++i) {
+    const IndexItem& item = items_[i];
+    ordered |= item.generation == 0;
+    if (item.generation != 0) Keep(item.generation, FootprintOf(item), table);
+  }
+  std::int64_t freed = 0;
+  const std::size_t left = items_.size() - dropped;
+  if (cached_.size() > left) {
+    const std::size_t uncached = cached_.size() - left;
+    for (std::size_t i = 0; i < uncached; ++i) {
+      freed += static_cast<std::int64_t>(cached_[i].size());
+    }
+    cached_.PopFront(uncached);
+  }
+  items_.PopFront(dropped);
   start_ = index;
   start_term_ = term;
-  start_anchor_ = {0, sequence, true};
-  return growth;
+  Detach(start_anchor_, {.lazy = true, .ordered = ordered, .sequence = sequence}, table);
+  return -freed;
 }
 
 void GroupIndex::SetHardState(const HardState& hard_state, std::uint64_t sequence, bool lazy,
                               SegmentTable& table) {
-  UnrefAnchor(hard_state_anchor_, sequence, table);
   hard_state_ = hard_state;
-  hard_state_anchor_ = {0, sequence, lazy};
+  Detach(hard_state_anchor_, {.lazy = lazy, .ordered = true, .sequence = sequence}, table);
 }
 
 std::int64_t GroupIndex::Drop(std::uint64_t sequence, SegmentTable& table) {
   UnrefAnchor(hard_state_anchor_, sequence, table);
   UnrefAnchor(start_anchor_, sequence, table);
+  UnrefKept(sequence, table);
   return TruncateFrom(start_.Next(), sequence, table);
 }
 
 // --- Completions
 // ----------------------------------------------------------------------------------
 
-bool GroupIndex::EntryWritten(Index index, std::uint64_t sequence, std::uint32_t generation,
+bool GroupIndex::EntryWritten(const Entry& entry, std::uint64_t sequence, std::uint32_t generation,
                               std::uint32_t offset, SegmentTable& table) {
-  if (index <= start_ || index > last()) return false;
-  IndexItem& item = items_[index - start_ - 1];
+  if (entry.index <= start_) {
+    if (!start_anchor_.pending || !start_anchor_.lazy) return false;
+    // Released meanwhile, which the disk does not know yet.
+    const std::uint64_t bytes = entry.payload.size() + kEntryOverheadBytes;
+    table.Ref(generation, bytes);
+    Keep(generation, bytes, table);
+    return true;
+  }
+  if (entry.index > last()) return false;
+  IndexItem& item = items_[entry.index - start_ - 1];
   if (item.generation != 0 || item.offset != static_cast<std::uint32_t>(sequence)) return false;
   item.generation = generation;
   item.offset = offset;
@@ -124,20 +161,15 @@ bool GroupIndex::EntryWritten(Index index, std::uint64_t sequence, std::uint32_t
   return true;
 }
 
-bool GroupIndex::HardStateWritten(std::uint64_t sequence, std::uint32_t generation,
-                                  SegmentTable& table) {
-  Anchor& anchor = hard_state_anchor_;
-  if (anchor.generation != 0 || anchor.sequence != sequence) return false;
-  Place(anchor, generation, table);
-  return true;
+void GroupIndex::HardStateWritten(std::uint64_t sequence, std::uint32_t generation,
+                                  std::uint64_t durable_at, SegmentTable& table) {
+  Place(hard_state_anchor_, sequence, generation, durable_at, table);
 }
 
-bool GroupIndex::StartWritten(std::uint64_t sequence, std::uint32_t generation,
-                              SegmentTable& table) {
-  Anchor& anchor = start_anchor_;
-  if (anchor.generation != 0 || anchor.sequence != sequence) return false;
-  Place(anchor, generation, table);
-  return true;
+void GroupIndex::StartWritten(std::uint64_t sequence, std::uint32_t generation,
+                              std::uint64_t durable_at, SegmentTable& table) {
+  Place(start_anchor_, sequence, generation, durable_at, table);
+  if (!start_anchor_.pending) UnrefKept(durable_at, table);
 }
 
 void GroupIndex::EntryMoved(Index index, std::uint32_t from_generation, std::uint32_t from_offset,
@@ -153,16 +185,16 @@ void GroupIndex::EntryMoved(Index index, std::uint32_t from_generation, std::uin
 
 void GroupIndex::HardStateMoved(std::uint32_t from_generation, std::uint32_t generation,
                                 SegmentTable& table) {
-  if (hard_state_anchor_.generation != from_generation) return;
-  UnrefAnchor(hard_state_anchor_, 0, table);
-  Place(hard_state_anchor_, generation, table);
+  Anchor& anchor = hard_state_anchor_;
+  if (anchor.generation != from_generation || anchor.pending) return;
+  Place(anchor, anchor.sequence, generation, 0, table);
 }
 
 void GroupIndex::StartMoved(std::uint32_t from_generation, std::uint32_t generation,
                             SegmentTable& table) {
-  if (start_anchor_.generation != from_generation) return;
-  UnrefAnchor(start_anchor_, 0, table);
-  Place(start_anchor_, generation, table);
+  Anchor& anchor = start_anchor_;
+  if (anchor.generation != from_generation || anchor.pending) return;
+  Place(anchor, anchor.sequence, generation, 0, table);
 }
 
 std::size_t GroupIndex::Evict(Index index, std::size_t bytes) {
@@ -185,10 +217,10 @@ void GroupIndex::Restore(const HardState& hard_state, std::uint32_t hard_state_g
                          FlatQueue<IndexItem> items, SegmentTable& table) {
   CHECK(items_.empty());
   hard_state_ = hard_state;
-  if (hard_state_generation != 0) Place(hard_state_anchor_, hard_state_generation, table);
+  if (hard_state_generation != 0) Place(hard_state_anchor_, 0, hard_state_generation, 0, table);
   start_ = start;
   start_term_ = start_term;
-  if (start_generation != 0) Place(start_anchor_, start_generation, table);
+  if (start_generation != 0) Place(start_anchor_, 0, start_generation, 0, table);
   items_ = std::move(items);
   for (std::size_t i = 0; i < items_.size(); ++i) {
     table.Ref(items_[i].generation, FootprintOf(items_[i]));

@@ -28,12 +28,14 @@ struct IndexItem {
 };
 static_assert(sizeof(IndexItem) == 24);
 
-// Where a group's newest hard state or start lies.
+// Where a group's hard state or start lies. The record that the disk has stays live until a newer
+// one is written, whatever the index says already.
 struct Anchor {
-  std::uint32_t generation = 0;  // zero: nowhere yet
-  std::uint64_t sequence = 0;    // of the write that is to put it there
-  // Goes out with the next batch, whatever that is, instead of with a write of its own.
-  bool lazy = false;
+  std::uint32_t generation = 0;  // of the newest record on disk; zero: none
+  bool pending = false;          // a newer value has yet to be written
+  bool lazy = false;             // and goes out with the next batch, whatever that is
+  bool ordered = false;          // but only after the writes that are queued before it
+  std::uint64_t sequence = 0;    // of the newer value
 };
 
 // What an anchor counts for in its segment.
@@ -42,6 +44,11 @@ inline constexpr std::uint64_t kEntryOverheadBytes = 24;
 
 class GroupIndex {
  public:
+  // `born`: the sequence number of the group's first write, or zero from recovery. Completions of
+  // earlier ones are those of a group that was removed and had the same id.
+  explicit GroupIndex(std::uint64_t born) : born_(born) {}
+
+  std::uint64_t born() const { return born_; }
   Index start() const { return start_; }
   Term start_term() const { return start_term_; }
   Index last() const { return start_ + items_.size(); }
@@ -67,13 +74,17 @@ class GroupIndex {
   // Before the group is forgotten.
   std::int64_t Drop(std::uint64_t sequence, SegmentTable& table);
 
-  // --- Completions: the write of this sequence number is in the segment -------------------------
+  // --- Completions: the write of this sequence number is in the segment, and durable when all ----
+  // --- writes up to `durable_at` are
+  // ---------------------------------------------------------------
 
   // False when a later write has taken the entry's place.
-  bool EntryWritten(Index index, std::uint64_t sequence, std::uint32_t generation,
+  bool EntryWritten(const Entry& entry, std::uint64_t sequence, std::uint32_t generation,
                     std::uint32_t offset, SegmentTable& table);
-  bool HardStateWritten(std::uint64_t sequence, std::uint32_t generation, SegmentTable& table);
-  bool StartWritten(std::uint64_t sequence, std::uint32_t generation, SegmentTable& table);
+  void HardStateWritten(std::uint64_t sequence, std::uint32_t generation, std::uint64_t durable_at,
+                        SegmentTable& table);
+  void StartWritten(std::uint64_t sequence, std::uint32_t generation, std::uint64_t durable_at,
+                    SegmentTable& table);
 
   // --- Copies of records that lay in an old segment ---------------------------------------------
 
@@ -96,18 +107,31 @@ class GroupIndex {
                SegmentTable& table);
 
  private:
-  // Forgets entries from `index` on (or up to it), in the table and in the cache.
+  // Forgets entries from `index` on, in the table and in the cache.
   std::int64_t TruncateFrom(Index index, std::uint64_t sequence, SegmentTable& table);
-  std::int64_t DropThrough(Index index, std::uint64_t sequence, SegmentTable& table);
+  void Keep(std::uint32_t generation, std::uint64_t bytes, SegmentTable& table);
+  void UnrefKept(std::uint64_t hold_until, SegmentTable& table);
   void UnrefItem(const IndexItem& item, std::uint64_t sequence, SegmentTable& table);
-  void UnrefAnchor(Anchor& anchor, std::uint64_t sequence, SegmentTable& table);
-  void Place(Anchor& anchor, std::uint32_t generation, SegmentTable& table);
+  // The anchor has a newer value, of `next.sequence`, that has yet to be written.
+  void Detach(Anchor& anchor, Anchor next, SegmentTable& table);
+  void UnrefAnchor(Anchor& anchor, std::uint64_t hold_until, SegmentTable& table);
+  // The value of `sequence` is in this segment.
+  void Place(Anchor& anchor, std::uint64_t sequence, std::uint32_t generation,
+             std::uint64_t hold_until, SegmentTable& table);
 
+  const std::uint64_t born_;
   HardState hard_state_;
   Anchor hard_state_anchor_;
   Index start_;
   Term start_term_;
   Anchor start_anchor_;
+  // Released records, by segment. They stay live until the disk knows of the release.
+  struct Kept {
+    std::uint32_t generation = 0;
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Kept> kept_;
   FlatQueue<IndexItem> items_;  // from start_ + 1
   FlatQueue<Bytes> cached_;     // of the last cached_.size() items
 };

@@ -136,24 +136,24 @@ void LogImpl::Stop(Closure done) {
 
 void LogImpl::Drain() {
   if (failed_ || stopped_) return;
-  WriteOneBatch(false);
+  WriteOneBatch(LogState::Mode::kWrites);
   if (failed_) return;
   if (state_.HasPending() && !retry_scheduled_) Post(&LogImpl::Drain);
   ScheduleUpkeep();
 }
 
-bool LogImpl::WriteOneBatch(bool flush) {
-  if (flush && writer_->room() < kSectorBytes && !MakeRoom(0)) return false;
+bool LogImpl::WriteOneBatch(LogState::Mode mode) {
+  const bool writes = mode == LogState::Mode::kWrites;
+  // The header of a batch needs room too.
+  if (!writes && writer_->room() < kSectorBytes && !MakeRoom(0)) return false;
   Batch batch;
-  LogState::Take take = state_.TakeBatch(writer_->room(), flush, batch);
-  if (take == LogState::Take::kNeedsRoom) {
-    if (!MakeRoom(batch.bytes)) return false;
-    take = state_.TakeBatch(writer_->room(), flush, batch);
-    if (take == LogState::Take::kNeedsRoom) {
-      // More has gathered in between than there was asked for.
-      if (!MakeRoom(batch.bytes)) return false;
-      take = state_.TakeBatch(writer_->room(), flush, batch);
-    }
+  LogState::Take take = LogState::Take::kNeedsRoom;
+  // Again, should more have gathered than room was made for.
+  for (int tries = 0; take == LogState::Take::kNeedsRoom; ++tries) {
+    if (tries > 0 && (tries > 3 || !MakeRoom(batch.bytes))) return false;
+    // While no spare is ready, the last room is for what may free a segment.
+    const std::size_t kept = writes && segments_.spares() == 0 ? LazyReserve(options_) : 0;
+    take = state_.TakeBatch(writer_->room() - std::min(writer_->room(), kept), mode, batch);
   }
   if (take != LogState::Take::kBatch) return false;
   bool synced = false;
@@ -257,10 +257,10 @@ void LogImpl::Fail(const Status& error, std::vector<QueuedWrite> lost) {
 
 void LogImpl::FinishStop(Closure done) {
   if (!failed_ && !std::exchange(stopped_, true)) {
-    while (WriteOneBatch(false)) {
+    while (WriteOneBatch(LogState::Mode::kWrites)) {
     }
     // Says that everything before it is synced, so that damage there will be seen as such.
-    if (!failed_ && !writer_->untouched()) WriteOneBatch(true);
+    if (!failed_ && !writer_->untouched()) WriteOneBatch(LogState::Mode::kMark);
     const Status status = Error(Reason::kNodeStopping, "the node is stopping: ask another one");
     for (QueuedWrite& queued : state_.Close(status)) {
       if (queued.done) queued.done(status);

@@ -46,7 +46,7 @@ class LogImpl final : public Log {
 
   void Drain();
   // Writes one batch; false when there was nothing to do or no room for it.
-  bool WriteOneBatch(bool flush);
+  bool WriteOneBatch(LogState::Mode mode);
   Status WriteBatch(Batch& batch, bool& synced);
   // Makes room for a batch of so many bytes of records; false when there is no space or no log.
   bool MakeRoom(std::size_t bytes);

@@ -28,8 +28,7 @@ std::size_t RecordBytes(const LogWrite& write) {
 
 }  // namespace
 
-// --- Callers of Log
-// -------------------------------------------------------------------------------
+// --- Callers of Log ----------------------------------------------------------------------------
 
 Status LogState::Admit(std::size_t bytes, bool small) const {
   std::lock_guard lock(mutex_);
@@ -45,7 +44,7 @@ Status LogState::AdmitLocked(std::size_t bytes, bool small) const {
                              pending_bytes_, bytes, options_.pending_bytes_max));
   }
   if (full_) {
-    const std::size_t reserve = small ? 0 : options_.segment_bytes / 16;
+    const std::size_t reserve = small ? LazyReserve(options_) : EntryReserve(options_);
     if (queued_bytes_ + bytes + reserve > room_bytes_) return full_error_;
   }
   return absl::OkStatus();
@@ -59,7 +58,7 @@ Status LogState::Append(LogWrite write, UniqueFunction<void(Status)> done, bool&
   if (Status status = AdmitLocked(bytes, write.entries.empty()); !status.ok()) return status;
 
   const std::uint64_t sequence = ++last_sequence_;
-  GroupIndex& index = groups_[write.group];
+  GroupIndex& index = groups_.try_emplace(write.group, sequence).first->second;
   std::int64_t growth = 0;
   if (write.reset_to.has_value()) {
     const auto [reset_index, reset_term] = *write.reset_to;
@@ -92,7 +91,7 @@ void LogState::Release(GroupId group, Index index, Term term, bool& wake) {
   if (found == groups_.end() || index <= found->second.start() || !closed_.ok()) return;
   cached_bytes_ += found->second.Release(index, term, ++last_sequence_, table_);
   dirty_.insert(group);
-  if (table_.segments().size() > 1 && table_.oldest().live_records == 0) {
+  if (OldestIsFree()) {
     wake = !std::exchange(woken_, true);
   }
 }
@@ -103,8 +102,8 @@ void LogState::Remove(GroupId group) {
   if (found == groups_.end() || !closed_.ok()) return;
   const std::uint64_t sequence = ++last_sequence_;
   cached_bytes_ += found->second.Drop(sequence, table_);
-  groups_.erase(found);
   QueuedWrite queued;
+  groups_.erase(found);
   queued.write.group = group;
   queued.write.sync = false;
   queued.sequence = sequence;
@@ -115,12 +114,12 @@ void LogState::Remove(GroupId group) {
   queue_.push_back(std::move(queued));
 }
 
-// --- The writer strand
-// ----------------------------------------------------------------------------
+// --- The writer strand -------------------------------------------------------------------------
 
-LogState::Take LogState::TakeBatch(std::size_t room, bool flush, Batch& batch) {
+LogState::Take LogState::TakeBatch(std::size_t room, Mode mode, Batch& batch) {
   std::lock_guard lock(mutex_);
   batch = Batch();
+  if (mode != Mode::kWrites) return TakeChanges(room, mode == Mode::kMark, batch);
   woken_ = false;
   const std::size_t lazy_bytes = dirty_.size() * kLazyBytes;
   std::size_t bytes = 0;
@@ -139,29 +138,33 @@ LogState::Take LogState::TakeBatch(std::size_t room, bool flush, Batch& batch) {
     batch.writes.push_back(std::move(next));
     queue_.pop_front();
   }
-  if (bytes == 0 && flush) {
-    if (lazy_bytes > room) {
-      // Whatever was taken has nothing to write: it can go first.
-      batch.bytes = lazy_bytes;
-      if (batch.writes.empty()) return Take::kNeedsRoom;
-      return Take::kBatch;
-    }
-    batch.sync = true;
-  } else if (batch.writes.empty()) {
-    return Take::kNothing;
-  }
-  batch.bytes = bytes + lazy_bytes;
-  batch.empty = bytes == 0 && !flush;
+  if (batch.writes.empty()) return Take::kNothing;
   queued_bytes_ -= bytes;
+  batch.bytes = bytes + lazy_bytes;
+  batch.empty = bytes == 0;
   batch.up_to = queue_.empty() ? last_sequence_ : queue_.front().sequence - 1;
   if (!batch.empty) {
-    TakeLazy(batch.up_to, batch);
+    TakeLazy(batch.up_to, false, batch);
     batch.oldest_generation = table_.OldestNeeded(batch.up_to);
   }
   return Take::kBatch;
 }
 
-void LogState::TakeLazy(std::uint64_t up_to, Batch& batch) {
+LogState::Take LogState::TakeChanges(std::size_t room, bool mark, Batch& batch) {
+  batch.bytes = dirty_.size() * kLazyBytes;
+  if (batch.bytes > room) return Take::kNeedsRoom;
+  batch.up_to = queue_.empty() ? last_sequence_ : queue_.front().sequence - 1;
+  TakeLazy(batch.up_to, true, batch);
+  batch.oldest_generation = table_.OldestNeeded(batch.up_to);
+  if (!mark && batch.lazy.empty() && batch.oldest_generation <= durable_oldest_) {
+    return Take::kNothing;
+  }
+  batch.sync = true;
+  batch.empty = false;
+  return Take::kBatch;
+}
+
+void LogState::TakeLazy(std::uint64_t up_to, bool overtake, Batch& batch) {
   for (auto group = dirty_.begin(); group != dirty_.end();) {
     const auto found = groups_.find(*group);
     if (found == groups_.end()) {
@@ -170,21 +173,19 @@ void LogState::TakeLazy(std::uint64_t up_to, Batch& batch) {
     }
     const GroupIndex& index = found->second;
     bool left = false;
-    if (const Anchor& anchor = index.hard_state_anchor(); anchor.lazy) {
-      // What it follows has not been taken: a commit index must not precede its entries.
-      if (anchor.sequence > up_to) {
-        left = true;
-      } else {
-        batch.lazy.push_back({*group, anchor.sequence, index.hard_state(), std::nullopt});
-      }
+    const auto goes = [&](const Anchor& anchor) {
+      if (!anchor.pending || !anchor.lazy) return false;
+      // A commit index must not precede its entries, nor a release a reset.
+      const bool may_go = anchor.sequence <= up_to || (overtake && !anchor.ordered);
+      left |= !may_go;
+      return may_go;
+    };
+    if (const Anchor& anchor = index.hard_state_anchor(); goes(anchor)) {
+      batch.lazy.push_back({*group, anchor.sequence, index.hard_state(), std::nullopt});
     }
-    if (const Anchor& anchor = index.start_anchor(); anchor.lazy) {
-      if (anchor.sequence > up_to) {
-        left = true;
-      } else {
-        batch.lazy.push_back(
-            {*group, anchor.sequence, std::nullopt, std::pair(index.start(), index.start_term())});
-      }
+    if (const Anchor& anchor = index.start_anchor(); goes(anchor)) {
+      batch.lazy.push_back(
+          {*group, anchor.sequence, std::nullopt, std::pair(index.start(), index.start_term())});
     }
     group = left ? std::next(group) : dirty_.erase(group);
   }
@@ -198,14 +199,18 @@ void LogState::Complete(const Batch& batch, std::uint32_t generation, std::uint6
     stats_.appended_bytes += end - segment.end;
     segment.end = end;
     const std::uint32_t* offset = batch.offsets.data();
-    for (const QueuedWrite& queued : batch.writes) CompleteWrite(queued, generation, offset);
+    for (const QueuedWrite& queued : batch.writes) {
+      CompleteWrite(queued, generation, batch.up_to, offset);
+    }
     for (const LazyRecord& lazy : batch.lazy) {
       const auto found = groups_.find(lazy.group);
-      const bool placed = found != groups_.end() &&
-                          (lazy.hard_state.has_value()
-                               ? found->second.HardStateWritten(lazy.sequence, generation, table_)
-                               : found->second.StartWritten(lazy.sequence, generation, table_));
-      if (!placed) table_.Hold(generation, last_sequence_);
+      if (found == groups_.end() || lazy.sequence < found->second.born()) {
+        table_.Hold(generation, last_sequence_);
+      } else if (lazy.hard_state.has_value()) {
+        found->second.HardStateWritten(lazy.sequence, generation, batch.up_to, table_);
+      } else {
+        found->second.StartWritten(lazy.sequence, generation, batch.up_to, table_);
+      }
     }
   }
   for (const QueuedWrite& queued : batch.writes) pending_bytes_ -= queued.bytes;
@@ -214,26 +219,28 @@ void LogState::Complete(const Batch& batch, std::uint32_t generation, std::uint6
 }
 
 void LogState::CompleteWrite(const QueuedWrite& queued, std::uint32_t generation,
-                             const std::uint32_t*& offset) {
+                             std::uint64_t durable_at, const std::uint32_t*& offset) {
   if (queued.remove || queued.bytes == 0) return;
   const LogWrite& write = queued.write;
   const auto found = groups_.find(write.group);
-  bool all_placed = found != groups_.end();
-  if (found != groups_.end()) {
-    GroupIndex& index = found->second;
-    if (write.reset_to.has_value()) {
-      all_placed &= index.StartWritten(queued.sequence, generation, table_);
-    }
-    for (const Entry& entry : write.entries) {
-      all_placed &= index.EntryWritten(entry.index, queued.sequence, generation, *offset++, table_);
-    }
-    if (write.hard_state.has_value()) {
-      all_placed &= index.HardStateWritten(queued.sequence, generation, table_);
-    }
-  } else {
+  if (found == groups_.end() || queued.sequence < found->second.born()) {
     offset += write.entries.size();
+    // What removed the group must be durable before this may go.
+    table_.Hold(generation, last_sequence_);
+    return;
   }
-  // Something that came later made a part of it obsolete, and must be durable before this may go.
+  GroupIndex& index = found->second;
+  if (write.reset_to.has_value()) {
+    index.StartWritten(queued.sequence, generation, durable_at, table_);
+  }
+  bool all_placed = true;
+  for (const Entry& entry : write.entries) {
+    all_placed &= index.EntryWritten(entry, queued.sequence, generation, *offset++, table_);
+  }
+  if (write.hard_state.has_value()) {
+    index.HardStateWritten(queued.sequence, generation, durable_at, table_);
+  }
+  // The same for what overwrote a part of it.
   if (!all_placed) table_.Hold(generation, last_sequence_);
 }
 

@@ -7,7 +7,7 @@
 //                           indexes, cache      ◀──Complete()───
 //
 // Sequence numbers order everything that changes a group: writes, releases, removals. "Durable up
-// to n" means that whatever has a number up to n would survive a power cut.
+// to n" means that every queued write with a number up to n would survive a power cut.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,15 @@
 #include "raft/log/segment_table.h"
 
 namespace flotilla::raft::log {
+
+// Room that is left when entries, and when anything at all, is refused because the disk is full.
+// Releases and copies must get through for the log to help itself.
+inline std::size_t EntryReserve(const LogOptions& options) {
+  return options.segment_bytes / 16 + 2 * kPageBytes;
+}
+inline std::size_t LazyReserve(const LogOptions& options) {
+  return options.segment_bytes / 64 + kPageBytes;
+}
 
 struct QueuedWrite {
   LogWrite write;
@@ -101,11 +110,16 @@ class LogState {
 
   // --- The writer strand -------------------------------------------------------------------------
 
+  enum class Mode {
+    kWrites,    // what has gathered
+    kReleases,  // lazy changes alone, if that may free a segment: also when writes wait for space
+    kMark,      // the same, even if there are none, to say that all before is synced
+  };
   enum class Take { kNothing, kBatch, kNeedsRoom };
-  // Takes what has gathered, in order, up to `room` bytes of records and a bound of its own.
-  // kNeedsRoom: not even the first fits; `batch.bytes` says how much it needs. With `flush`, lazy
-  // records are reason enough for a batch. Clears the wish to be woken.
-  Take TakeBatch(std::size_t room, bool flush, Batch& batch);
+  // Takes writes in order, and lazy changes, up to `room` bytes of records and a bound of its own.
+  // kNeedsRoom: not even the first fits; `batch.bytes` says how much it needs. With kWrites, clears
+  // the wish to be woken.
+  Take TakeBatch(std::size_t room, Mode mode, Batch& batch);
   // The batch is in segment `generation`, and durable when `synced`.
   void Complete(const Batch& batch, std::uint32_t generation, std::uint64_t end, bool synced);
   // Refuses everything from now on with this error. Returns the writes that still waited.
@@ -116,7 +130,7 @@ class LogState {
   // The oldest segment, when nothing needs it any more and the log on disk says so: gone from the
   // table.
   std::optional<Segment> TakeFree();
-  // The oldest segment is not needed, but a batch must say so before it can be taken.
+  // The oldest segment is not needed, but the disk must know first: TakeBatch(kReleases).
   bool FreeingNeedsBatch() const;
   // Nothing when no rewriting is worth its cost, or the next slice.
   std::optional<RewritePlan> PlanRewrite(std::size_t bytes_max);
@@ -142,8 +156,9 @@ class LogState {
   using Groups = std::map<GroupId, GroupIndex>;
 
   Status AdmitLocked(std::size_t bytes, bool small) const;
-  void TakeLazy(std::uint64_t up_to, Batch& batch);
-  void CompleteWrite(const QueuedWrite& queued, std::uint32_t generation,
+  Take TakeChanges(std::size_t room, bool mark, Batch& batch);
+  void TakeLazy(std::uint64_t up_to, bool overtake, Batch& batch);
+  void CompleteWrite(const QueuedWrite& queued, std::uint32_t generation, std::uint64_t durable_at,
                      const std::uint32_t*& offset);
   bool RewriteIsWorthIt() const;
   void Cache(GroupId group, Index last, std::int64_t growth);
@@ -162,7 +177,7 @@ class LogState {
   std::size_t queued_bytes_ = 0;   // not yet taken
   std::size_t pending_bytes_ = 0;  // not yet completed
   std::uint64_t last_sequence_ = 0;
-  std::uint64_t durable_sequence_ = 0;
+  std::uint64_t durable_sequence_ = 0;  // of queued writes; lazy changes do not count
   bool woken_ = false;
   Status closed_;  // not OK: the error for every later write
 

@@ -26,14 +26,15 @@ bool HoldsEntriesIn(const GroupIndex& index, std::uint32_t generation) {
 
 bool LogState::OldestIsFree() const {
   if (table_.segments().size() < 2) return false;
-  return table_.segments().begin()->second.live_records == 0;
+  const Segment& oldest = table_.segments().begin()->second;
+  return oldest.live_records == oldest.obsolete_records;
 }
 
 std::optional<Segment> LogState::TakeFree() {
   std::lock_guard lock(mutex_);
   if (!OldestIsFree()) return std::nullopt;
   const Segment& oldest = table_.oldest();
-  if (oldest.hold_until > durable_sequence_ || oldest.readers > 0 ||
+  if (oldest.live_records > 0 || oldest.hold_until > durable_sequence_ || oldest.readers > 0 ||
       oldest.generation >= durable_oldest_) {
     return std::nullopt;
   }
@@ -44,7 +45,9 @@ std::optional<Segment> LogState::TakeFree() {
 
 bool LogState::FreeingNeedsBatch() const {
   std::lock_guard lock(mutex_);
-  return OldestIsFree() && table_.segments().begin()->first >= durable_oldest_;
+  if (!OldestIsFree()) return false;
+  const Segment& oldest = table_.segments().begin()->second;
+  return oldest.live_records > 0 || oldest.generation >= durable_oldest_;
 }
 
 std::uint64_t LogState::OldestNeeded() const {
@@ -75,11 +78,10 @@ std::vector<GroupId> LogState::Pressure() const {
 }
 
 bool LogState::RewriteIsWorthIt() const {
-  if (table_.segments().size() < 2) return false;
+  if (table_.segments().size() < 2 || OldestIsFree()) return false;
   const Segment& oldest = table_.segments().begin()->second;
-  if (oldest.live_records == 0) return false;
   // Copies must not take the last room from those who would make room.
-  if (full_ && oldest.live_bytes + options_.segment_bytes / 16 > room_bytes_) return false;
+  if (full_ && oldest.live_bytes + EntryReserve(options_) > room_bytes_) return false;
   // Little is left in it: the groups that are quiet.
   if (table_.segments().size() > 2 && oldest.live_bytes * 8 <= oldest.bytes) return true;
   // The log is too long, and not because so much of it is needed.
@@ -104,11 +106,12 @@ std::optional<RewritePlan> LogState::PlanRewrite(std::size_t bytes_max) {
     if (rewrite_group_ != group->first) rewrite_index_ = Index();
     rewrite_group_ = group->first;
     if (!rewrite_index_) {
-      if (index.hard_state_anchor().generation == generation) {
+      if (index.hard_state_anchor().generation == generation &&
+          !index.hard_state_anchor().pending) {
         plan.anchors.push_back({group->first, 0, index.hard_state(), std::nullopt});
         plan.bytes += 2 * kRecordOverheadMax;
       }
-      if (index.start_anchor().generation == generation) {
+      if (index.start_anchor().generation == generation && !index.start_anchor().pending) {
         plan.anchors.push_back(
             {group->first, 0, std::nullopt, std::pair(index.start(), index.start_term())});
         plan.bytes += 2 * kRecordOverheadMax;

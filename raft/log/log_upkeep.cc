@@ -23,7 +23,11 @@ void LogImpl::Upkeep() {
 }
 
 bool LogImpl::FreeOldest() {
-  if (state_.FreeingNeedsBatch() && !WriteOneBatch(true)) return false;
+  // One batch makes releases durable, and another can then say that the segment is not needed.
+  for (int i = 0; i < 2 && state_.FreeingNeedsBatch(); ++i) {
+    if (!WriteOneBatch(LogState::Mode::kReleases)) break;
+  }
+  if (failed_) return false;
   std::optional<Segment> free = state_.TakeFree();
   if (!free.has_value()) return false;
   Status status = segments_.Retire(free->generation, free->bytes, std::move(free->file));

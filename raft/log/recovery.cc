@@ -207,9 +207,9 @@ void Recoverer::FillState() {
     }
     recovered.configurations.assign(std::make_move_iterator(group.configurations.begin()),
                                     std::make_move_iterator(group.configurations.end()));
-    state_.groups()[id].Restore(group.hard_state, group.hard_state_generation, group.start,
-                                group.start_term, group.start_generation, std::move(group.items),
-                                state_.table());
+    state_.groups().try_emplace(id, 0).first->second.Restore(
+        group.hard_state, group.hard_state_generation, group.start, group.start_term,
+        group.start_generation, std::move(group.items), state_.table());
   }
 }
 

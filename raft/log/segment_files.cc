@@ -28,9 +28,9 @@ rocksdb::FileOptions PlainOptions() {
   return options;
 }
 
-std::optional<std::uint64_t> GenerationOf(std::string_view name) {
-  if (!name.ends_with(kSegmentSuffix)) return std::nullopt;
-  name.remove_suffix(kSegmentSuffix.size());
+std::optional<std::uint64_t> GenerationOf(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  name.remove_suffix(suffix.size());
   std::uint64_t generation = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), generation);
   if (error != std::errc() || end != name.data() + name.size() || generation == 0 ||
@@ -87,7 +87,7 @@ StatusOr<std::vector<std::uint64_t>> SegmentFiles::OpenDirectory() {
   std::vector<std::uint64_t> generations;
   for (const std::string& name : names) {
     const std::string path = directory_path_ + "/" + name;
-    if (const auto generation = GenerationOf(name)) {
+    if (const auto generation = GenerationOf(name, kSegmentSuffix)) {
       generations.push_back(*generation);
     } else if (std::string_view(name).ends_with(kFillingSuffix)) {
       Discard(path);
@@ -111,6 +111,8 @@ StatusOr<std::vector<std::uint64_t>> SegmentFiles::OpenDirectory() {
 StatusOr<std::uint64_t> SegmentFiles::NewestGenerationInSpares() {
   std::uint64_t newest = 0;
   for (const Spare& spare : spares_) {
+    const std::string_view name = std::string_view(spare.path).substr(directory_path_.size() + 1);
+    newest = std::max(newest, GenerationOf(name, kSpareSuffix).value_or(0));
     char sector[kSectorBytes];
     rocksdb::Slice read;
     RETURN_IF_ERROR(FromIo(spare.file->Read(0, sizeof sector, kIo, &read, sector, nullptr),

@@ -44,8 +44,8 @@ class SegmentFiles {
   StatusOr<SegmentHandle> OpenSegment(std::uint64_t generation);
 
   std::size_t spares() const { return spares_.size(); }
-  // Of spares that a power cut took back into their former names: the highest generation that was
-  // ever written into one, as far as that can be seen.
+  // The highest generation that a spare was named for, or that was written into one under a name
+  // which a power cut has taken back: not to be used again while they exist.
   StatusOr<std::uint64_t> NewestGenerationInSpares();
 
   // One step of making a spare: writes and syncs a slice of zeros. `ready` once it is a spare. An

@@ -37,14 +37,21 @@ void SegmentTable::Ref(std::uint32_t generation, std::uint64_t bytes) {
   live_bytes_ += bytes;
 }
 
-void SegmentTable::Unref(std::uint32_t generation, std::uint64_t bytes, std::uint64_t hold_until) {
+void SegmentTable::UnrefMany(std::uint32_t generation, std::uint64_t records, std::uint64_t bytes,
+                             std::uint64_t hold_until) {
   Segment& segment = At(generation);
-  CHECK_GE(segment.live_records, 1u);
+  CHECK_GE(segment.live_records, records);
   CHECK_GE(segment.live_bytes, bytes);
-  --segment.live_records;
+  segment.live_records -= records;
   segment.live_bytes -= bytes;
   live_bytes_ -= bytes;
   segment.hold_until = std::max(segment.hold_until, hold_until);
+}
+
+void SegmentTable::MarkObsolete(std::uint32_t generation, std::int64_t records) {
+  Segment& segment = At(generation);
+  segment.obsolete_records += static_cast<std::uint64_t>(records);
+  CHECK_LE(segment.obsolete_records, segment.live_records);
 }
 
 void SegmentTable::Hold(std::uint32_t generation, std::uint64_t hold_until) {

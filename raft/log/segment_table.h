@@ -29,6 +29,8 @@ struct Segment {
 
   std::uint64_t live_records = 0;
   std::uint64_t live_bytes = 0;
+  // Live ones that will no longer be once lazy or pending changes have reached the disk.
+  std::uint64_t obsolete_records = 0;
   std::uint64_t hold_until = 0;  // a sequence number of LogState
   int readers = 0;               // reads under way
 };
@@ -44,7 +46,13 @@ class SegmentTable {
 
   // A record of about `bytes` in this segment is live, or no longer.
   void Ref(std::uint32_t generation, std::uint64_t bytes);
-  void Unref(std::uint32_t generation, std::uint64_t bytes, std::uint64_t hold_until);
+  void Unref(std::uint32_t generation, std::uint64_t bytes, std::uint64_t hold_until) {
+    UnrefMany(generation, 1, bytes, hold_until);
+  }
+  void UnrefMany(std::uint32_t generation, std::uint64_t records, std::uint64_t bytes,
+                 std::uint64_t hold_until);
+  // Of the live records, so many more (or fewer) only wait for something to reach the disk.
+  void MarkObsolete(std::uint32_t generation, std::int64_t records);
   // A record there was obsolete before it was indexed.
   void Hold(std::uint32_t generation, std::uint64_t hold_until);
 
