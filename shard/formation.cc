@@ -16,6 +16,7 @@ constexpr Duration kJoinTimeout = std::chrono::seconds(5);
 constexpr Duration kSeenFor = std::chrono::seconds(3);
 constexpr Duration kPromiseFor = std::chrono::seconds(4);
 constexpr int kRoundsBetweenWords = 50;
+constexpr std::size_t kRumouredMax = 100;
 
 }  // namespace
 
@@ -32,6 +33,7 @@ void Formation::End() { ended_ = true; }
 std::vector<std::string> Formation::Others() const {
   std::set<std::string> addresses(options_.join.begin(), options_.join.end());
   for (const auto& [uuid, seen] : seen_) addresses.insert(seen.address);
+  addresses.insert(rumoured_.begin(), rumoured_.end());
   addresses.erase(options_.address);
   return {addresses.begin(), addresses.end()};
 }
@@ -69,7 +71,8 @@ void Formation::AskAll() {
                    .address = options_.address,
                    .expect = options_.expect,
                    .cluster = {},
-                   .founding = {}};
+                   .founding = {},
+                   .heard_of = {}};
   for (const std::string& address : Others()) {
     Call(address, raft::PeerMethod::kHello, EncodeHello(mine),
          [this, address](StatusOr<Bytes> answer) {
@@ -82,6 +85,9 @@ void Formation::AskAll() {
 
 void Formation::OnAnswer(const std::string& address, const Hello& hello) {
   if (hello.uuid == options_.uuid) return;  // an alias of this node
+  for (const std::string& other : hello.heard_of) {
+    if (rumoured_.size() < kRumouredMax) rumoured_.insert(other);
+  }
   if (!hello.cluster) {
     OnHello(hello);
     return;
@@ -96,6 +102,12 @@ void Formation::OnAnswer(const std::string& address, const Hello& hello) {
   if (!joining_) world_.logger->info("{} belongs to a cluster: asking to be let in", address);
   joining_ = true;
   Join(address);
+}
+
+std::vector<std::string> Formation::HeardOf() const {
+  std::vector<std::string> addresses;
+  for (const auto& [uuid, seen] : seen_) addresses.push_back(seen.address);
+  return addresses;
 }
 
 void Formation::OnHello(const Hello& hello) {

@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ class Formation : public std::enable_shared_from_this<Formation> {
   // ---- calls of other nodes -------------------------------------------------------------------
 
   void OnHello(const Hello& hello);
+  // Addresses of new nodes that this one knows; part of its own hello.
+  std::vector<std::string> HeardOf() const;
   bool OnPropose(const FoundingCall& call);
   void OnFound(FoundingCall call, UniqueFunction<void(bool)> reply);
 
@@ -91,7 +94,8 @@ class Formation : public std::enable_shared_from_this<Formation> {
   bool join_asked_ = false;
   bool founding_here_ = false;
   bool proposing_ = false;
-  std::map<NodeUuid, Seen> seen_;  // new nodes, by uuid; not this one
+  std::set<std::string> rumoured_;  // addresses that others have heard of
+  std::map<NodeUuid, Seen> seen_;   // new nodes, by uuid; not this one
   // Whom this node has promised to wait for, and until when.
   NodeUuid promised_;
   MonoTime promised_until_{};

@@ -6,6 +6,8 @@
 namespace flotilla {
 namespace {
 
+constexpr std::uint64_t kHeardOfMax = 1000;
+
 Status Malformed() {
   return Error(Reason::kBadRequest, "a node that is no member sent a malformed request");
 }
@@ -19,6 +21,8 @@ std::string EncodeHello(const Hello& hello) {
   AppendVarint(out, hello.expect);
   AppendFixed64(out, hello.cluster.value());
   AppendPrefixed(out, hello.founding);
+  AppendVarint(out, hello.heard_of.size());
+  for (const std::string& address : hello.heard_of) AppendPrefixed(out, address);
   return out;
 }
 
@@ -30,9 +34,16 @@ StatusOr<Hello> DecodeHello(std::string_view body) {
   std::uint64_t cluster = 0;
   std::string_view address;
   std::string_view founding;
+  std::uint64_t heard_of = 0;
   if (!reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Varint(expect) ||
-      expect > UINT32_MAX || !reader.Fixed64(cluster) || !reader.Prefixed(founding)) {
+      expect > UINT32_MAX || !reader.Fixed64(cluster) || !reader.Prefixed(founding) ||
+      !reader.Varint(heard_of) || heard_of > kHeardOfMax) {
     return Malformed();
+  }
+  for (std::uint64_t i = 0; i < heard_of; ++i) {
+    std::string_view one;
+    if (!reader.Prefixed(one)) return Malformed();
+    hello.heard_of.emplace_back(one);
   }
   hello.uuid = NodeUuid(uuid);
   hello.address = address;

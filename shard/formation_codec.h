@@ -26,6 +26,8 @@ struct Hello {
   ClusterId cluster;
   // The founding that made it a member, if it founded its cluster.
   std::string founding;
+  // Other new nodes that it has heard of, by address: one common address is enough to find all.
+  std::vector<std::string> heard_of;
 };
 
 std::string EncodeHello(const Hello& hello);

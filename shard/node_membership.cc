@@ -61,7 +61,8 @@ Hello NodeImpl::OwnHello() const {
           .address = options_.advertise_address,
           .expect = options_.bootstrap_expect,
           .cluster = identity_.cluster,
-          .founding = identity_.founding ? EncodeFounding(*identity_.founding) : std::string()};
+          .founding = identity_.founding ? EncodeFounding(*identity_.founding) : std::string(),
+          .heard_of = {}};
 }
 
 void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
@@ -77,7 +78,9 @@ void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
       case raft::PeerMethod::kHello: {
         const StatusOr<Hello> hello = DecodeHello(body.view());
         if (hello.ok() && forming) formation_->OnHello(*hello);
-        reply(Bytes(EncodeHello(OwnHello())));
+        Hello own = OwnHello();
+        if (forming) own.heard_of = formation_->HeardOf();
+        reply(Bytes(EncodeHello(own)));
         return;
       }
       case raft::PeerMethod::kPropose: {

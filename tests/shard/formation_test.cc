@@ -141,7 +141,8 @@ class Fleet {
                          .address = one.address,
                          .expect = expects_[one.address],
                          .cluster = one.founded ? one.founded->cluster : ClusterId(),
-                         .founding = one.founded ? EncodeFounding(*one.founded) : std::string()}));
+                         .founding = one.founded ? EncodeFounding(*one.founded) : std::string(),
+                         .heard_of = one.formation->HeardOf()}));
       }
       case raft::PeerMethod::kPropose:
         return Bytes(std::string(
