@@ -126,7 +126,7 @@ TEST(PeerBodies, StrangersBytesAreHarmless) {
   const std::vector<std::string> seeds{
       EncodeAllKinds(), EncodeForwardedAnswers(AllAnswers()),
       EncodeHello(
-          {.uuid = NodeUuid(1), .address = "a:1", .expect = 3, .cluster = {}, .founding = "x"}),
+          {.uuid = NodeUuid(1), .address = "a:1", .expect = 3, .cluster = {}, .founding = "x", .heard_of = {"b:1"}}),
       EncodeAdminRequest({}, std::chrono::seconds(1)), EncodeAdminResult({})};
   for (int round = 0; round < 20'000; ++round) {
     std::string bytes = seeds[random.Below(seeds.size())];
