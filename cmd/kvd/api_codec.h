@@ -1,0 +1,43 @@
+// Between flotilla.v1 and the gateway's plain structs: decoding, limits, answers, errors.
+//
+// No gRPC here: the simulator's clients come this way, too.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "cmd/kvd/scan_token.h"
+#include "flotilla/v1/kv.pb.h"
+#include "google/rpc/status.pb.h"
+#include "shard/gateway.h"
+
+namespace flotilla {
+
+// Each checks limits and shape, and fills `call`. Errors: INVALID_ARGUMENT reasons,
+// KEYSPACE_NOT_FOUND. The request may be left without its keys and values.
+Status DecodeRequest(v1::GetRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::PutRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::DeleteRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::DeleteRangeRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call);
+// One page: of at most `page_size` rows, and of at most `limit` when that is smaller.
+Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call);
+
+// The answer must be OK and of the request's kind.
+void EncodeAnswer(GatewayAnswer& answer, v1::GetResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::BatchGetResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::PutResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::DeleteResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::DeleteRangeResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::CompareAndSetResponse& response);
+void EncodeAnswer(GatewayAnswer& answer, v1::BatchResponse& response);
+// `scan` is the request that was decoded: the token continues it.
+void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse& response);
+
+// With google.rpc.ErrorInfo: domain "flotilla", the reason, the metadata and the retry class.
+void EncodeError(const Status& status, google::rpc::Status& out);
+
+}  // namespace flotilla

@@ -1,0 +1,252 @@
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cmd/kvd/api_codec.h"
+#include "kv/command.h"
+#include "kv/limits.h"
+
+namespace flotilla {
+namespace {
+
+Status CheckKeyspace(const std::string& name) {
+  if (name.empty() || name == "default") return absl::OkStatus();
+  return Error(Reason::kKeyspaceNotFound,
+               fmt::format("there is no keyspace {}: only `default` exists", name));
+}
+
+template <class Request>
+Status DecodeHead(const Request& request, kv::CommandView& command) {
+  const v1::RequestHeader& header = request.header();
+  RETURN_IF_ERROR(CheckKeyspace(header.keyspace()));
+  command.session = {.client = ClientId(header.client_id()),
+                     .sequence = header.sequence(),
+                     .acknowledged_below = header.acknowledged_below()};
+  return absl::OkStatus();
+}
+
+Status DecodeConsistency(v1::Consistency in, kv::Consistency& out) {
+  switch (in) {
+    case v1::CONSISTENCY_UNSPECIFIED:
+    case v1::CONSISTENCY_LINEARIZABLE:
+      out = kv::Consistency::kLinearizable;
+      return absl::OkStatus();
+    case v1::CONSISTENCY_EVENTUAL:
+      out = kv::Consistency::kEventual;
+      return absl::OkStatus();
+    default:
+      return Error(Reason::kConsistencyUnavailable,
+                   "this server does not know the consistency asked for: use LINEARIZABLE or "
+                   "EVENTUAL");
+  }
+}
+
+Status CheckReadKey(const std::string& key) {
+  if (key.empty()) return Error(Reason::kBadRequest, "the key is empty: name one");
+  if (key.size() <= kv::kKeyBytesMax) return absl::OkStatus();
+  return Error(Reason::kKeyTooLarge, fmt::format("the key has {} bytes; at most {} are allowed",
+                                                 key.size(), kv::kKeyBytesMax));
+}
+
+Status DecodeTtl(const google::protobuf::Duration& ttl, kv::WriteOp& op) {
+  const std::int64_t ms = ttl.seconds() * 1000 + ttl.nanos() / 1'000'000;
+  constexpr std::int64_t kTtlSecondsMax = 100ll * 366 * 24 * 3600;
+  if (ttl.seconds() > kTtlSecondsMax || ttl.seconds() < 0 || ms < 1) {
+    return Error(Reason::kBadRequest,
+                 "the time to live must be between one millisecond and a hundred years");
+  }
+  op.ttl_ms = static_cast<std::uint64_t>(ms);
+  return absl::OkStatus();
+}
+
+Status DecodeCondition(const v1::Condition& condition, kv::WriteOp& op) {
+  switch (condition.condition_case()) {
+    case v1::Condition::kVersion:
+      op.condition = kv::ConditionKind::kVersionIs;
+      op.condition_version = Timestamp(condition.version());
+      return absl::OkStatus();
+    case v1::Condition::kValue:
+      op.condition = kv::ConditionKind::kValueIs;
+      op.condition_value = condition.value();
+      return absl::OkStatus();
+    case v1::Condition::kAbsent:
+      op.condition = kv::ConditionKind::kAbsent;
+      if (condition.absent()) return absl::OkStatus();
+      break;
+    case v1::Condition::kExists:
+      op.condition = kv::ConditionKind::kExists;
+      if (condition.exists()) return absl::OkStatus();
+      break;
+    case v1::Condition::CONDITION_NOT_SET:
+      return Error(Reason::kBadRequest,
+                   "the condition is empty: give a version, a value, absent or exists");
+  }
+  return Error(Reason::kBadRequest, "`absent` and `exists` must be true when they are given");
+}
+
+Status Finish(const kv::CommandView& command, GatewayRequest& call) {
+  RETURN_IF_ERROR(kv::ValidateCommand(command));
+  call.call = WriteCall{.command = Bytes(kv::EncodeCommand(command))};
+  return absl::OkStatus();
+}
+
+template <class Operation>
+Status DecodePut(const Operation& put, kv::WriteOp& op) {
+  op.kind = kv::WriteKind::kPut;
+  op.key = put.key();
+  op.value = put.value();
+  if (put.has_ttl()) RETURN_IF_ERROR(DecodeTtl(put.ttl(), op));
+  return absl::OkStatus();
+}
+
+Status DecodeOperation(const v1::WriteOperation& operation, kv::WriteOp& op) {
+  switch (operation.operation_case()) {
+    case v1::WriteOperation::kPut:
+      RETURN_IF_ERROR(DecodePut(operation.put(), op));
+      return operation.put().has_condition() ? DecodeCondition(operation.put().condition(), op)
+                                             : absl::OkStatus();
+    case v1::WriteOperation::kDelete:
+      op.kind = kv::WriteKind::kDelete;
+      op.key = operation.delete_().key();
+      return operation.delete_().has_condition()
+                 ? DecodeCondition(operation.delete_().condition(), op)
+                 : absl::OkStatus();
+    case v1::WriteOperation::kDeleteRange:
+      op.kind = kv::WriteKind::kDeleteRange;
+      op.key = operation.delete_range().start();
+      op.end = operation.delete_range().end();
+      return absl::OkStatus();
+    case v1::WriteOperation::OPERATION_NOT_SET:
+      break;
+  }
+  return Error(Reason::kBadRequest,
+               "an operation of the batch is empty: put, delete or delete_range");
+}
+
+}  // namespace
+
+Status DecodeRequest(v1::GetRequest& request, GatewayRequest& call) {
+  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
+  RETURN_IF_ERROR(CheckReadKey(request.key()));
+  GetCall get;
+  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
+  get.key = std::move(*request.mutable_key());
+  call.call = std::move(get);
+  return absl::OkStatus();
+}
+
+Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call) {
+  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
+  if (static_cast<std::size_t>(request.keys_size()) > kv::kBatchOpsMax) {
+    return Error(Reason::kBatchTooLarge,
+                 fmt::format("{} keys were asked for; at most {} are allowed", request.keys_size(),
+                             kv::kBatchOpsMax));
+  }
+  BatchGetCall get;
+  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
+  get.keys.reserve(static_cast<std::size_t>(request.keys_size()));
+  for (std::string& key : *request.mutable_keys()) {
+    RETURN_IF_ERROR(CheckReadKey(key));
+    get.keys.push_back(std::move(key));
+  }
+  call.call = std::move(get);
+  return absl::OkStatus();
+}
+
+Status DecodeRequest(v1::PutRequest& request, GatewayRequest& call) {
+  kv::CommandView command;
+  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodePut(request, command.ops.emplace_back()));
+  return Finish(command, call);
+}
+
+Status DecodeRequest(v1::DeleteRequest& request, GatewayRequest& call) {
+  kv::CommandView command;
+  RETURN_IF_ERROR(DecodeHead(request, command));
+  kv::WriteOp& op = command.ops.emplace_back();
+  op.kind = kv::WriteKind::kDelete;
+  op.key = request.key();
+  return Finish(command, call);
+}
+
+Status DecodeRequest(v1::DeleteRangeRequest& request, GatewayRequest& call) {
+  kv::CommandView command;
+  RETURN_IF_ERROR(DecodeHead(request, command));
+  kv::WriteOp& op = command.ops.emplace_back();
+  op.kind = kv::WriteKind::kDeleteRange;
+  op.key = request.start();
+  op.end = request.end();
+  return Finish(command, call);
+}
+
+Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call) {
+  kv::CommandView command;
+  RETURN_IF_ERROR(DecodeHead(request, command));
+  kv::WriteOp& op = command.ops.emplace_back();
+  op.key = request.key();
+  if (request.has_value()) {
+    op.kind = kv::WriteKind::kPut;
+    op.value = request.value();
+    if (request.has_ttl()) RETURN_IF_ERROR(DecodeTtl(request.ttl(), op));
+  } else {
+    op.kind = kv::WriteKind::kDelete;
+  }
+  RETURN_IF_ERROR(DecodeCondition(request.condition(), op));
+  return Finish(command, call);
+}
+
+Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call) {
+  kv::CommandView command;
+  RETURN_IF_ERROR(DecodeHead(request, command));
+  command.ops.reserve(static_cast<std::size_t>(request.operations_size()));
+  for (const v1::WriteOperation& operation : request.operations()) {
+    RETURN_IF_ERROR(DecodeOperation(operation, command.ops.emplace_back()));
+  }
+  return Finish(command, call);
+}
+
+Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call) {
+  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
+  for (const std::string* key : {&request.prefix(), &request.start(), &request.end()}) {
+    if (key->size() > kv::kKeyBytesMax) {
+      return Error(Reason::kKeyTooLarge,
+                   fmt::format("a bound of the scan has {} bytes; at most {} are allowed",
+                               key->size(), kv::kKeyBytesMax));
+    }
+  }
+  if (!request.prefix().empty()) {
+    if (!request.start().empty() || !request.end().empty()) {
+      return Error(Reason::kBadRequest, "give a prefix or a range, not both");
+    }
+    request.set_start(request.prefix());
+    request.set_end(PrefixEnd(request.prefix()));
+    request.clear_prefix();
+  }
+  if (!request.end().empty() && request.end() <= request.start()) {
+    return Error(Reason::kBadRange,
+                 "the range is empty: its end must lie after its start (the end is exclusive)");
+  }
+  ScanCall scan;
+  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), scan.consistency));
+  kv::ScanRequest& range = scan.request;
+  range.start = request.start();
+  range.end = request.end();
+  range.reverse = request.reverse();
+  range.keys_only = request.keys_only();
+  range.limit = request.page_size() == 0 ? kv::kScanRowsDefault
+                                         : std::min(request.page_size(), kv::kScanRowsMax);
+  if (request.limit() != 0 && request.limit() < range.limit) {
+    range.limit = static_cast<std::uint32_t>(request.limit());
+  }
+  if (!request.continuation_token().empty()) {
+    const ScanToken whole{
+        .start = request.start(), .end = request.end(), .reverse = request.reverse()};
+    ASSIGN_OR_RETURN(std::string resume, DecodeScanToken(request.continuation_token(), whole));
+    (range.reverse ? range.end : range.start) = std::move(resume);
+  }
+  call.call = std::move(scan);
+  return absl::OkStatus();
+}
+
+}  // namespace flotilla

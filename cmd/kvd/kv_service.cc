@@ -1,0 +1,109 @@
+#include "cmd/kvd/kv_service.h"
+
+#include <utility>
+
+#include "cmd/kvd/pipeline_reactor.h"
+#include "cmd/kvd/rpc.h"
+#include "cmd/kvd/scan_reactor.h"
+
+namespace flotilla {
+namespace {
+
+// Finishes one unary call with its one answer.
+template <class Response>
+class UnarySink final : public AnswerSink {
+ public:
+  UnarySink(grpc::ServerUnaryReactor* reactor, Response* response, RequestTimer timer)
+      : reactor_(reactor), response_(response), timer_(timer) {}
+
+  void OnAnswers(std::vector<GatewayAnswer> answers) override {
+    GatewayAnswer& answer = answers.front();
+    timer_.Done(answer.status);
+    if (answer.status.ok()) EncodeAnswer(answer, *response_);
+    reactor_->Finish(ToGrpc(answer.status));
+  }
+
+ private:
+  grpc::ServerUnaryReactor* const reactor_;
+  Response* const response_;
+  RequestTimer timer_;
+};
+
+}  // namespace
+
+KvService::KvService(const PipelineSession::Options& options, Gateway* gateway, const Clock* clock,
+                     RequestMetrics* metrics)
+    : options_(options), gateway_(gateway), clock_(clock), metrics_(metrics) {}
+
+template <class Request, class Response>
+grpc::ServerUnaryReactor* KvService::Unary(Method method, grpc::CallbackServerContext* context,
+                                           const Request* request, Response* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  RequestTimer timer(metrics_, method, clock_);
+  std::vector<GatewayRequest> calls(1);
+  // The message is this call's own and nobody reads it again: its strings are moved out.
+  const Status status = DecodeRequest(*const_cast<Request*>(request), calls[0]);
+  if (!status.ok()) {
+    timer.Done(status);
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+  calls[0].deadline = DeadlineOf(*context, *clock_, options_.default_timeout);
+  gateway_->Submit(std::move(calls),
+                   std::make_shared<UnarySink<Response>>(reactor, response, timer));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* KvService::Get(grpc::CallbackServerContext* context,
+                                         const v1::GetRequest* request, v1::GetResponse* response) {
+  return Unary(Method::kGet, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::BatchGet(grpc::CallbackServerContext* context,
+                                              const v1::BatchGetRequest* request,
+                                              v1::BatchGetResponse* response) {
+  return Unary(Method::kBatchGet, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::Put(grpc::CallbackServerContext* context,
+                                         const v1::PutRequest* request, v1::PutResponse* response) {
+  return Unary(Method::kPut, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::Delete(grpc::CallbackServerContext* context,
+                                            const v1::DeleteRequest* request,
+                                            v1::DeleteResponse* response) {
+  return Unary(Method::kDelete, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::DeleteRange(grpc::CallbackServerContext* context,
+                                                 const v1::DeleteRangeRequest* request,
+                                                 v1::DeleteRangeResponse* response) {
+  return Unary(Method::kDeleteRange, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::CompareAndSet(grpc::CallbackServerContext* context,
+                                                   const v1::CompareAndSetRequest* request,
+                                                   v1::CompareAndSetResponse* response) {
+  return Unary(Method::kCompareAndSet, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::Batch(grpc::CallbackServerContext* context,
+                                           const v1::BatchRequest* request,
+                                           v1::BatchResponse* response) {
+  return Unary(Method::kBatch, context, request, response);
+}
+
+grpc::ServerWriteReactor<v1::ScanResponse>* KvService::Scan(grpc::CallbackServerContext* context,
+                                                            const v1::ScanRequest* request) {
+  return ScanReactor::Start(gateway_, *request,
+                            DeadlineOf(*context, *clock_, options_.default_timeout),
+                            RequestTimer(metrics_, Method::kScan, clock_));
+}
+
+grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* KvService::Pipeline(
+    grpc::CallbackServerContext*) {
+  return PipelineReactor::Start(options_, gateway_, clock_, metrics_);
+}
+
+}  // namespace flotilla

@@ -1,0 +1,63 @@
+// PipelineSession: one KV.Pipeline stream, without its wire.
+//
+// Requests of a message are submitted together; answers that became ready together leave together.
+// The owner brings the messages: cmd/kvd over gRPC, the simulator over its network.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "cmd/kvd/api_codec.h"
+#include "flotilla/v1/kv.pb.h"
+#include "shard/gateway.h"
+
+namespace flotilla {
+
+class PipelineSession : public AnswerSink, public std::enable_shared_from_this<PipelineSession> {
+ public:
+  struct Options {
+    Duration default_timeout = std::chrono::seconds(10);
+    // Unanswered requests of one stream; beyond it OVERLOADED.
+    std::size_t open_max = 100'000;
+  };
+  // `send` hands answers to the wire; any thread; must not block. Not called after Close().
+  using Send = std::function<void(v1::PipelineResponse)>;
+
+  PipelineSession(const Options& options, Gateway* gateway, const Clock* clock, Send send);
+
+  // Consumes the batch. One call at a time.
+  void OnRequests(v1::PipelineRequest& batch);
+  // The wire is gone: answers are dropped from here on.
+  void Close();
+  std::size_t open() const;
+
+  void OnAnswers(std::vector<GatewayAnswer> answers) override;
+
+ private:
+  struct Open {
+    std::uint64_t id = 0;  // the client's
+    v1::Request::RequestCase kind = v1::Request::REQUEST_NOT_SET;
+    ScanToken scan;
+  };
+
+  Status Decode(v1::Request& request, GatewayRequest& call, Open& open) const;
+  void Emit(v1::PipelineResponse response);
+
+  const Options options_;
+  Gateway* const gateway_;
+  const Clock* const clock_;
+
+  std::mutex send_mutex_;
+  Send send_;
+
+  mutable std::mutex mutex_;
+  std::uint64_t next_ = 1;
+  std::unordered_map<std::uint64_t, Open> open_;
+};
+
+}  // namespace flotilla

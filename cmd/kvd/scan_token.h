@@ -1,0 +1,28 @@
+// ScanToken: where a scan goes on, opaque to clients.
+//
+// Bound to the scan that it continues: range and direction are in it, with a checksum. A token that
+// was cut, edited or taken from another scan is BAD_TOKEN.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace flotilla {
+
+struct ScanToken {
+  // The whole scan.
+  std::string start;
+  std::string end;
+  bool reverse = false;
+};
+
+std::string EncodeScanToken(const ScanToken& scan, std::string_view resume_key);
+// The resume key of a token of this very scan.
+StatusOr<std::string> DecodeScanToken(std::string_view token, const ScanToken& scan);
+
+// The first key after all keys with this prefix; empty when there is none.
+std::string PrefixEnd(std::string_view prefix);
+
+}  // namespace flotilla
