@@ -1,0 +1,90 @@
+// GrpcTransport: the transport over gRPC, for production.
+//
+// Two client streams per peer: one for consensus and requests, one for parts of snapshots, so that
+// no heartbeat waits behind a file. The receiving side is a service that the owner registers on its
+// gRPC server, which clients share. Every stream opens with the cluster and the nodes at both ends;
+// a stranger is turned away with PERMISSION_DENIED.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/logger.h>
+
+#include "base/executor.h"
+#include "flotilla/internal/peer.grpc.pb.h"
+#include "raft/transport/peer_link.h"
+#include "raft/transport/transport.h"
+
+namespace flotilla::raft {
+
+// Above the largest batch that the store accepts, with room for its envelope.
+inline constexpr int kPeerMessageBytesMax = 96 << 20;
+
+class GrpcTransport final : public Transport {
+ public:
+  GrpcTransport(const PeerLinkOptions& options, Executor* executor,
+                std::shared_ptr<spdlog::logger> logger, std::uint64_t seed);
+  ~GrpcTransport() override;
+
+  // To be registered on the node's server; lives as long as the transport.
+  grpc::Service* service();
+
+  void Start(ClusterId cluster, NodeId self, TransportHandler* handler) override;
+  void SetPeers(const std::vector<PeerAddress>& peers) override;
+  void Send(std::vector<PeerMessage> messages) override;
+  void CallAddress(const std::string& address, std::uint32_t method, Bytes body, Duration timeout,
+                   UniqueFunction<void(StatusOr<Bytes>)> done) override;
+  void SetAddressCallHandler(AddressCallHandler handler) override;
+  void Stop() override;
+
+  // Messages that full queues and broken streams have cost.
+  std::uint64_t dropped() const;
+
+ private:
+  class Service;
+  class ExchangeReader;
+  struct Peer {
+    std::string address;
+    std::shared_ptr<PeerLink> link;
+    std::shared_ptr<PeerLink> bulk;
+  };
+
+  std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address);
+  void CallEnded();
+  void CloseLink(const std::shared_ptr<PeerLink>& link);
+  std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
+  void Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from);
+  // OK when a stream that opens so may go on.
+  grpc::Status CheckHello(const internal::Hello& hello) const;
+
+  const PeerLinkOptions options_;
+  const std::shared_ptr<spdlog::logger> logger_;
+  const std::unique_ptr<Strand> strand_;
+  std::unique_ptr<Service> service_;
+
+  // Held shared while a handler runs, so that Stop() can wait for it.
+  mutable std::shared_mutex handler_mutex_;
+  TransportHandler* handler_ = nullptr;
+  AddressCallHandler address_calls_;
+
+  mutable std::mutex mutex_;
+  ClusterId cluster_;
+  NodeId self_;
+  bool stopped_ = false;
+  std::uint64_t next_seed_;
+  std::map<NodeId, Peer> peers_;
+  std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;  // of CallAddress()
+  // Streams and calls that gRPC still knows; the destructor waits for them.
+  int open_ = 0;
+  std::condition_variable all_ended_;
+};
+
+}  // namespace flotilla::raft

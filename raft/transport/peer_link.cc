@@ -1,0 +1,187 @@
+#include "raft/transport/peer_link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "raft/transport/codec.h"
+
+namespace flotilla::raft {
+
+// The gRPC side of one attempt. Keeps itself and its link alive until OnDone().
+class PeerLink::Stream : public grpc::ClientWriteReactor<internal::PeerBatch> {
+ public:
+  explicit Stream(std::shared_ptr<PeerLink> link) : link_(std::move(link)) {}
+
+  void Start(std::shared_ptr<Stream> self) {
+    self_ = std::move(self);
+    link_->stub_->async()->Exchange(&context_, &reply_, this);
+    // The hold lets writes start from outside of reactions; it is removed when the stream ends.
+    AddHold();
+    *batch_.mutable_hello() = link_->hello_;
+    StartWrite(&batch_);
+    StartCall();
+  }
+
+  internal::PeerBatch& batch() { return batch_; }
+  void Write() { StartWrite(&batch_); }
+  void Cancel() { context_.TryCancel(); }
+  // Exactly once, and no write starts afterwards.
+  void Release() { RemoveHold(); }
+
+  void OnWriteDone(bool ok) override { link_->OnWritten(ok); }
+  void OnDone(const grpc::Status& status) override {
+    const std::shared_ptr<Stream> self = std::move(self_);
+    link_->OnEnded(status);
+  }
+
+ private:
+  const std::shared_ptr<PeerLink> link_;
+  std::shared_ptr<Stream> self_;
+  grpc::ClientContext context_;
+  internal::PeerBatch batch_;
+  internal::ExchangeReply reply_;
+};
+
+PeerLink::PeerLink(const PeerLinkOptions& options, const World& world, internal::Hello hello,
+                   std::shared_ptr<grpc::Channel> channel)
+    : options_(options),
+      world_(world),
+      hello_(std::move(hello)),
+      peer_(hello_.to()),
+      stub_(internal::Peer::NewStub(std::move(channel))),
+      random_(world.seed),
+      pause_(options.reconnect_pause_min) {}
+
+void PeerLink::Connect() {
+  std::shared_ptr<Stream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || stream_) return;
+    stream_ = std::make_shared<Stream>(shared_from_this());
+    stream = stream_;
+    writing_ = true;  // the hello
+  }
+  stream->Start(stream);
+}
+
+void PeerLink::Send(std::vector<PeerMessage> messages) {
+  std::lock_guard lock(mutex_);
+  if (closed_) return;
+  // Without a stream the message would be old when one is there again.
+  if (!stream_) {
+    dropped_ += messages.size();
+    return;
+  }
+  for (PeerMessage& message : messages) {
+    const std::size_t bytes = WireBytes(message);
+    const bool fits = queue_.empty() || (queue_bytes_ + bytes <= options_.queue_bytes_max &&
+                                         queue_.size() < options_.queue_messages_max);
+    if (!fits) {
+      ++dropped_;
+      continue;
+    }
+    queue_bytes_ += bytes;
+    queue_.push_back(std::move(message));
+  }
+  if (writing_ || !NextBatch(stream_->batch())) return;
+  writing_ = true;
+  stream_->Write();
+}
+
+bool PeerLink::NextBatch(internal::PeerBatch& batch) {
+  batch.Clear();
+  std::size_t taken = 0;
+  std::size_t bytes = 0;
+  while (taken < queue_.size()) {
+    const std::size_t size = WireBytes(queue_[taken]);
+    if (taken > 0 && bytes + size > options_.batch_bytes_max) break;
+    AddToBatch(queue_[taken], batch);
+    bytes += size;
+    ++taken;
+  }
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
+  queue_bytes_ -= std::min(queue_bytes_, bytes);
+  return taken > 0;
+}
+
+void PeerLink::OnWritten(bool ok) {
+  bool now_reachable = false;
+  std::shared_ptr<Stream> broken;
+  {
+    std::lock_guard lock(mutex_);
+    if (!ok || closed_) {
+      // OnDone follows once the hold is gone; until then no write may start.
+      broken = stream_;
+    } else {
+      writing_ = false;
+      now_reachable = !reachable_;
+      reachable_ = true;
+      reported_unreachable_ = false;
+      pause_ = options_.reconnect_pause_min;
+      if (NextBatch(stream_->batch())) {
+        writing_ = true;
+        stream_->Write();
+      }
+    }
+  }
+  if (broken) {
+    broken->Cancel();
+    broken->Release();
+  }
+  if (now_reachable) world_.on_reachable(peer_);
+}
+
+void PeerLink::OnEnded(const grpc::Status&) {
+  bool report = false;
+  Duration wait{0};
+  Closure ended;
+  {
+    std::lock_guard lock(mutex_);
+    stream_ = nullptr;
+    writing_ = false;
+    queue_.clear();
+    queue_bytes_ = 0;
+    reachable_ = false;
+    report = !reported_unreachable_ && !closed_;
+    reported_unreachable_ = true;
+    ended = std::move(ended_);
+    ended_ = nullptr;
+    const auto span = static_cast<std::uint64_t>(pause_.count());
+    wait = Duration(static_cast<std::int64_t>(random_.Between(span / 2, span)));
+    pause_ = std::min(pause_ * 2, options_.reconnect_pause_max);
+    if (!closed_) {
+      world_.strand->After(wait, [weak = weak_from_this()] {
+        if (const std::shared_ptr<PeerLink> link = weak.lock()) link->Connect();
+      });
+    }
+  }
+  if (report) world_.on_unreachable(peer_);
+  if (ended) ended();
+}
+
+void PeerLink::Close(Closure ended) {
+  std::shared_ptr<Stream> stream;
+  bool idle = false;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    stream = stream_;
+    idle = !writing_;
+    writing_ = true;
+    if (stream) ended_ = std::move(ended);
+  }
+  if (!stream) {
+    ended();
+    return;
+  }
+  stream->Cancel();
+  // With a write under way its completion releases the hold.
+  if (idle) stream->Release();
+}
+
+std::uint64_t PeerLink::dropped() const {
+  std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+}  // namespace flotilla::raft
