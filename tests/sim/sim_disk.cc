@@ -230,22 +230,16 @@ void SimDisk::ApplyPrefix(SimNode& directory, std::size_t count) {
 
 void SimDisk::SyncDirectory(const SimNodeRef& directory) {
   // A rename across directories becomes durable in both at once, and with it what came before.
-  std::vector<std::pair<SimNodeRef, std::size_t>> todo = {{directory, directory->pending.size()}};
+  std::vector<std::pair<SimNodeRef, std::uint64_t>> todo = {{directory, next_id_}};
   while (!todo.empty()) {
-    const auto [node, count] = todo.back();
+    const auto [node, up_to_id] = todo.back();
     todo.pop_back();
-    std::vector<std::pair<SimNodeRef, std::uint64_t>> peers;
-    for (std::size_t i = 0; i < count; ++i) {
-      if (SimNodeRef peer = node->pending[i].peer.lock()) {
-        peers.emplace_back(std::move(peer), node->pending[i].id);
-      }
+    std::size_t count = 0;
+    for (; count < node->pending.size() && node->pending[count].id <= up_to_id; ++count) {
+      const SimDirectoryChange& change = node->pending[count];
+      if (SimNodeRef peer = change.peer.lock()) todo.emplace_back(std::move(peer), change.id);
     }
     ApplyPrefix(*node, count);
-    for (const auto& [peer, id] : peers) {
-      std::size_t upto = 0;
-      while (upto < peer->pending.size() && peer->pending[upto].id <= id) ++upto;
-      if (upto > 0 && peer->pending[upto - 1].id == id) todo.emplace_back(peer, upto);
-    }
   }
 }
 

@@ -134,6 +134,21 @@ TEST(SimFileSystem, ARenameAcrossDirectoriesSurvivesInBothOrNeither) {
   EXPECT_EQ(seen, (std::set<std::string>{"f(error)", "(error)f"}));
 }
 
+TEST(SimFileSystem, SyncingOneDirectoryOfManyRenamesKeepsThemAll) {
+  SimFileSystem files;
+  Ok(files.CreateDir("/x", kIo, nullptr));
+  SyncDirectory(files, "/");
+  for (int i = 0; i < 5; ++i) {
+    Put(files, "/x/f", "f", true);
+    Ok(files.RenameFile("/x/f", "/f", kIo, nullptr));
+    Ok(files.RenameFile("/f", "/x/g", kIo, nullptr));
+  }
+  SyncDirectory(files, "/");
+  Random random(1);
+  CutAndRestart(files, random);
+  EXPECT_EQ(Get(files, "/x/g"), "f");
+}
+
 TEST(SimFileSystem, HardLinksShareContent) {
   SimFileSystem files;
   Put(files, "/a", "text", true);

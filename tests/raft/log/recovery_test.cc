@@ -1,0 +1,246 @@
+// What the log makes of a disk after power cuts and decay: torn tails, damage, recycled records.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "raft/log/format.h"
+#include "tests/raft/log/log_harness.h"
+
+namespace flotilla::raft {
+namespace {
+
+using log::kFirstBatchOffset;
+using log::kSectorBytes;
+
+class LogRecoveryTest : public ::testing::Test, public LogHarness {
+ protected:
+  std::size_t EntriesOf(std::uint64_t group) {
+    const auto found = recovery.groups.find(GroupId(group));
+    return found == recovery.groups.end() ? 0 : found->second.entries.size();
+  }
+  std::string PathOf(const std::string& name) { return options.directory + "/" + name; }
+  // `count` batches of one sector each, all synced; ends as a killed process does.
+  void WriteBatches(int count) {
+    ExpectOk(Open());
+    for (int i = 1; i <= count; ++i) ExpectOk(Write(MakeWrite(1, i, i, 1)));
+    Kill();
+  }
+  void ExpectDamage(const Status& status, const std::string& file, std::uint64_t offset) {
+    ASSERT_EQ(ReasonOf(status), Reason::kDataDamaged) << MessageOf(status);
+    const ErrorMetadata metadata = MetadataOf(status);
+    EXPECT_EQ(metadata.at("file"), PathOf(file));
+    EXPECT_EQ(metadata.at("offset"), fmt::format("{}", offset));
+    EXPECT_NE(MessageOf(status).find("join it again"), std::string_view::npos);
+  }
+};
+
+TEST_F(LogRecoveryTest, AnInvalidLastBatchIsATornTail) {
+  WriteBatches(5);
+  files.FlipBits(PathOf("0000000001.log"), kFirstBatchOffset + 4 * kSectorBytes + 60, 1);
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), 4u);
+  EXPECT_EQ(recovery.torn_bytes, kSectorBytes);
+  // What is written in its place stays, and what was cut off never comes back.
+  ExpectOk(Write(MakeWrite(1, 5, 5, 2)));
+  Kill();
+  files.FlipBits(PathOf("0000000001.log"), kFirstBatchOffset + 4 * kSectorBytes + 60, 1);
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), 5u);
+  EXPECT_EQ(recovery.groups.at(GroupId(1)).entries[4].term, Term(2));
+  EXPECT_EQ(recovery.torn_bytes, 0u);
+}
+
+TEST_F(LogRecoveryTest, AnInvalidBatchThatALaterOneCallsSyncedIsDamage) {
+  for (int batch = 0; batch < 4; ++batch) {
+    const std::uint64_t offset = kFirstBatchOffset + batch * kSectorBytes;
+    LogHarness disk;
+    ExpectOk(disk.Open());
+    for (int i = 1; i <= 5; ++i) ExpectOk(disk.Write(MakeWrite(1, i, i, 1)));
+    disk.Kill();
+    disk.files.FlipBits(PathOf("0000000001.log"), offset + 60, 1);
+    const std::uint64_t calls = disk.files.trace_hash();
+    ExpectDamage(disk.Open(), "0000000001.log", offset);
+    EXPECT_NE(calls, disk.files.trace_hash());
+    // Mended, it is as it was: the attempt changed nothing.
+    disk.files.FlipBits(PathOf("0000000001.log"), offset + 60, 1);
+    ExpectOk(disk.Open());
+    EXPECT_EQ(disk.recovery.groups.at(GroupId(1)).entries.size(), 5u);
+  }
+}
+
+TEST_F(LogRecoveryTest, AfterACleanStopTheLastBatchCannotPassForATornTail) {
+  ExpectOk(Open());
+  for (int i = 1; i <= 5; ++i) ExpectOk(Write(MakeWrite(1, i, i, 1)));
+  Stop();
+  const std::uint64_t offset = kFirstBatchOffset + 4 * kSectorBytes;
+  files.FlipBits(PathOf("0000000001.log"), offset + 60, 1);
+  ExpectDamage(Open(), "0000000001.log", offset);
+}
+
+TEST_F(LogRecoveryTest, HolesFromReorderedSectorsAreATornTail) {
+  // Three batches without a sync; the power cut loses the first and keeps the others.
+  ExpectOk(Open());
+  ExpectOk(Write(MakeWrite(1, 1, 1, 1)));
+  for (int i = 2; i <= 4; ++i) {
+    LogWrite write = MakeWrite(1, i, i, 1);
+    write.sync = false;
+    ExpectOk(Write(std::move(write)));
+  }
+  Kill();
+  for (std::size_t i = 0; i < kSectorBytes; ++i) {
+    files.FlipBits(PathOf("0000000001.log"), kFirstBatchOffset + kSectorBytes + i, 0xa5);
+  }
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), 1u);
+  EXPECT_EQ(recovery.torn_bytes, 3 * kSectorBytes);
+}
+
+TEST_F(LogRecoveryTest, DamageInASealedSegment) {
+  ExpectOk(Open());
+  std::uint64_t last = 0;
+  while (Segments().size() < 3) {
+    ExpectOk(Write(MakeWrite(1, last + 1, last + 50, 1)));
+    last += 50;
+  }
+  Kill();
+  files.FlipBits(PathOf("0000000002.log"), 3000, 1);
+  const Status status = Open();
+  ASSERT_EQ(ReasonOf(status), Reason::kDataDamaged);
+  EXPECT_EQ(MetadataOf(status).at("file"), PathOf("0000000002.log"));
+}
+
+TEST_F(LogRecoveryTest, AMissingSegmentIsDamage) {
+  ExpectOk(Open());
+  std::uint64_t last = 0;
+  while (Segments().size() < 4) {
+    ExpectOk(Write(MakeWrite(1, last + 1, last + 50, 1)));
+    last += 50;
+  }
+  Kill();
+  for (const char* name : {"0000000001.log", "0000000002.log", "0000000003.log"}) {
+    ExpectOk([&] {
+      const auto status = files.RenameFile(PathOf(name), "/node/away", {}, nullptr);
+      return status.ok() ? absl::OkStatus() : Error(Reason::kInternal, status.ToString());
+    }());
+    ExpectDamage(Open(), name, 0);
+    files.RenameFile("/node/away", PathOf(name), {}, nullptr).PermitUncheckedError();
+  }
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), last);
+}
+
+// A flip anywhere in a stopped log is noticed, or harmless; never a wrong answer.
+TEST_F(LogRecoveryTest, EveryFlippedByteIsNoticedOrHarmless) {
+  options.segment_bytes = 16 << 10;
+  ExpectOk(Open());
+  std::vector<Entry> entries;
+  for (int i = 0; i < 24; ++i) {
+    LogWrite write = MakeWrite(1, 1 + 10 * i, 10 + 10 * i, 1, 60);
+    entries.insert(entries.end(), write.entries.begin(), write.entries.end());
+    if (i % 5 == 0) write.hard_state = MakeHardState(1, 1, i);
+    ExpectOk(Write(std::move(write)));
+  }
+  Stop();
+  ASSERT_GE(Segments().size(), 2u);
+  int noticed = 0;
+  int harmless = 0;
+  for (const std::string& name : Segments()) {
+    for (std::uint64_t offset = 0; offset < options.segment_bytes; offset += 7) {
+      files.FlipBits(PathOf(name), offset, 0x10);
+      const Status status = Open();
+      if (status.ok()) {
+        ++harmless;
+        EXPECT_EQ(EntriesOf(1), entries.size()) << name << " at " << offset;
+        EXPECT_EQ(recovery.groups.at(GroupId(1)).hard_state, MakeHardState(1, 1, 20));
+        const auto read = log->Read(GroupId(1), {Index(1), Index(1000)}, 1 << 20);
+        ASSERT_TRUE(read.ok());
+        EXPECT_EQ(*read, entries);
+        log.reset();
+      } else {
+        ++noticed;
+        EXPECT_EQ(ReasonOf(status), Reason::kDataDamaged) << MessageOf(status);
+        EXPECT_EQ(MetadataOf(status).at("file"), PathOf(name));
+      }
+      files.FlipBits(PathOf(name), offset, 0x10);
+    }
+  }
+  EXPECT_GT(noticed, 1000);
+  EXPECT_GT(harmless, 100);
+}
+
+TEST_F(LogRecoveryTest, DecayUnderARunningLogIsNoticedByReads) {
+  options.cache_bytes = 0;
+  ExpectOk(Open());
+  ExpectOk(Write(MakeWrite(1, 1, 5, 1)));
+  files.FlipBits(PathOf("0000000001.log"), kFirstBatchOffset + 300, 1);
+  const auto read = log->Read(GroupId(1), {Index(1), Index(6)}, 1 << 20);
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(ReasonOf(read.status()), Reason::kDataDamaged);
+}
+
+// The records of an earlier life lie in a recycled segment just where new ones are expected.
+TEST_F(LogRecoveryTest, RecordsOfARecycledSegmentStayDead) {
+  options.segment_bytes = 16 << 10;
+  ExpectOk(Open());
+  for (int i = 1; i <= 200; ++i) {
+    ExpectOk(Write(MakeWrite(1, i, i, 1)));
+    log->Release(GroupId(1), Index(i), Term(1));
+  }
+  EXPECT_GT(log->Stats().appended_bytes, 3 * options.segment_bytes);
+  Kill();
+  ExpectOk(Open());
+  EXPECT_EQ(recovery.groups.at(GroupId(1)).start_index + EntriesOf(1), Index(200));
+  EXPECT_EQ(recovery.torn_bytes, 0u);
+}
+
+TEST_F(LogRecoveryTest, ASegmentWhoseNameWasNotSyncedIsNotAcknowledged) {
+  // Cut the power at every directory sync and just after; what was acknowledged must be there.
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    LogHarness disk;
+    disk.options.segment_bytes = 16 << 10;
+    Random random(seed);
+    ExpectOk(disk.Open());
+    std::uint64_t syncs_left = random.Below(6);
+    disk.files.SetCallHook([&](const sim::DiskCall& call) {
+      if (call.operation == sim::DiskOperation::kSyncDirectory && syncs_left-- == 0) {
+        disk.files.PowerOff();
+      }
+      return rocksdb::IOStatus::OK();
+    });
+    std::uint64_t acknowledged = 0;
+    for (std::uint64_t i = 1; i <= 200 && disk.files.powered(); ++i) {
+      if (disk.Write(MakeWrite(1, i, i, 1, 400)).ok()) acknowledged = i;
+    }
+    disk.Crash(random);
+    ExpectOk(disk.Open());
+    const auto found = disk.recovery.groups.find(GroupId(1));
+    const std::uint64_t recovered =
+        found == disk.recovery.groups.end() ? 0 : found->second.entries.size();
+    EXPECT_GE(recovered, acknowledged) << "seed " << seed;
+  }
+}
+
+TEST_F(LogRecoveryTest, ADamagedHeaderOfTheNewestSegmentIsDamage) {
+  WriteBatches(3);
+  files.FlipBits(PathOf("0000000001.log"), 20, 1);
+  ExpectDamage(Open(), "0000000001.log", 0);
+}
+
+TEST_F(LogRecoveryTest, StrangeFilesAreLeftAlone) {
+  WriteBatches(3);
+  ExpectOk([&] {
+    const auto status = rocksdb::WriteStringToFile(&files, "mine", PathOf("notes.txt"), true);
+    return status.ok() ? absl::OkStatus() : Error(Reason::kInternal, status.ToString());
+  }());
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), 3u);
+  std::string text;
+  EXPECT_TRUE(rocksdb::ReadFileToString(&files, PathOf("notes.txt"), &text).ok());
+}
+
+}  // namespace
+}  // namespace flotilla::raft
