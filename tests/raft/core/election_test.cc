@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "tests/raft/core/cluster.h"
+#include "tests/raft/core/script.h"
 
 namespace flotilla::raft {
 namespace {
@@ -40,6 +40,91 @@ TEST(RaftCore, AnotherLeaderTakesOverWhenTheFirstIsCutOff) {
   EXPECT_GT(cluster.core(leader).term(), before);
   // Check-quorum: who reaches nobody stops leading by itself.
   EXPECT_NE(cluster.core(1).role(), Role::kLeader);
+}
+
+TEST(RaftCore, ANodeThatWasCutOffComesBackWithoutDisturbing) {
+  Cluster cluster;
+  cluster.Elect(1);
+  const Term term = cluster.core(1).term();
+  cluster.Isolate({3});
+  cluster.Round(500);
+  EXPECT_EQ(cluster.core(3).term(), term) << "pre-votes that nobody hears";
+  cluster.Heal();
+  cluster.Round(40);
+  EXPECT_EQ(cluster.core(1).role(), Role::kLeader);
+  EXPECT_EQ(cluster.core(1).term(), term);
+  EXPECT_EQ(cluster.core(3).leader(), N(1));
+}
+
+TEST(RaftCore, AMemberWhoseTermRanAheadRejoins) {
+  Cluster cluster;
+  cluster.Elect(1);
+  // However it got there.
+  cluster.Deliver(From(2, 3, 70, ReadIndexReply{}));
+  ASSERT_EQ(cluster.core(3).term(), T(70));
+  cluster.network().clear();
+  cluster.Round(100);
+  const std::uint64_t leader = cluster.leader();
+  ASSERT_NE(leader, 0u);
+  EXPECT_GE(cluster.core(leader).term(), T(70));
+  for (std::uint64_t id : cluster.ids()) EXPECT_EQ(cluster.core(id).leader(), N(leader));
+}
+
+TEST(RaftCore, ARemovedNodeWithAHighTermDeposesNobody) {
+  Cluster cluster({.voters = {1, 2, 3, 4}});
+  cluster.Elect(1);
+  ASSERT_EQ(cluster.ChangeMembers(1, {1, 2, 3}), MembershipRefusal::kNone);
+  cluster.Round(5);
+  const Term term = cluster.core(1).term();
+  for (std::uint64_t id : {1, 2, 3}) {
+    cluster.Deliver(From(4, id, 99, VoteRequest{I(99), T(98)}));
+  }
+  cluster.Deliver(From(4, 1, 99, AppendReply{}));
+  cluster.Deliver(From(4, 1, 99, HeartbeatReply{1}));
+  cluster.Deliver(From(4, 1, 99, VoteReply{}));
+  cluster.Round(60);
+  EXPECT_EQ(cluster.core(1).role(), Role::kLeader);
+  EXPECT_EQ(cluster.core(1).term(), term);
+}
+
+TEST(RaftCore, ALearnerNeverCampaigns) {
+  Cluster cluster({.voters = {1, 2}, .learners = {3}});
+  cluster.Tick(3, 500);
+  EXPECT_EQ(cluster.core(3).role(), Role::kFollower);
+  cluster.Deliver(From(1, 3, 0, TimeoutNow{}));
+  EXPECT_EQ(cluster.core(3).role(), Role::kFollower);
+}
+
+TEST(RaftCore, ALeaderThatStepsDownIsSucceededByAnother) {
+  Cluster cluster;
+  cluster.Elect(1);
+  cluster.core(1).StepDown();
+  cluster.Drain(1);
+  EXPECT_EQ(cluster.core(1).role(), Role::kFollower);
+  cluster.Round(45);
+  EXPECT_NE(cluster.leader(), 0u);
+  EXPECT_NE(cluster.leader(), 1u);
+}
+
+TEST(RaftCore, NothingCarriesATermThatIsNotDurable) {
+  Cluster cluster({.instant_disks = false});
+  cluster.Deliver(From(2, 1, 5, Beat(0, 1)));
+  EXPECT_TRUE(cluster.network().empty());
+  cluster.CompleteWrite(1);
+  ASSERT_EQ(cluster.network().size(), 1u);
+  EXPECT_EQ(cluster.network()[0].term, T(5));
+}
+
+TEST(RaftCore, ARestartedNodeWithLeasesVotesForNobodyAtFirst) {
+  CoreOptions core;
+  core.leases = true;
+  Cluster cluster({.core = core});
+  cluster.Deliver(From(2, 1, 5, VoteRequest{}));
+  EXPECT_TRUE(cluster.network().empty()) << "it may have promised a lease before it stopped";
+  cluster.Tick(1, 15);
+  cluster.network().clear();
+  cluster.Deliver(From(2, 1, 5, VoteRequest{}));
+  EXPECT_TRUE(Sent<VoteReply>(cluster).at(0).granted);
 }
 
 }  // namespace
