@@ -71,6 +71,11 @@ MembershipRefusal Core::Impl::ProposeMembership(MembershipChange change) {
 void Core::Impl::AppendConfiguration(Configuration next) {
   Leading* lead = leading();
   const Index index = AppendLocal(EntryKind::kConfiguration, Bytes(EncodeConfiguration(next)));
+  // Who leaves is told, once: it need not guess why nobody talks to it any more.
+  for (Progress& follower : lead->followers) {
+    const bool leaves = !next.Contains(follower.node);
+    if (leaves && follower.state == Progress::State::kReplicate) ReplicateTo(follower);
+  }
   configurations_.Append(index, std::move(next));
   lead->SetMembers(configuration(), options_.self, index, /*active=*/true);
 }

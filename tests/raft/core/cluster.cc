@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/raft/core/describe.h"
 
 namespace flotilla::raft {
 
@@ -155,15 +156,20 @@ void Cluster::Drain(std::uint64_t id) {
 }
 
 void Cluster::CarryOut(Node& node, Ready ready) {
+  if (ready.leadership) Trace(node, Describe(*ready.leadership));
   if (ready.leadership && ready.leadership->role == Role::kLeader) {
     invariants_.OnLeader(ready.leadership->term, node.id, [&](Index index) {
       const Index last = node.core->last_index();
       return index > last ? Term(UINT64_MAX) : node.core->TermAt(index).value_or(Term());
     });
   }
-  if (ready.overwritten) node.overwritten.push_back(*ready.overwritten);
+  if (ready.overwritten) {
+    Trace(node, "overwritten from " + std::to_string(ready.overwritten->first.value()));
+    node.overwritten.push_back(*ready.overwritten);
+  }
   if (ready.persist) {
     CHECK(ready.persist->hard_state || !ready.persist->entries.empty()) << "an empty write";
+    Trace(node, Describe(*ready.persist));
     node.seen.Write(*ready.persist);
     node.writes.push_back({*std::move(ready.persist), std::move(ready.send_after_persist)});
   } else {
@@ -174,15 +180,22 @@ void Cluster::CarryOut(Node& node, Ready ready) {
   Apply(node, ready.committed);
   for (const ReadConfirmed& read : ready.reads_confirmed) {
     invariants_.OnReadConfirmed(node.id, read.context, read.index);
+    Trace(node, "confirms read " + std::to_string(read.context) + " at " +
+                    std::to_string(read.index.value()));
     node.reads_confirmed.push_back(read);
   }
   for (const ReadRefused& read : ready.reads_refused) {
     invariants_.OnReadRefused(node.id, read.context);
+    Trace(node, "refuses read " + std::to_string(read.context));
     node.reads_refused.push_back(read);
   }
-  for (NodeId follower : ready.snapshot_wanted_by) node.snapshot_wanted_by.push_back(follower);
+  for (NodeId follower : ready.snapshot_wanted_by) {
+    Trace(node, "wants a snapshot sent to " + std::to_string(follower.value()));
+    node.snapshot_wanted_by.push_back(follower);
+  }
   if (ready.install) {
     CHECK(!node.install);
+    Trace(node, "installs snapshot " + std::to_string(ready.install->index.value()));
     node.install = ready.install;
   }
 }
@@ -228,6 +241,7 @@ void Cluster::Apply(Node& node, IndexRange range) {
     invariants_.OnCommitted(node.id, *entry);
     node.applied.push_back(*entry);
     node.applied_index = index;
+    Trace(node, "applies " + Describe(*entry));
   }
   if (!range.empty() && options_.instant_apply) node.core->Applied(node.applied_index);
 }
@@ -255,7 +269,7 @@ void Cluster::SendSnapshots(std::uint64_t from, bool delivered) {
       if (entry.kind != EntryKind::kConfiguration || entry.index > mark.index) continue;
       CHECK(DecodeConfiguration(entry.payload.view(), mark.configuration));
     }
-    network_.push_back({node.id, to, node.core->term(), SnapshotRequest{mark}});
+    Enqueue({node.id, to, node.core->term(), SnapshotRequest{mark}});
     node.core->SnapshotSent(to, true, mark.index);
   }
   Drain(from);
@@ -346,13 +360,22 @@ void Cluster::SendAll(Node& node, std::vector<OutgoingMessage> messages) {
         [&](auto& body) {
           if constexpr (std::is_same_v<std::decay_t<decltype(body)>, AppendRange>) {
             std::optional<AppendRequest> filled = Fill(node, out.term, body);
-            if (filled) network_.push_back({node.id, out.to, out.term, *std::move(filled)});
+            if (filled) Enqueue({node.id, out.to, out.term, *std::move(filled)});
           } else {
-            network_.push_back({node.id, out.to, out.term, body});
+            Enqueue({node.id, out.to, out.term, body});
           }
         },
         out.body);
   }
+}
+
+void Cluster::Trace(const Node& node, const std::string& what) const {
+  if (trace) trace("node " + std::to_string(node.id.value()) + " " + what);
+}
+
+void Cluster::Enqueue(Message message) {
+  if (trace) trace("  " + Describe(message));
+  network_.push_back(std::move(message));
 }
 
 bool Cluster::Lost(const Message& message) const {

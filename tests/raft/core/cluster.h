@@ -110,6 +110,8 @@ class Cluster {
   // Messages between these nodes and the others are lost from now on, in both directions.
   void Isolate(std::set<std::uint64_t> nodes) { isolated_ = std::move(nodes); }
   void Heal() { isolated_.clear(); }
+  // Called with a line for everything that a core asks for.
+  std::function<void(const std::string&)> trace;
   // Messages for which it returns true are lost.
   std::function<bool(const Message&)> drop;
 
@@ -137,6 +139,8 @@ class Cluster {
   void Apply(Node& node, IndexRange range);
   void NoteLeaderCommit(const Node& node);
   bool Lost(const Message& message) const;
+  void Trace(const Node& node, const std::string& what) const;
+  void Enqueue(Message message);
 
   ClusterOptions options_;
   std::map<std::uint64_t, Node> nodes_;
