@@ -132,6 +132,7 @@ class Load {
       latencies_us_.push_back(std::chrono::duration<double, std::micro>(now - start).count());
       if (last_[i].value() % 256 == 0) log_.Release(group, last_[i], Term(1));
       if (std::chrono::duration<double>(now - began_).count() < seconds_) return Submit(i);
+      log_.Release(group, last_[i], Term(1));
       std::lock_guard lock(mutex_);
       if (--running_ == 0) idle_.notify_one();
     });
@@ -182,7 +183,7 @@ void Main(const std::string& directory, double seconds) {
   fmt::print("opened in {:.1f} ms\n",
              std::chrono::duration<double, std::milli>(clock.Now() - began).count());
   std::uint64_t first_group = 1;
-  for (const int outstanding : {1, 1, 16, 64, 256, 1000}) {
+  for (const int outstanding : {1, 16, 64, 256, 1000, 1, 64}) {
     Row row = Load(**log, clock, first_group, outstanding, seconds).Run();
     first_group += 1000;
     Print(row);
