@@ -112,9 +112,9 @@ void PrintGot(Session& session, const std::vector<std::string>& keys,
           session.PrintLine(session.Show(keys[i]) + "\t" + session.Show(results[i].value));
         }
       } else if (results[0].found) {
-        // The value alone, byte for byte; a newline only where a person reads it.
+        // The value alone, byte for byte; a newline only where a person or a shell reads it.
         session.Print(session.flags.hex ? ToHex(results[0].value) : results[0].value);
-        if (session.IsTerminal() || session.flags.hex) session.Print("\n");
+        if (session.IsTerminal() || session.in_shell || session.flags.hex) session.Print("\n");
       }
   }
 }

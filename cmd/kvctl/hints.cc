@@ -32,10 +32,6 @@ std::string HintFor(const Status& status) {
     case Reason::kOutcomeUnknown:
     case Reason::kSessionExpired:
       return "read the key to see whether the write happened";
-    case Reason::kKeyTooLarge:
-    case Reason::kValueTooLarge:
-    case Reason::kBatchTooLarge:
-      return "split it up";
     case Reason::kNodeNotFound:
       return "`kvctl member list` shows the nodes";
     case Reason::kMembershipRefused:

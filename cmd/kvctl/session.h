@@ -50,6 +50,8 @@ class Session {
   GlobalFlags flags;
   // Of the command that ran last.
   int exit_code = kDone;
+  // Commands follow each other on one output: each ends its own with a newline.
+  bool in_shell = false;
 
   // ---- the cluster; made at first use, and anew when the flags have changed
   // ----------------------

@@ -128,6 +128,7 @@ void AddShellCommand(CLI::App& app, Session& session) {
   CLI::App* command =
       app.add_subcommand("shell", "Type commands one after another; also from a pipe");
   command->callback([&session] {
+    session.in_shell = true;
     if (isatty(STDIN_FILENO) == 1) {
       RunInteractively(session);
     } else {

@@ -4,13 +4,13 @@
 #
 #   tests/bench/run.sh [--quick] [--json FILE] [--picture FILE] [any option of flotilla_bench]
 #
-# Environment: BENCH_SYSTEMS="flotilla etcd" (either alone works), BENCH_PORT_BASE=25100.
+# Environment: BENCH_SYSTEMS="flotilla etcd" (either alone works), BENCH_PORT_BASE=25200.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 bin=${BENCH_BIN:-build/bin}
 work=$PWD/build/bench
-port_base=${BENCH_PORT_BASE:-25100}
+port_base=${BENCH_PORT_BASE:-25200}
 systems=${BENCH_SYSTEMS:-flotilla etcd}
 picture=$work/bench.svg
 pids=()
