@@ -50,7 +50,8 @@ class Etcd final : public System {
     auto call = std::make_unique<UnaryCall<pb::RangeRequest, pb::RangeResponse>>();
     call->request.set_key(KeyOf(key));
     if (rows > 1) {
-      call->request.set_range_end("bench0");  // '0' follows '/'
+      // etcd walks over its index up to the range's end, whatever the limit: name the end exactly.
+      call->request.set_range_end(KeyOf(key + rows));
       call->request.set_limit(rows);
     }
     call->request.set_serializable(serializable);

@@ -27,10 +27,11 @@ class FlotillaBatch final : public System {
       case OpKind::kStaleGet:
         return Get(key, client::ReadConsistency::kEventual, completion);
       case OpKind::kScan100:
-        client_->ScanPageAsync({.start = KeyOf(key), .limit = kScanRows}, {},
-                               [completion](auto page) {
-                                 completion->Done(page.ok() && page->rows.size() == kScanRows, 0);
-                               });
+        client_->ScanPageAsync(
+            {.start = KeyOf(key), .end = KeyOf(key + kScanRows), .limit = kScanRows}, {},
+            [completion](auto page) {
+              completion->Done(page.ok() && page->rows.size() == kScanRows, 0);
+            });
         return;
       case OpKind::kCas:
         client_->CompareAndSetAsync(KeyOf(key), client::Condition::VersionIs(Timestamp(version)),
@@ -60,6 +61,7 @@ class ScanReader final : public grpc::ClientReadReactor<v1::ScanResponse> {
              Completion* completion)
       : completion_(completion) {
     request_.set_start(KeyOf(key));
+    request_.set_end(KeyOf(key + kScanRows));
     request_.set_limit(kScanRows);
     async->Scan(&context_, &request_, this);
     StartRead(&page_);
