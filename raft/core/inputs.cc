@@ -108,8 +108,8 @@ void Core::Impl::Step(Message message) {
 bool Core::Impl::AdmitHigherTerm(const Message& message) {
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     if (!request->transfer && Sticky()) {
-      // Somebody misses the leader: if the group sleeps, that is why.
-      Wake();
+      // A member misses the leader: if the group sleeps, that is why.
+      if (configuration().Contains(message.from)) Wake();
       return false;
     }
     if (!request->pre_vote) BecomeFollower(message.term, NodeId{});

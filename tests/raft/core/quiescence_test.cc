@@ -98,6 +98,14 @@ TEST(RaftQuiescence, AFollowerThatMissedTheSignalWakesTheGroup) {
   EXPECT_TRUE(cluster.core(3).quiescent());
 }
 
+TEST(RaftQuiescence, AStrangerWakesNobody) {
+  Cluster cluster = Asleep();
+  cluster.Deliver(From(9, 1, 50, VoteRequest{I(9), T(9), true}));
+  EXPECT_TRUE(cluster.core(1).quiescent());
+  cluster.Deliver(From(3, 1, 50, VoteRequest{I(9), T(9), true}));
+  EXPECT_FALSE(cluster.core(1).quiescent());
+}
+
 TEST(RaftQuiescence, AMemberThatSleptThroughAMembershipChangeLearnsOfIt) {
   Cluster cluster = Asleep();
   cluster.AddNode(4);

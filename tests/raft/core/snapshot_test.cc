@@ -107,6 +107,25 @@ TEST(RaftSnapshot, ReplacesALogThatDisagrees) {
   EXPECT_EQ(cluster.at(1).overwritten[0].first, I(7));
 }
 
+TEST(RaftSnapshot, TwoInQuickSuccessionAreTakenOneAfterTheOther) {
+  Cluster cluster;
+  cluster.Elect(1);
+  for (int i = 0; i < 3; ++i) cluster.Propose(1, "x");
+  cluster.Settle();
+  cluster.AddNode(4);
+  const std::uint64_t term = cluster.core(1).term().value();
+  cluster.Deliver(From(1, 4, term, SnapshotRequest{Mark(2, term)}));
+  cluster.Deliver(From(1, 4, term, SnapshotRequest{Mark(3, term)}));
+  EXPECT_EQ(cluster.at(4).install->index, I(2));
+  cluster.FinishInstall(4);
+  EXPECT_EQ(cluster.core(4).commit(), I(2));
+  cluster.Deliver(From(1, 4, term, SnapshotRequest{Mark(3, term)}));
+  cluster.FinishInstall(4);
+  EXPECT_EQ(cluster.core(4).commit(), I(3));
+  cluster.Deliver(From(1, 4, term, SnapshotRequest{Mark(2, term)}));
+  EXPECT_FALSE(cluster.at(4).install.has_value()) << "the older one again";
+}
+
 TEST(RaftSnapshot, EntriesThatWaitForTheDiskAreWrittenBeforeTheInstall) {
   Cluster cluster({.instant_disks = false});
   cluster.core(1).Step(From(2, 1, 1, Append(0, 0, 0, Entries(1, 1, 2))));
