@@ -78,6 +78,8 @@ void Core::Impl::AppendConfiguration(Configuration next) {
   }
   configurations_.Append(index, std::move(next));
   lead->SetMembers(configuration(), options_.self, index, /*active=*/true);
+  // A smaller quorum may have answered already, and one without others never answers again.
+  ConfirmReads(*lead);
 }
 
 void Core::Impl::ConfigurationCommitted() {

@@ -75,6 +75,20 @@ TEST(RaftRead, ALoneVoterConfirmsAtOnce) {
   EXPECT_EQ(cluster.at(1).reads_confirmed.size(), 1u);
 }
 
+TEST(RaftRead, RoundsUnderWayAreConfirmedWhenTheLeaderBecomesTheOnlyVoter) {
+  Cluster cluster({.voters = {1, 2}});
+  cluster.Elect(1);
+  cluster.drop = [](const Message& message) {
+    return std::holds_alternative<HeartbeatReply>(message.body);
+  };
+  cluster.Read(1, 1);
+  cluster.Read(1, 2);
+  cluster.Read(1, 3);
+  EXPECT_TRUE(cluster.at(1).reads_confirmed.empty());
+  ASSERT_EQ(cluster.ChangeMembers(1, {1}), MembershipRefusal::kNone);
+  EXPECT_EQ(cluster.at(1).reads_confirmed.size(), 3u);
+}
+
 TEST(RaftRead, LearnersConfirmNothing) {
   Cluster cluster({.voters = {1, 2, 3}, .learners = {4, 5}});
   cluster.Elect(1);
