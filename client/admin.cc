@@ -1,10 +1,10 @@
 #include "client/admin.h"
 
-#include <latch>
-
 #include <fmt/format.h>
 #include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
+
+#include <latch>
 
 #include "client/errors.h"
 #include "client/grpc_connector.h"
@@ -55,11 +55,13 @@ std::vector<StatusOr<v1::StatusResponse>> Admin::StatusOf(
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     Question& question = questions[i];
     question.context.set_deadline(In(timeout_));
-    StubFor(addresses[i]).async()->Status(&question.context, &question.request, &question.response,
-                                          [&question, &answered](grpc::Status status) {
-                                            question.status = std::move(status);
-                                            answered.count_down();
-                                          });
+    StubFor(addresses[i])
+        .async()
+        ->Status(&question.context, &question.request, &question.response,
+                 [&question, &answered](grpc::Status status) {
+                   question.status = std::move(status);
+                   answered.count_down();
+                 });
   }
   answered.wait();
   std::vector<StatusOr<v1::StatusResponse>> results;

@@ -15,6 +15,7 @@
 #include "base/function.h"
 #include "base/status.h"
 #include "client/options.h"
+#include "client/sequences.h"
 #include "flotilla/v1/kv.pb.h"
 
 namespace flotilla::client {
@@ -39,9 +40,10 @@ struct Call {
   bool any_replica = false;  // need not go to the leader
 
   // ---- progress --------------------------------------------------------------------------------
-  std::uint64_t id = 0;        // in the table
-  std::uint64_t sequence = 0;  // 0: not yet numbered, or a read
-  std::uint32_t attempts = 0;  // that failed
+  std::uint64_t id = 0;             // in the table
+  std::uint64_t sequence = 0;       // 0: not yet numbered, or a read
+  WriteSession* session = nullptr;  // whose number it is
+  std::uint32_t attempts = 0;       // that failed
   std::uint32_t redirects = 0;
   // Some attempt left this process and its fate is not known: the write may have happened.
   bool perhaps = false;

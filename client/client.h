@@ -110,7 +110,8 @@ class Client {
   StatusOr<BatchResult> Write(const WriteBatch& batch, const WriteOptions& options = {});
   void WriteAsync(const WriteBatch& batch, const WriteOptions& options, Callback<BatchResult> done);
 
-  // The client's half of its writes' identity, as the servers know it.
+  // The client's half of its writes' identity. A new one is drawn when the servers have forgotten
+  // it, after an hour without writes.
   std::uint64_t client_id() const;
 
  private:

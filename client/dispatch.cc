@@ -1,5 +1,6 @@
 // Dispatcher: from pending to the wire.
 #include <algorithm>
+#include <limits>
 
 #include "client/dispatcher.h"
 #include "client/wire.h"
@@ -65,17 +66,17 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
     if (requests > 0 && bytes + call->bytes > options_.batch_bytes_max) break;
     queue.pop_front();
     if (call->is_write && call->sequence == 0) {
-      if (!sequences_.Open()) {
+      WriteSession& session = *sessions_.back();
+      if (!session.sequences.Open()) {
         for_window_.push_back(call->id);
         continue;
       }
-      call->sequence = sequences_.Next();
+      call->session = &session;
+      call->sequence = session.sequences.Next();
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(call->deadline - now).count();
-    Stamp(*call, {.client_id = client_id_,
-                  .acknowledged_below = sequences_.LowestUnanswered(),
-                  .timeout_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-                      left, 1, std::numeric_limits<std::uint32_t>::max()))});
+    Stamp(*call, static_cast<std::uint32_t>(
+                     std::clamp<std::int64_t>(left, 1, std::numeric_limits<std::uint32_t>::max())));
     lane.batch.mutable_requests()->UnsafeArenaAddAllocated(&call->request);
     call->lane = &lane;
     bytes += call->bytes;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/errors.h"
 #include "client/retry.h"
@@ -15,6 +16,9 @@ namespace {
 constexpr Duration kMembersInterval = std::chrono::milliseconds(500);
 // A call whose connection broke this often waits before it tries again.
 constexpr std::uint32_t kBreaksAtOnceMax = 2;
+
+// So often a call may go on under a new session.
+constexpr std::uint32_t kRenumberingsMax = 3;
 
 std::uint64_t DrawClientId(Random& random) {
   std::uint64_t id = 0;
@@ -60,12 +64,22 @@ Dispatcher::Dispatcher(const ClientOptions& options, const ClientWorld& world)
       connector_(world.connector),
       strand_(world.executor->NewStrand("client")),
       random_(world.seed),
-      client_id_(DrawClientId(random_)),
-      sequences_(options.write_window_max),
       routes_(options.endpoints, random_.Fork()) {
+  NewSession();
   CHECK_GT(options_.max_pool_size, 0u);
   CHECK_GT(options_.outstanding_max, 0u);
   CHECK_GT(options_.batch_requests_max, 0u);
+}
+
+std::uint64_t Dispatcher::client_id() {
+  Lock lock(mutex_);
+  return sessions_.back()->client_id;
+}
+
+void Dispatcher::NewSession() {
+  std::erase_if(sessions_, [](const auto& old) { return old->sequences.AllAnswered(); });
+  sessions_.push_back(
+      std::make_unique<WriteSession>(DrawClientId(random_), options_.write_window_max));
 }
 
 void Dispatcher::Submit(std::unique_ptr<Call> call, Duration timeout, Admission admission) {
@@ -96,7 +110,10 @@ void Dispatcher::Submit(std::unique_ptr<Call> call, Duration timeout, Admission 
 
 void Dispatcher::Shutdown() {
   Lock lock(mutex_);
-  if (stopping_) return;
+  if (stopping_) {  // by another thread, or done before
+    idle_.wait(lock, [this] { return shut_down_; });
+    return;
+  }
   stopping_ = true;
   idle_.wait(lock, [this] { return busy_ == 0; });
   const Status cancelled = Error(Reason::kCancelled, "the client was shut down");
@@ -114,6 +131,9 @@ void Dispatcher::Shutdown() {
   const Finished finished = std::move(finished_);
   lock.unlock();
   for (const auto& call : finished) RunCallback(*call);
+  lock.lock();
+  shut_down_ = true;
+  idle_.notify_all();
 }
 
 void Dispatcher::Connected(Lane& lane) {
@@ -211,6 +231,10 @@ void Dispatcher::AttemptFailed(Call* call, const Status& error, MonoTime now) {
   --call->lane->in_flight;
   --in_flight_;
   call->lane = nullptr;
+  if (ReasonOf(error) == Reason::kSessionExpired && Renumber(call)) {
+    Requeue(call, /*at_once=*/true, now);
+    return;
+  }
   const Judgement judgement = JudgeFailure(error, call->is_write, call->redirects);
   call->perhaps = call->perhaps || judgement.perhaps;
   ++call->attempts;
@@ -231,6 +255,17 @@ void Dispatcher::AttemptFailed(Call* call, const Status& error, MonoTime now) {
   Requeue(call, judgement.next == NextStep::kRetryAtOnce, now);
 }
 
+bool Dispatcher::Renumber(Call* call) {
+  if (call->perhaps || call->session == nullptr || call->redirects > kRenumberingsMax) return false;
+  WriteSession* const expired = call->session;
+  call->session = nullptr;
+  expired->sequences.Done(std::exchange(call->sequence, 0));
+  ++call->redirects;
+  if (expired == sessions_.back().get()) NewSession();
+  ReleaseWindow();
+  return true;
+}
+
 void Dispatcher::Requeue(Call* call, bool at_once, MonoTime now) {
   calls_.Renew(call);
   if (at_once) {
@@ -243,6 +278,13 @@ void Dispatcher::Requeue(Call* call, bool at_once, MonoTime now) {
   Arm(at, now);
 }
 
+void Dispatcher::ReleaseWindow() {
+  if (for_window_.empty() || !sessions_.back()->sequences.Open()) return;
+  // In their order, before everything that came later.
+  for_leader_.insert(for_leader_.begin(), for_window_.begin(), for_window_.end());
+  for_window_.clear();
+}
+
 std::unique_ptr<Call> Dispatcher::Take(Call* call) {
   if (call->lane != nullptr) {
     --call->lane->in_flight;
@@ -251,12 +293,8 @@ std::unique_ptr<Call> Dispatcher::Take(Call* call) {
   }
   deadlines_.Remove(call);
   if (call->sequence != 0) {
-    sequences_.Done(call->sequence);
-    if (!for_window_.empty() && sequences_.Open()) {
-      // In their order, before everything that came later.
-      for_leader_.insert(for_leader_.begin(), for_window_.begin(), for_window_.end());
-      for_window_.clear();
-    }
+    call->session->sequences.Done(call->sequence);
+    ReleaseWindow();
   }
   return calls_.Remove(call);
 }

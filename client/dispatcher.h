@@ -62,7 +62,8 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   // connection. No callback runs after it has returned. Not from a callback. Idempotent.
   void Shutdown();
 
-  std::uint64_t client_id() const { return client_id_; }
+  // Of the writes that are numbered from now on.
+  std::uint64_t client_id();
 
  private:
   friend class Lane;
@@ -81,6 +82,12 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   // An attempt failed: the call finishes, or goes back to wait.
   void AttemptFailed(Call* call, const Status& error, MonoTime now);
   void Requeue(Call* call, bool at_once, MonoTime now);
+  // The server has forgotten the call's session. True: the call was not done under it, for it was
+  // sent but this once, and goes on under a new one.
+  bool Renumber(Call* call);
+  void NewSession();
+  // Lets writes that waited for a number go, if there are numbers again.
+  void ReleaseWindow();
   // Unlinks a call that has its answer from everything.
   std::unique_ptr<Call> Take(Call* call);
   void FinishWith(Call* call, const Status& error);
@@ -114,15 +121,15 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   std::mutex mutex_;
   // ---- guarded by mutex_ from here on ----
   Random random_;
-  std::uint64_t client_id_;  // constant
   CallTable calls_;
   Deadlines deadlines_;
-  Sequences sequences_;
+  // The last one numbers new writes; older ones still have unanswered numbers.
+  std::vector<std::unique_ptr<WriteSession>> sessions_;
   Routes routes_;
   // Ids of calls to be sent; those of ended calls are skipped.
   std::deque<std::uint64_t> for_leader_;
   std::deque<std::uint64_t> for_replica_;
-  std::deque<std::uint64_t> for_window_;  // writes that wait for sequences_ to open
+  std::deque<std::uint64_t> for_window_;  // writes that wait for a number
   std::multimap<MonoTime, std::uint64_t> delayed_;
   std::map<std::string, Lanes> pool_;
   std::size_t in_flight_ = 0;
@@ -132,8 +139,9 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   int corked_ = 0;
   // Threads outside the lock, inside Send() or callbacks.
   int busy_ = 0;
-  std::condition_variable idle_;  // busy_ fell to zero
+  std::condition_variable idle_;  // busy_ fell to zero, or shut_down_ came
   bool stopping_ = false;
+  bool shut_down_ = false;
   MonoTime armed_for_ = MonoTime::max();
   std::uint32_t stalls_ = 0;  // in a row
   bool asking_for_members_ = false;

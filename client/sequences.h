@@ -1,4 +1,5 @@
 // Sequences: numbers a client's writes and knows which of them are still unanswered.
+// WriteSession: such numbers under one client id.
 //
 // The server keeps the answer of every write until the client says, in `acknowledged_below`, that
 // it has it. That bound is the lowest unanswered number. Not synchronized.
@@ -40,11 +41,20 @@ class Sequences {
 
   // Everything below has been answered.
   std::uint64_t LowestUnanswered() const { return lowest_; }
+  bool AllAnswered() const { return answered_.empty(); }
 
  private:
   const std::uint64_t window_;
   std::uint64_t lowest_ = 1;
   std::deque<bool> answered_;  // of lowest_, lowest_ + 1, ...
+};
+
+// A server forgets a client that was idle for long; the client then goes on under a new id.
+struct WriteSession {
+  WriteSession(std::uint64_t id, std::uint64_t window) : client_id(id), sequences(window) {}
+
+  const std::uint64_t client_id;
+  Sequences sequences;
 };
 
 }  // namespace flotilla::client

@@ -262,14 +262,14 @@ std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& o
   return Ready(std::move(call), keyspace);
 }
 
-void Stamp(Call& call, const AttemptStamp& stamp) {
+void Stamp(Call& call, std::uint32_t timeout_ms) {
   call.request.set_id(call.id);
-  call.request.set_timeout_ms(stamp.timeout_ms);
+  call.request.set_timeout_ms(timeout_ms);
   if (!call.is_write) return;
   v1::RequestHeader* header = MutableHeader(call.request);
-  header->set_client_id(stamp.client_id);
+  header->set_client_id(call.session->client_id);
   header->set_sequence(call.sequence);
-  header->set_acknowledged_below(stamp.acknowledged_below);
+  header->set_acknowledged_below(call.session->sequences.LowestUnanswered());
 }
 
 bool Fits(const Call& call, const v1::Response& response) {

@@ -11,13 +11,6 @@
 
 namespace flotilla::client {
 
-// What changes with each attempt.
-struct AttemptStamp {
-  std::uint64_t client_id = 0;
-  std::uint64_t acknowledged_below = 0;
-  std::uint32_t timeout_ms = 0;
-};
-
 std::unique_ptr<Call> GetCall(const std::string& keyspace, std::string key,
                               const ReadOptions& options, Callback<GetResult> done);
 std::unique_ptr<Call> BatchGetCall(const std::string& keyspace, std::vector<std::string> keys,
@@ -42,7 +35,7 @@ std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& o
                                Callback<ScanPage> done);
 
 // Writes id, deadline and, for writes, the sequence numbers into the call's request.
-void Stamp(Call& call, const AttemptStamp& stamp);
+void Stamp(Call& call, std::uint32_t timeout_ms);
 
 // Whether the response is of the request's kind.
 bool Fits(const Call& call, const v1::Response& response);

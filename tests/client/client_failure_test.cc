@@ -228,6 +228,42 @@ TEST_F(ClientFailureTest, AnAbandonedWriteIsAcknowledgedToo) {
   EXPECT_EQ(connection.batches.back().requests(0).put().header().acknowledged_below(), 2u);
 }
 
+TEST_F(ClientFailureTest, AForgottenSessionIsFollowedByANewOne) {
+  FakeConnection& connection = PutOnTheWay();
+  const v1::Request sent = Sent();
+  Result<PutResult> second;
+  client->PutAsync("k2", "v", {}, second.Into());
+  const v1::Request sent2 = Sent();
+  connection.Flush();
+  // Sent once and refused: neither was done.
+  connection.Fail(sent, Error(Reason::kSessionExpired, "x"));
+  connection.Flush();
+  connection.Fail(sent2, Error(Reason::kSessionExpired, "x"));
+  ASSERT_EQ(connection.batches.size(), 4u);
+  const v1::RequestHeader first_header = connection.batches[2].requests(0).put().header();
+  const v1::RequestHeader second_header = connection.batches[3].requests(0).put().header();
+  EXPECT_NE(first_header.client_id(), sent.put().header().client_id());
+  EXPECT_EQ(first_header.client_id(), client->client_id());
+  EXPECT_EQ(second_header.client_id(), client->client_id());
+  EXPECT_EQ(first_header.sequence(), 1u);
+  EXPECT_EQ(second_header.sequence(), 2u);
+  EXPECT_EQ(second_header.acknowledged_below(), 1u);
+  connection.Ok(connection.batches[2].requests(0));
+  connection.Ok(connection.batches[3].requests(0));
+  EXPECT_TRUE(put.answer().ok());
+  EXPECT_TRUE(second.answer().ok());
+}
+
+TEST_F(ClientFailureTest, AWriteInDoubtWhoseSessionIsForgottenStaysInDoubt) {
+  FakeConnection& first = PutOnTheWay();
+  first.Break("reset");
+  world.executor.Advance(milliseconds(100));
+  world.last().Accept();
+  world.last().Fail(Sent(), Error(Reason::kSessionExpired, "x"));
+  ASSERT_TRUE(put.done());
+  EXPECT_EQ(put.reason(), Reason::kSessionExpired);
+}
+
 TEST_F(ClientFailureTest, ASilentConnectionIsGivenUpAndItsCallsGoElsewhere) {
   FakeConnection& first = PutOnTheWay({.endpoints = {"a:1", "b:1"}, .stall_timeout = seconds(2)});
   world.executor.Advance(milliseconds(2100));
