@@ -150,7 +150,7 @@ bool LogImpl::WriteOneBatch(LogState::Mode mode) {
   LogState::Take take = LogState::Take::kNeedsRoom;
   // Again, should more have gathered than room was made for.
   for (int tries = 0; take == LogState::Take::kNeedsRoom; ++tries) {
-    if (tries > 0 && (tries > 3 || !MakeRoom(batch.bytes))) return false;
+    if (tries > 0 && (tries > 3 || !MakeRoom(batch.bytes + LazyReserve(options_)))) return false;
     // While no spare is ready, the last room is for what may free a segment.
     const std::size_t kept = writes && segments_.spares() == 0 ? LazyReserve(options_) : 0;
     take = state_.TakeBatch(writer_->room() - std::min(writer_->room(), kept), mode, batch);

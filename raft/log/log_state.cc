@@ -197,6 +197,8 @@ void LogState::Complete(const Batch& batch, std::uint32_t generation, std::uint6
   if (!batch.empty) {
     Segment& segment = table_.At(generation);
     stats_.appended_bytes += end - segment.end;
+    rewrite_credit_ = std::min<std::uint64_t>(rewrite_credit_ + (end - segment.end),
+                                              options_.live_bytes_soft_max);
     segment.end = end;
     const std::uint32_t* offset = batch.offsets.data();
     for (const QueuedWrite& queued : batch.writes) {

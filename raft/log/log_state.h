@@ -89,7 +89,8 @@ struct RewritePlan {
 
 class LogState {
  public:
-  explicit LogState(const LogOptions& options) : options_(options) {}
+  explicit LogState(const LogOptions& options)
+      : options_(options), rewrite_credit_(options.segment_bytes) {}
 
   // --- Callers of Log, any strand ----------------------------------------------------------------
 
@@ -189,6 +190,9 @@ class LogState {
   bool full_ = false;
   Status full_error_;
 
+  // What may still be copied. Writes earn it, so that copying never costs more than they do, and
+  // never goes round in circles when large records leave segments half empty.
+  std::uint64_t rewrite_credit_;
   // Where the rewriting of the oldest segment has got to.
   std::uint32_t rewrite_generation_ = 0;
   GroupId rewrite_group_;

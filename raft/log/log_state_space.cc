@@ -80,6 +80,7 @@ std::vector<GroupId> LogState::Pressure() const {
 bool LogState::RewriteIsWorthIt() const {
   if (table_.segments().size() < 2 || OldestIsFree()) return false;
   const Segment& oldest = table_.segments().begin()->second;
+  if (oldest.live_bytes > rewrite_credit_) return false;
   // Copies must not take the last room from those who would make room.
   if (full_ && oldest.live_bytes + EntryReserve(options_) > room_bytes_) return false;
   // Little is left in it: the groups that are quiet.
@@ -136,6 +137,7 @@ void LogState::CompleteRewrite(const RewritePlan& plan, const std::vector<std::u
   Segment& segment = table_.At(generation);
   stats_.appended_bytes += end - segment.end;
   stats_.rewritten_bytes += plan.bytes;
+  rewrite_credit_ -= std::min(rewrite_credit_, end - segment.end);
   segment.end = end;
   const std::uint32_t from = plan.segment.generation;
   for (std::size_t i = 0; i < plan.entries.size(); ++i) {

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "tests/raft/log/log_harness.h"
 
@@ -51,9 +52,19 @@ class Life {
         return rocksdb::IOStatus::IOError("the power is gone");
       });
     }
+    full_ = false;
+    faulty_ = random_.Chance(0.1);
+    if (faulty_) {
+      const bool sync = random_.Chance(0.5);
+      harness_.files.AddFault(
+          {.operation = sync ? sim::DiskOperation::kSync : sim::DiskOperation::kWrite,
+           .skip = random_.Below(100)});
+    }
     const std::uint64_t steps = random_.Between(1, 400);
-    for (std::uint64_t i = 0; i < steps && harness_.files.powered(); ++i) Step();
-    const bool dead = !harness_.files.powered();
+    for (std::uint64_t i = 0; i < steps && harness_.files.powered() && !harness_.fatal; ++i) Step();
+    harness_.files.ClearFaults();
+    harness_.files.SetCapacity(UINT64_MAX);
+    const bool dead = !harness_.files.powered() || harness_.fatal.has_value();
     const std::uint64_t how = random_.Below(4);
     if (how == 0 && !dead) {
       harness_.files.SetCallHook(nullptr);
@@ -78,7 +89,9 @@ class Life {
       Release(group);
     } else if (what < 77) {
       Reset(group);
-    } else if (what < 78) {
+    } else if (what < 79) {
+      Fill();
+    } else if (what < 80) {
       if (model_.exists(group)) {
         model_.Remove(group);
         harness_.log->Remove(group);
@@ -92,6 +105,17 @@ class Life {
     }
   }
 
+  // The disk is full for a while.
+  void Fill() {
+    if (std::exchange(full_, !full_)) {
+      harness_.files.SetCapacity(UINT64_MAX);
+      if (harness_.files.powered()) harness_.RunAll(true);
+      return;
+    }
+    harness_.files.SetCapacity(harness_.files.used_bytes() +
+                               random_.Below(3) * harness_.options.segment_bytes);
+  }
+
   void Submit(LogWrite write) {
     const GroupId group = write.group;
     const bool durable = write.sync;
@@ -102,7 +126,11 @@ class Life {
         });
     if (accepted.ok()) return;
     model_.TakeBack(group);
-    EXPECT_FALSE(harness_.files.powered()) << MessageOf(accepted);
+    if (full_) {
+      EXPECT_EQ(ReasonOf(accepted), Reason::kDiskFull) << MessageOf(accepted);
+    } else {
+      EXPECT_TRUE(!harness_.files.powered() || harness_.fatal || faulty_) << MessageOf(accepted);
+    }
   }
 
   void Append(GroupId group) {
@@ -168,6 +196,8 @@ class Life {
   LogHarness harness_;
   LogModel model_;
   std::uint64_t groups_ = 1;
+  bool full_ = false;
+  bool faulty_ = false;  // some call may fail in this run
 };
 
 // FLOTILLA_LOG_SEEDS=A..B runs these instead.
