@@ -30,6 +30,7 @@ void Dispatcher::Drive(Lock& lock) {
     lock.lock();
     if (ran_callbacks) --corked_;
     for (const auto& lane : lanes) lane->in_send = false;
+    if (!lanes.empty()) send_over_.notify_all();
   }
   if (--busy_ == 0 && stopping_) idle_.notify_all();
 }

@@ -42,7 +42,7 @@ class Lane final : public ConnectionObserver {
 
   // Borrows the requests of the calls that it names. Of the thread that set in_send.
   v1::PipelineRequest batch;
-  // Held during Send(): what the connection reports is looked at only afterwards.
+  // Held during Send(): answers to a batch are looked at only once it is sent.
   std::mutex send_mutex;
 
  private:

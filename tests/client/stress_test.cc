@@ -51,10 +51,13 @@ class StressConnection final : public Connection,
   }
 
   void Send(const v1::PipelineRequest& batch) override {
+    ++sends;
     if (store_->Chance(0.02)) {  // lost, with or without effect
       if (store_->Chance(0.5)) Apply(batch);
       return Close();
     }
+    std::lock_guard lock(mutex_);
+    if (closing_) return;
     Apply(batch);
     writes_->Post([self = shared_from_this()] { self->observer_->OnSent(); });
     reads_->Post([self = shared_from_this(), batch] {
@@ -66,7 +69,10 @@ class StressConnection final : public Connection,
     });
   }
 
+  std::atomic<int> sends = 0;
+
   void Close() override {
+    std::lock_guard lock(mutex_);
     if (closing_.exchange(true)) return;
     // Behind everything that is under way on both.
     writes_->Post([self = shared_from_this()] {
@@ -86,6 +92,7 @@ class StressConnection final : public Connection,
   const std::unique_ptr<Strand> writes_;
   const std::unique_ptr<Strand> reads_;
   std::shared_ptr<ConnectionObserver> observer_;
+  std::mutex mutex_;  // nothing is posted behind the end
   std::atomic<bool> closing_ = false;
 };
 
@@ -103,11 +110,18 @@ class StressConnector final : public Connector {
   }
   void ListMembers(const std::string&, Duration, MembersCallback) override {}
 
+  // From the other end, at any moment.
+  void BreakNewest() {
+    std::lock_guard lock(mutex_);
+    if (!all_.empty() && all_.back()->sends > 5) all_.back()->Close();
+  }
+
  private:
   Store* const store_;
   Executor* const executor_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<Connection>> all_;  // strands are destroyed after the executor stops
+  std::vector<std::shared_ptr<StressConnection>>
+      all_;  // strands are destroyed after the executor stops
 };
 
 TEST(ClientStress, EveryCallEndsOnceAndEveryWriteTakesEffectOnce) {
@@ -142,8 +156,17 @@ TEST(ClientStress, EveryCallEndsOnceAndEveryWriteTakesEffectOnce) {
         }
       });
     }
+    std::atomic<bool> over = false;
+    std::thread breaker([&] {
+      while (!over) {
+        connector.BreakNewest();
+        std::this_thread::yield();
+      }
+    });
     for (auto& thread : threads) thread.join();
     all.wait();
+    over = true;
+    breaker.join();
     client.Shutdown();
   }
   executor.Stop();
