@@ -60,6 +60,10 @@ void LogImpl::Post(void (LogImpl::*step)()) {
   });
 }
 
+void LogImpl::ScheduleDrain() {
+  if (!drain_scheduled_.exchange(true)) Post(&LogImpl::Drain);
+}
+
 void LogImpl::ScheduleUpkeep() {
   if (!upkeep_scheduled_.exchange(true)) Post(&LogImpl::Upkeep);
 }
@@ -67,7 +71,7 @@ void LogImpl::ScheduleUpkeep() {
 Status LogImpl::Append(LogWrite write, UniqueFunction<void(Status)> done) {
   bool wake = false;
   const Status status = state_.Append(std::move(write), std::move(done), wake);
-  if (wake) Post(&LogImpl::Drain);
+  if (wake) ScheduleDrain();
   // Perhaps there is space again.
   if (!status.ok() && ReasonOf(status) == Reason::kDiskFull) ScheduleUpkeep();
   return status;
@@ -110,7 +114,7 @@ StatusOr<std::vector<Entry>> LogImpl::Read(GroupId group, IndexRange range, std:
 void LogImpl::Release(GroupId group, Index index, Term term) {
   bool wake = false;
   state_.Release(group, index, term, wake);
-  if (wake) Post(&LogImpl::Drain);
+  if (wake) ScheduleDrain();
 }
 
 void LogImpl::Remove(GroupId group) { state_.Remove(group); }
@@ -135,10 +139,11 @@ void LogImpl::Stop(Closure done) {
 // ------------------------------------------------------------------------------
 
 void LogImpl::Drain() {
+  drain_scheduled_.store(false);
   if (failed_ || stopped_) return;
   WriteOneBatch(LogState::Mode::kWrites);
   if (failed_) return;
-  if (state_.HasPending() && !retry_scheduled_) Post(&LogImpl::Drain);
+  if (state_.HasPending() && !retry_scheduled_) ScheduleDrain();
   ScheduleUpkeep();
 }
 

@@ -40,6 +40,8 @@ class LogImpl final : public Log {
  private:
   // Posts `step` to the writer strand; it does not run once the log is gone.
   void Post(void (LogImpl::*step)());
+  // At most one of each waits on the strand.
+  void ScheduleDrain();
   void ScheduleUpkeep();
 
   // --- The writer strand -------------------------------------------------------------------------
@@ -80,6 +82,7 @@ class LogImpl final : public Log {
   bool full_ = false;
   Status full_error_;
 
+  std::atomic<bool> drain_scheduled_{false};
   std::atomic<bool> upkeep_scheduled_{false};
   std::shared_ptr<bool> alive_;
   // Last: its queued closures may run while it is destroyed.

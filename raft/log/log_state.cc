@@ -80,7 +80,7 @@ Status LogState::Append(LogWrite write, UniqueFunction<void(Status)> done, bool&
   queued_bytes_ += bytes;
   pending_bytes_ += bytes;
   queue_.push_back({std::move(write), std::move(done), sequence, bytes, false});
-  wake = !std::exchange(woken_, true);
+  wake = true;
   return absl::OkStatus();
 }
 
@@ -91,9 +91,7 @@ void LogState::Release(GroupId group, Index index, Term term, bool& wake) {
   if (found == groups_.end() || index <= found->second.start() || !closed_.ok()) return;
   cached_bytes_ += found->second.Release(index, term, ++last_sequence_, table_);
   dirty_.insert(group);
-  if (OldestIsFree()) {
-    wake = !std::exchange(woken_, true);
-  }
+  wake = OldestIsFree();
 }
 
 void LogState::Remove(GroupId group) {
@@ -120,7 +118,6 @@ LogState::Take LogState::TakeBatch(std::size_t room, Mode mode, Batch& batch) {
   std::lock_guard lock(mutex_);
   batch = Batch();
   if (mode != Mode::kWrites) return TakeChanges(room, mode == Mode::kMark, batch);
-  woken_ = false;
   const std::size_t lazy_bytes = dirty_.size() * kLazyBytes;
   std::size_t bytes = 0;
   while (!queue_.empty()) {

@@ -97,7 +97,7 @@ class LogState {
   // OK, or why a write of so many bytes is refused; nothing has happened then. `small`: a vote must
   // get through where entries no longer do.
   Status Admit(std::size_t bytes, bool small) const;
-  // True in `wake` when the writer has to be told.
+  // True in `wake` when there is something for the writer to do.
   Status Append(LogWrite write, UniqueFunction<void(Status)> done, bool& wake);
   void Release(GroupId group, Index index, Term term, bool& wake);
   void Remove(GroupId group);
@@ -118,8 +118,7 @@ class LogState {
   };
   enum class Take { kNothing, kBatch, kNeedsRoom };
   // Takes writes in order, and lazy changes, up to `room` bytes of records and a bound of its own.
-  // kNeedsRoom: not even the first fits; `batch.bytes` says how much it needs. With kWrites, clears
-  // the wish to be woken.
+  // kNeedsRoom: not even the first fits; `batch.bytes` says how much it needs.
   Take TakeBatch(std::size_t room, Mode mode, Batch& batch);
   // The batch is in segment `generation`, and durable when `synced`.
   void Complete(const Batch& batch, std::uint32_t generation, std::uint64_t end, bool synced);
@@ -179,8 +178,7 @@ class LogState {
   std::size_t pending_bytes_ = 0;  // not yet completed
   std::uint64_t last_sequence_ = 0;
   std::uint64_t durable_sequence_ = 0;  // of queued writes; lazy changes do not count
-  bool woken_ = false;
-  Status closed_;  // not OK: the error for every later write
+  Status closed_;                       // not OK: the error for every later write
 
   // Whose payloads were cached, oldest first: everything up to that index.
   std::deque<std::pair<GroupId, Index>> cache_order_;

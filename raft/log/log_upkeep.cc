@@ -16,7 +16,8 @@ constexpr std::size_t kRewriteSliceBytes = 1 << 20;
 void LogImpl::Upkeep() {
   upkeep_scheduled_.store(false);
   if (failed_ || stopped_) return;
-  const bool more = FreeOldest() || MakeSpare() || RewriteSlice();
+  // In this order: a segment that is freed is a spare that need not be made.
+  const bool more = FreeOldest() || RewriteSlice() || MakeSpare();
   if (failed_ || !more) return;
   // One step, then whoever waits for the disk.
   ScheduleUpkeep();
@@ -36,7 +37,7 @@ bool LogImpl::FreeOldest() {
     return false;
   }
   SetFull(absl::OkStatus());
-  if (state_.HasPending()) Post(&LogImpl::Drain);
+  if (state_.HasPending()) ScheduleDrain();
   return true;
 }
 
@@ -52,7 +53,7 @@ bool LogImpl::MakeSpare() {
   }
   if (ready) {
     SetFull(absl::OkStatus());
-    if (state_.HasPending()) Post(&LogImpl::Drain);
+    if (state_.HasPending()) ScheduleDrain();
   }
   return true;
 }

@@ -153,9 +153,83 @@ class Load {
   int running_ = 0;
 };
 
+class OpenedLog {
+ public:
+  OpenedLog(const std::string& directory, const RealClock& clock) : executor_(1) {
+    LogOptions options;
+    options.directory = directory + "/log";
+    Log::World world;
+    world.files = rocksdb::FileSystem::Default().get();
+    world.clock = &clock;
+    world.writer = executor_.NewBlockingStrand("log");
+    world.on_fatal = [](Status status) { fmt::print("fatal: {}\n", MessageOf(status)); };
+    LogRecovery recovery;
+    const MonoTime began = clock.Now();
+    auto opened = Log::Open(options, std::move(world), recovery);
+    if (!opened.ok()) {
+      fmt::print("{}\n", MessageOf(opened.status()));
+      std::exit(1);
+    }
+    log_ = *std::move(opened);
+    fmt::print("opened in {:.1f} ms, {} MiB and {} groups read\n",
+               std::chrono::duration<double, std::milli>(clock.Now() - began).count(),
+               recovery.bytes_read >> 20, recovery.groups.size());
+  }
+  ~OpenedLog() {
+    std::mutex mutex;
+    std::condition_variable stopped;
+    bool done = false;
+    log_->Stop([&] {
+      std::lock_guard lock(mutex);
+      done = true;
+      stopped.notify_one();
+    });
+    {
+      std::unique_lock lock(mutex);
+      stopped.wait(lock, [&] { return done; });
+    }
+    executor_.Stop();
+    log_.reset();
+  }
+
+  Log& operator*() { return *log_; }
+  Log* operator->() { return log_.get(); }
+
+ private:
+  RealExecutor executor_;
+  std::unique_ptr<Log> log_;
+};
+
+// Leaves a log of so many bytes behind, in entries of the usual size.
+void Fill(Log& log, std::size_t bytes) {
+  constexpr std::uint64_t kEntriesAWrite = 4096;
+  std::mutex mutex;
+  std::condition_variable idle;
+  int under_way = 0;
+  const std::uint64_t writes = bytes / (kEntriesAWrite * kEntryBytes);
+  for (std::uint64_t i = 0; i < writes; ++i) {
+    LogWrite write;
+    write.group = GroupId(100'000 + i % 8);
+    for (std::uint64_t k = 1; k <= kEntriesAWrite; ++k) {
+      write.entries.push_back({Term(1), Index(i / 8 * kEntriesAWrite + k), EntryKind::kCommand,
+                               Bytes(std::string(kEntryBytes, 'f'))});
+    }
+    std::unique_lock lock(mutex);
+    idle.wait(lock, [&] { return under_way < 16; });
+    ++under_way;
+    const Status accepted = log.Append(std::move(write), [&](Status) {
+      std::lock_guard inner(mutex);
+      --under_way;
+      idle.notify_one();
+    });
+    if (!accepted.ok()) std::abort();
+  }
+  std::unique_lock lock(mutex);
+  idle.wait(lock, [&] { return under_way == 0; });
+}
+
 void Main(const std::string& directory, double seconds) {
   RealClock clock;
-  RealExecutor executor(1);
   std::filesystem::remove_all(directory + "/log");
   std::filesystem::create_directories(directory);
   fmt::print("{:32} {:>10} {:>9} {:>9} {:>9} {:>10} {:>9}\n", "", "writes/s", "p50 us", "p99 us",
@@ -165,45 +239,20 @@ void Main(const std::string& directory, double seconds) {
     Print(row);
   }
   std::filesystem::remove(directory + "/plain");
-
-  LogOptions options;
-  options.directory = directory + "/log";
-  Log::World world;
-  world.files = rocksdb::FileSystem::Default().get();
-  world.clock = &clock;
-  world.writer = executor.NewBlockingStrand("log");
-  world.on_fatal = [](Status status) { fmt::print("fatal: {}\n", MessageOf(status)); };
-  LogRecovery recovery;
-  const MonoTime began = clock.Now();
-  auto log = Log::Open(options, std::move(world), recovery);
-  if (!log.ok()) {
-    fmt::print("{}\n", MessageOf(log.status()));
-    return;
-  }
-  fmt::print("opened in {:.1f} ms\n",
-             std::chrono::duration<double, std::milli>(clock.Now() - began).count());
-  std::uint64_t first_group = 1;
-  for (const int outstanding : {1, 16, 64, 256, 1000, 1, 64}) {
-    Row row = Load(**log, clock, first_group, outstanding, seconds).Run();
-    first_group += 1000;
-    Print(row);
-  }
-  const LogStats stats = (*log)->Stats();
-  fmt::print("{} segments, {} spare, {} MiB appended, {} MiB rewritten\n", stats.segments,
-             stats.spare_segments, stats.appended_bytes >> 20, stats.rewritten_bytes >> 20);
-  std::mutex mutex;
-  std::condition_variable stopped;
-  bool done = false;
-  (*log)->Stop([&] {
-    std::lock_guard lock(mutex);
-    done = true;
-    stopped.notify_one();
-  });
   {
-    std::unique_lock lock(mutex);
-    stopped.wait(lock, [&] { return done; });
+    OpenedLog log(directory, clock);
+    std::uint64_t first_group = 1;
+    for (const int outstanding : {1, 16, 64, 256, 1000, 1, 64}) {
+      Row row = Load(*log, clock, first_group, outstanding, seconds).Run();
+      first_group += 1000;
+      Print(row);
+    }
+    const LogStats stats = log->Stats();
+    fmt::print("{} segments, {} spare, {} MiB appended, {} MiB rewritten\n", stats.segments,
+               stats.spare_segments, stats.appended_bytes >> 20, stats.rewritten_bytes >> 20);
+    Fill(*log, 1ull << 30);
   }
-  executor.Stop();
+  OpenedLog again(directory, clock);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 
 #include "tests/raft/log/log_harness.h"
@@ -120,6 +121,21 @@ TEST_F(LogTest, OneSyncForAllThatHasGathered) {
   EXPECT_EQ(log->Stats().syncs, before + 1);
   ASSERT_EQ(order.size(), 100u);
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_F(LogTest, TheStrandIsNeverFlooded) {
+  // Each write is followed by the next of its group, as under load.
+  std::size_t longest = 0;
+  std::function<void(std::uint64_t, std::uint64_t)> submit = [&](std::uint64_t group,
+                                                                 std::uint64_t index) {
+    ExpectOk(log->Append(MakeWrite(group, index, index, 1), [&, group, index](Status) {
+      longest = std::max(longest, queue->closures.size());
+      if (index < 200) submit(group, index + 1);
+    }));
+  };
+  for (std::uint64_t group = 1; group <= 5; ++group) submit(group, 1);
+  RunAll();
+  EXPECT_LE(longest, 2u);
 }
 
 TEST_F(LogTest, WhatHasLeftTheCacheIsReadFromDisk) {
