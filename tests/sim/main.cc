@@ -1,0 +1,78 @@
+// flotilla_sim: runs seeds of the whole-node simulation.
+
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tests/sim/simulation.h"
+
+namespace {
+
+using flotilla::sim::RunSimulation;
+using flotilla::sim::SimulationOptions;
+using flotilla::sim::SimulationResult;
+
+bool ParseSeeds(const std::string& text, std::uint64_t& first, std::uint64_t& last) {
+  const std::size_t dots = text.find("..");
+  try {
+    first = std::stoull(text.substr(0, dots));
+    last = dots == std::string::npos ? first : std::stoull(text.substr(dots + 2));
+  } catch (const std::exception&) {
+    return false;
+  }
+  return first <= last;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Runs whole nodes and clients in one simulated world, seed by seed."};
+  std::string seeds = "1..20";
+  int nodes = 0;
+  int seconds = 60;
+  bool twice = false;
+  SimulationOptions options;
+  app.add_option("--seeds,--seed", seeds, "A..B, or one");
+  app.add_option("--nodes", nodes, "3 or 5; by default the seed decides");
+  app.add_option("--virtual-seconds", seconds, "of faults, before healing");
+  app.add_flag("--twice", twice, "run every seed twice and compare the traces");
+  app.add_flag("--verbose", options.verbose, "show the nodes' logs");
+  app.add_flag("!--no-faults", options.faults, "nothing goes wrong");
+  CLI11_PARSE(app, argc, argv);
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  if (!ParseSeeds(seeds, first, last)) {
+    std::fprintf(stderr, "error: --seeds takes A..B, as in 1..200\n");
+    return 2;
+  }
+  options.time = std::chrono::seconds(seconds);
+  std::uint64_t passed = 0;
+  std::uint64_t failed = 0;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    options.seed = seed;
+    options.nodes = nodes != 0 ? nodes : (seed % 3 == 0 ? 5 : 3);
+    SimulationResult result = RunSimulation(options);
+    if (result.failure.empty() && twice) {
+      const SimulationResult again = RunSimulation(options);
+      if (again.trace_hash != result.trace_hash) {
+        result.failure = fmt::format("two runs differ: traces {:016x} and {:016x}",
+                                     result.trace_hash, again.trace_hash);
+      }
+    }
+    if (result.failure.empty()) {
+      ++passed;
+      fmt::print("seed {}: ok, {} nodes, {} operations, {} answered, {} events, trace {:016x}\n",
+                 seed, options.nodes, result.operations, result.answered, result.events,
+                 result.trace_hash);
+    } else {
+      ++failed;
+      fmt::print("seed {}: FAILED: {}\n  replay: ./dev sim --seed {} --nodes {} --virtual-seconds {}\n",
+                 seed, result.failure, seed, options.nodes, seconds);
+    }
+    std::fflush(stdout);
+  }
+  fmt::print("{} passed, {} failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}

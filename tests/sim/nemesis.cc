@@ -1,0 +1,149 @@
+#include "tests/sim/nemesis.h"
+
+#include <utility>
+
+#include "tests/sim/workload.h"
+
+namespace flotilla::sim {
+namespace {
+
+constexpr ProcessId kNemesis = 99;
+constexpr std::uint32_t kStrike = 40;
+
+}  // namespace
+
+Nemesis::Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network)
+    : options_(options),
+      loop_(loop),
+      cluster_(cluster),
+      network_(network),
+      random_(options.seed) {}
+
+void Nemesis::Start() { Next(); }
+
+void Nemesis::Later(Duration max, Closure closure) {
+  const Duration wait(
+      static_cast<std::int64_t>(random_.Below(static_cast<std::uint64_t>(max.count()) + 1)));
+  loop_->At(loop_->now() + wait, kNemesis, kStrike, std::move(closure));
+}
+
+void Nemesis::Next() {
+  Later(options_.pause_max, [this] {
+    if (ended_) return;
+    Strike();
+    Next();
+  });
+}
+
+void Nemesis::Strike() {
+  switch (random_.Below(10)) {
+    case 0:
+    case 1:
+    case 2:
+      CrashOne();
+      break;
+    case 3:
+    case 4:
+      Partition();
+      break;
+    case 5:
+      OneWay();
+      break;
+    case 6:
+      PauseOne();
+      break;
+    case 7:
+      Storm();
+      break;
+    case 8:
+      random_.Chance(0.5) ? Transfer() : Compact();
+      break;
+    default:
+      random_.Chance(0.7) ? network_->HealAll() : JumpClock();
+      break;
+  }
+}
+
+void Nemesis::CrashOne() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  cluster_->Crash(node);
+  Later(std::chrono::seconds(3), [this, node] {
+    if (!cluster_->running(node)) cluster_->Start(node);
+  });
+}
+
+// One side keeps some nodes, the other the rest; clients may be on either.
+void Nemesis::Partition() {
+  std::set<ProcessId> here;
+  std::set<ProcessId> there;
+  for (int node = 0; node < cluster_->size(); ++node) {
+    (random_.Chance(0.5) ? here : there).insert(SimCluster::IdOf(node));
+  }
+  for (int client = 0; client < options_.clients; ++client) {
+    if (random_.Chance(0.3)) (random_.Chance(0.5) ? here : there).insert(Workload::ProcessOf(client));
+  }
+  for (const ProcessId a : here) {
+    for (const ProcessId b : there) {
+      network_->Cut(a, b);
+      network_->Cut(b, a);
+    }
+  }
+  Later(std::chrono::seconds(4), [this] { network_->HealAll(); });
+}
+
+void Nemesis::OneWay() {
+  network_->Cut(SimCluster::IdOf(AnyNode()), SimCluster::IdOf(AnyNode()));
+  Later(std::chrono::seconds(4), [this] { network_->HealAll(); });
+}
+
+void Nemesis::PauseOne() {
+  const ProcessId process = SimCluster::IdOf(AnyNode());
+  loop_->Pause(process);
+  Later(std::chrono::seconds(2), [this, process] { loop_->Resume(process); });
+}
+
+void Nemesis::Storm() {
+  NetworkWeather weather;
+  weather.loss = random_.Unit() * 0.2;
+  weather.duplication = random_.Unit() * 0.2;
+  weather.late = random_.Unit() * 0.3;
+  weather.late_max = std::chrono::milliseconds(random_.Between(1, 300));
+  network_->SetWeather(weather);
+  Later(std::chrono::seconds(3), [this] { network_->SetWeather({}); });
+}
+
+void Nemesis::Transfer() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  cluster_->node(node)->TransferLeadership(GroupId(), NodeId(),
+                                           loop_->now() + std::chrono::seconds(2),
+                                           [](const StatusOr<NodeId>&) {});
+}
+
+void Nemesis::Compact() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(),
+                                        loop_->now() + std::chrono::seconds(2),
+                                        [](const StatusOr<Node::SnapshotTaken>&) {});
+}
+
+void Nemesis::JumpClock() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  const auto offset = static_cast<std::int64_t>(random_.Below(20'000'000)) - 10'000'000;
+  cluster_->process(node)->SetWallOffset(std::chrono::microseconds(offset));
+}
+
+void Nemesis::Heal() {
+  ended_ = true;
+  network_->HealAll();
+  network_->SetWeather({});
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (loop_->paused(SimCluster::IdOf(node))) loop_->Resume(SimCluster::IdOf(node));
+    if (!cluster_->running(node)) cluster_->Start(node);
+  }
+}
+
+}  // namespace flotilla::sim

@@ -1,0 +1,148 @@
+#include "tests/sim/sim_network.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+#include "raft/transport/codec.h"
+
+namespace flotilla::sim {
+namespace {
+
+enum TraceKind : std::uint32_t { kMessage = 10, kCall = 11, kReply = 12, kTimeout = 13, kLost = 14 };
+
+}  // namespace
+
+Duration SimNetwork::Latency() {
+  return Duration(static_cast<std::int64_t>(
+      random_.Between(static_cast<std::uint64_t>(weather_.latency_min.count()),
+                      static_cast<std::uint64_t>(weather_.latency_max.count()))));
+}
+
+bool SimNetwork::Passes(ProcessId from, ProcessId to, Duration& delay) {
+  delay = Latency();
+  const bool late = random_.Chance(weather_.late);
+  const bool lost = random_.Chance(weather_.loss);
+  if (late) {
+    delay += Duration(static_cast<std::int64_t>(
+        random_.Below(static_cast<std::uint64_t>(weather_.late_max.count()) + 1)));
+  }
+  return !lost && CanPass(from, to);
+}
+
+SimTransport* SimNetwork::FindTransport(const std::string& address) const {
+  const auto found = transports_.find(address);
+  return found == transports_.end() ? nullptr : found->second;
+}
+
+SimTransport::SimTransport(SimNetwork* network, SimProcess* process, std::string address)
+    : network_(network), process_(process), address_(std::move(address)) {
+  network_->transports_[address_] = this;
+}
+
+SimTransport::~SimTransport() {
+  const auto found = network_->transports_.find(address_);
+  if (found != network_->transports_.end() && found->second == this) {
+    network_->transports_.erase(found);
+  }
+}
+
+void SimTransport::Start(ClusterId cluster, NodeId self, raft::TransportHandler* handler) {
+  cluster_ = cluster;
+  self_ = self;
+  handler_ = handler;
+}
+
+void SimTransport::SetPeers(const std::vector<raft::PeerAddress>& peers) {
+  peers_.clear();
+  for (const raft::PeerAddress& peer : peers) peers_[peer.node] = peer.address;
+}
+
+void SimTransport::Send(std::vector<raft::PeerMessage> messages) {
+  // What leaves together for one node travels together, through the real codec.
+  std::map<NodeId, std::vector<raft::PeerMessage>> per_node;
+  for (raft::PeerMessage& message : messages) per_node[message.to].push_back(std::move(message));
+  for (const auto& [to, batch] : per_node) {
+    const auto peer = peers_.find(to);
+    if (peer == peers_.end()) continue;
+    SimTransport* const target = network_->FindTransport(peer->second);
+    if (target == nullptr) {
+      NoteUnreachable(to);
+      continue;
+    }
+    auto bytes = std::make_shared<const std::string>(raft::EncodeMessages(batch));
+    network_->loop().Trace(Crc32c(*bytes));
+    const int copies = network_->Twice() ? 2 : 1;
+    for (int copy = 0; copy < copies; ++copy) {
+      Duration delay{0};
+      if (!network_->Passes(process_->id(), target->process_->id(), delay)) continue;
+      network_->loop().At(
+          process_->Now() + delay, target->process_->id(), kMessage,
+          [target, cluster = cluster_, from = self_, node = to, bytes] {
+            target->Deliver(cluster, from, node, *bytes);
+          });
+    }
+    unreachable_.erase(to);
+  }
+}
+
+void SimTransport::Deliver(ClusterId cluster, NodeId from, NodeId to, const std::string& bytes) {
+  // What the hello of a stream says, in production.
+  if (handler_ == nullptr || cluster != cluster_ || to != self_) return;
+  auto messages = raft::DecodeMessages(bytes, from, to);
+  if (messages.ok()) handler_->OnMessages(*std::move(messages));
+}
+
+void SimTransport::NoteUnreachable(NodeId node) {
+  if (!unreachable_.insert(node).second) return;
+  network_->loop().At(process_->Now() + network_->Latency(), process_->id(), kLost, [this, node] {
+    if (handler_ != nullptr) handler_->OnUnreachable(node);
+  });
+}
+
+void SimTransport::CallAddress(const std::string& address, std::uint32_t method, Bytes body,
+                               Duration timeout, UniqueFunction<void(StatusOr<Bytes>)> done) {
+  // Whoever comes first, the answer or the timeout.
+  auto shared = std::make_shared<UniqueFunction<void(StatusOr<Bytes>)>>(std::move(done));
+  const auto finish = [shared](StatusOr<Bytes> answer) {
+    if (!*shared) return;
+    auto function = std::move(*shared);
+    *shared = nullptr;
+    function(std::move(answer));
+  };
+  EventLoop& loop = network_->loop();
+  const ProcessId caller = process_->id();
+  loop.At(process_->Now() + timeout, caller, kTimeout,
+          [finish] { finish(Error(Reason::kDeadlineExceeded, "no answer in time")); });
+  SimTransport* const target = network_->FindTransport(address);
+  Duration delay{0};
+  if (target == nullptr) {
+    loop.At(process_->Now() + network_->Latency(), caller, kReply,
+            [finish] { finish(Error(Reason::kUnreachable, "connection refused")); });
+    return;
+  }
+  const ProcessId callee = target->process_->id();
+  if (!network_->Passes(caller, callee, delay)) return;
+  // The reply finds its way by the caller's address: the caller may be dead by then.
+  loop.At(process_->Now() + delay, callee, kCall,
+          [network = network_, target, caller, callee, method, body = std::move(body), finish] {
+            if (!target->address_calls_) return;
+            target->address_calls_(
+                method, body, [network, caller, callee, finish](StatusOr<Bytes> answer) {
+                  Duration back{0};
+                  if (!network->Passes(callee, caller, back)) return;
+                  network->loop().At(network->loop().now() + back, caller, kReply,
+                                     [finish, answer = std::move(answer)] { finish(answer); });
+                });
+          });
+}
+
+void SimTransport::SetAddressCallHandler(AddressCallHandler handler) {
+  address_calls_ = std::move(handler);
+}
+
+void SimTransport::Stop() {
+  handler_ = nullptr;
+  address_calls_ = nullptr;
+}
+
+}  // namespace flotilla::sim

@@ -1,0 +1,92 @@
+// SimNetwork: everything between processes: messages of nodes, calls to addresses, and the streams
+// of clients; late, lost, twice, in another order, or not at all.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "raft/transport/transport.h"
+#include "tests/sim/event_loop.h"
+#include "tests/sim/sim_process.h"
+
+namespace flotilla::sim {
+
+struct NetworkWeather {
+  Duration latency_min = std::chrono::microseconds(100);
+  Duration latency_max = std::chrono::microseconds(800);
+  double loss = 0;
+  double duplication = 0;
+  // Chance of a message to be late by up to `late_max`.
+  double late = 0;
+  Duration late_max = std::chrono::milliseconds(50);
+};
+
+class SimNetwork;
+
+// One node's transport; one life, as its process.
+class SimTransport final : public raft::Transport {
+ public:
+  SimTransport(SimNetwork* network, SimProcess* process, std::string address);
+  ~SimTransport() override;
+
+  void Start(ClusterId cluster, NodeId self, raft::TransportHandler* handler) override;
+  void SetPeers(const std::vector<raft::PeerAddress>& peers) override;
+  void Send(std::vector<raft::PeerMessage> messages) override;
+  void CallAddress(const std::string& address, std::uint32_t method, Bytes body, Duration timeout,
+                   UniqueFunction<void(StatusOr<Bytes>)> done) override;
+  void SetAddressCallHandler(AddressCallHandler handler) override;
+  void Stop() override;
+
+ private:
+  friend class SimNetwork;
+
+  void Deliver(ClusterId cluster, NodeId from, NodeId to, const std::string& bytes);
+  void NoteUnreachable(NodeId node);
+
+  SimNetwork* const network_;
+  SimProcess* const process_;
+  const std::string address_;
+  ClusterId cluster_;
+  NodeId self_;
+  raft::TransportHandler* handler_ = nullptr;
+  AddressCallHandler address_calls_;
+  std::map<NodeId, std::string> peers_;
+  std::set<NodeId> unreachable_;
+};
+
+class SimNetwork {
+ public:
+  SimNetwork(EventLoop* loop, Random random) : loop_(loop), random_(random) {}
+
+  void SetWeather(const NetworkWeather& weather) { weather_ = weather; }
+  // Nothing passes from the one process to the other (one way).
+  void Cut(ProcessId from, ProcessId to) { cuts_.emplace(from, to); }
+  void HealAll() { cuts_.clear(); }
+  bool CanPass(ProcessId from, ProcessId to) const { return !cuts_.contains({from, to}); }
+
+  EventLoop& loop() { return *loop_; }
+  // Whether a message passes now, and after how long.
+  bool Passes(ProcessId from, ProcessId to, Duration& delay);
+  bool Twice() { return random_.Chance(weather_.duplication); }
+  Duration Latency();
+
+  SimTransport* FindTransport(const std::string& address) const;
+
+ private:
+  friend class SimTransport;
+
+  EventLoop* const loop_;
+  Random random_;
+  NetworkWeather weather_;
+  std::set<std::pair<ProcessId, ProcessId>> cuts_;
+  std::map<std::string, SimTransport*> transports_;  // of running processes
+};
+
+}  // namespace flotilla::sim

@@ -1,0 +1,66 @@
+// Workload: simulated clients that read and write a few keys and remember every answer.
+//
+// Values are unique, so that a read names the write that it saw.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "client/client.h"
+#include "client/dispatcher.h"
+#include "tests/sim/history.h"
+#include "tests/sim/sim_connector.h"
+
+namespace flotilla::sim {
+
+class Workload {
+ public:
+  struct Options {
+    int clients = 4;
+    int keys = 6;
+    int nodes = 3;
+    Duration think_max = std::chrono::milliseconds(40);
+    Duration timeout = std::chrono::seconds(5);
+    std::uint64_t seed = 1;
+  };
+
+  Workload(const Options& options, EventLoop* loop, SimNetwork* network,
+           SimConnector::FindServer find);
+  ~Workload();
+
+  void Start();
+  // No new operations from now on.
+  void End() { ended_ = true; }
+  int under_way() const { return under_way_; }
+
+  History& history() { return history_; }
+  std::uint64_t answered() const { return answered_; }
+  static ProcessId ProcessOf(int client) { return 100 + static_cast<ProcessId>(client); }
+
+ private:
+  struct One {
+    std::unique_ptr<SimProcess> process;
+    std::unique_ptr<SimConnector> connector;
+    std::unique_ptr<client::Client> client;
+    Random random{1};
+  };
+
+  void Next(std::size_t who);
+  void Issue(std::size_t who);
+  // Records how a write ended; true when it took effect for sure.
+  void Ended(std::size_t who, std::size_t number, const Status& status);
+
+  const Options options_;
+  EventLoop* const loop_;
+  std::vector<One> clients_;
+  History history_;
+  std::uint64_t next_value_ = 1;
+  std::uint64_t answered_ = 0;
+  int under_way_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace flotilla::sim
