@@ -51,6 +51,8 @@ Status StoreImpl::OpenAll() {
       FromRocks(resources_.env->CreateDirIfMissing(options_.directory), options_.directory));
   RETURN_IF_ERROR(FinishInterruptedInstall());
   RETURN_IF_ERROR(OpenDatabase());
+  // RocksDB syncs what is in its directory, not the directory's own name.
+  RETURN_IF_ERROR(SyncDirectory(options_.directory));
   return LoadMeta();
 }
 
@@ -196,6 +198,13 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
     }
   }
   applied_.store(last.index.value());
+  if (options_.inline_background_work) {
+    unflushed_bytes_ += batch.GetDataSize();
+    if (unflushed_bytes_ >= options_.memtable_bytes) {
+      unflushed_bytes_ = 0;
+      RETURN_IF_ERROR(database_->RequestFlush());
+    }
+  }
   session_count_.store(sessions_.size());
   const std::uint64_t now_ms = MillisecondsOf(Timestamp(last_timestamp_.load()));
   if (now_ms > options_.retention_ms) {

@@ -81,6 +81,7 @@ class StoreImpl final : public Store {
   // Apply strand.
   Sessions sessions_;
   std::uint64_t snapshots_taken_ = 0;
+  std::uint64_t unflushed_bytes_ = 0;  // inline_background_work only
 
   mutable std::mutex mark_mutex_;
   raft::SnapshotMark mark_;

@@ -24,6 +24,14 @@ StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
   RETURN_IF_ERROR(FromIO(directory->files_->CreateDirIfMissing(path, io, nullptr), path));
   RETURN_IF_ERROR(FromIO(directory->files_->CreateDirIfMissing(directory->groups(), io, nullptr),
                          directory->groups()));
+  // The names themselves must be durable before anything below them counts as such.
+  const std::size_t slash = path.find_last_of('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  for (const std::string& synced : {parent, path}) {
+    std::unique_ptr<rocksdb::FSDirectory> handle;
+    RETURN_IF_ERROR(FromIO(directory->files_->NewDirectory(synced, io, &handle, nullptr), synced));
+    RETURN_IF_ERROR(FromIO(handle->Fsync(io, nullptr), synced));
+  }
   const std::string lock = path + "/LOCK";
   const rocksdb::IOStatus locked =
       directory->files_->LockFile(lock, io, &directory->lock_, nullptr);
@@ -104,7 +112,11 @@ Status DataDirectory::RemoveTree(const std::string& path) const {
 Status DataDirectory::RemoveUnfounded() const {
   RETURN_IF_ERROR(RemoveTree(wal()));
   RETURN_IF_ERROR(RemoveTree(groups()));
-  return FromIO(files_->CreateDirIfMissing(groups(), rocksdb::IOOptions(), nullptr), groups());
+  const rocksdb::IOOptions io;
+  RETURN_IF_ERROR(FromIO(files_->CreateDirIfMissing(groups(), io, nullptr), groups()));
+  std::unique_ptr<rocksdb::FSDirectory> handle;
+  RETURN_IF_ERROR(FromIO(files_->NewDirectory(path_, io, &handle, nullptr), path_));
+  return FromIO(handle->Fsync(io, nullptr), path_);
 }
 
 Status DataDirectory::MakeGroup(GroupId id) const {

@@ -31,7 +31,8 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
 }
 
 NodeImpl::~NodeImpl() {
-  // Open requests are answered while the parts they go through are still there.
+  // What is open is answered while the parts that it goes through are still there.
+  if (calls_) calls_->Stop();
   if (router_) router_->Stop();
 }
 

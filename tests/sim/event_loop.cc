@@ -11,12 +11,16 @@ EventLoop::~EventLoop() = default;
 void EventLoop::Trace(std::uint64_t value) {
   trace_ = (trace_ ^ value) * 0xff51afd7ed558ccdull;
   trace_ ^= trace_ >> 32;
+  if (trace_file_ != nullptr) {
+    std::fprintf(trace_file_, "%lld %016llx\n",
+                 static_cast<long long>(now_.time_since_epoch().count()),
+                 static_cast<unsigned long long>(value));
+  }
 }
 
 void EventLoop::At(MonoTime time, ProcessId process, std::uint32_t what, Closure closure) {
-  events_queue_.emplace(
-      Key(std::max(time, now_), next_++),
-      Event{.process = process, .what = what, .closure = std::move(closure)});
+  events_queue_.emplace(Key(std::max(time, now_), next_++),
+                        Event{.process = process, .what = what, .closure = std::move(closure)});
 }
 
 void EventLoop::RunUntil(MonoTime time) {

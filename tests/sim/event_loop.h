@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <set>
 #include <utility>
@@ -45,6 +46,8 @@ class EventLoop {
   std::uint64_t trace_hash() const { return trace_; }
   void Trace(std::uint64_t value);
   std::uint64_t events() const { return events_; }
+  // Writes a line per event and per traced value, to find where two runs part. Null: none.
+  void SetTraceFile(std::FILE* file) { trace_file_ = file; }
 
  private:
   struct Event {
@@ -62,6 +65,7 @@ class EventLoop {
   std::set<ProcessId> paused_;
   std::uint64_t trace_ = 0x9e3779b97f4a7c15ull;
   std::uint64_t events_ = 0;
+  std::FILE* trace_file_ = nullptr;
 };
 
 }  // namespace flotilla::sim

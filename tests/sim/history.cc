@@ -35,9 +35,8 @@ class Search {
  public:
   Search(std::vector<Operation> operations, std::uint64_t steps_max)
       : operations_(std::move(operations)), steps_left_(steps_max) {
-    std::sort(operations_.begin(), operations_.end(), [](const Operation& a, const Operation& b) {
-      return a.invoked < b.invoked;
-    });
+    std::sort(operations_.begin(), operations_.end(),
+              [](const Operation& a, const Operation& b) { return a.invoked < b.invoked; });
     done_.assign(operations_.size(), false);
   }
 

@@ -1,10 +1,10 @@
 // flotilla_sim: runs seeds of the whole-node simulation.
 
-#include <cstdio>
-#include <string>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <cstdio>
+#include <string>
 
 #include "tests/sim/simulation.h"
 
@@ -33,12 +33,14 @@ int main(int argc, char** argv) {
   int nodes = 0;
   int seconds = 60;
   bool twice = false;
+  std::string trace;
   SimulationOptions options;
   app.add_option("--seeds,--seed", seeds, "A..B, or one");
   app.add_option("--nodes", nodes, "3 or 5; by default the seed decides");
   app.add_option("--virtual-seconds", seconds, "of faults, before healing");
   app.add_flag("--twice", twice, "run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "show the nodes' logs");
+  app.add_option("--trace", trace, "write every event of the last run to this file");
   app.add_flag("!--no-faults", options.faults, "nothing goes wrong");
   CLI11_PARSE(app, argc, argv);
   std::uint64_t first = 0;
@@ -48,6 +50,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.time = std::chrono::seconds(seconds);
+  if (!trace.empty()) options.trace_file = std::fopen(trace.c_str(), "w");
   std::uint64_t passed = 0;
   std::uint64_t failed = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
@@ -68,8 +71,9 @@ int main(int argc, char** argv) {
                  result.trace_hash);
     } else {
       ++failed;
-      fmt::print("seed {}: FAILED: {}\n  replay: ./dev sim --seed {} --nodes {} --virtual-seconds {}\n",
-                 seed, result.failure, seed, options.nodes, seconds);
+      fmt::print(
+          "seed {}: FAILED: {}\n  replay: ./dev sim --seed {} --nodes {} --virtual-seconds {}\n",
+          seed, result.failure, seed, options.nodes, seconds);
     }
     std::fflush(stdout);
   }

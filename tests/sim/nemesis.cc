@@ -13,11 +13,7 @@ constexpr std::uint32_t kStrike = 40;
 }  // namespace
 
 Nemesis::Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network)
-    : options_(options),
-      loop_(loop),
-      cluster_(cluster),
-      network_(network),
-      random_(options.seed) {}
+    : options_(options), loop_(loop), cluster_(cluster), network_(network), random_(options.seed) {}
 
 void Nemesis::Start() { Next(); }
 
@@ -81,7 +77,8 @@ void Nemesis::Partition() {
     (random_.Chance(0.5) ? here : there).insert(SimCluster::IdOf(node));
   }
   for (int client = 0; client < options_.clients; ++client) {
-    if (random_.Chance(0.3)) (random_.Chance(0.5) ? here : there).insert(Workload::ProcessOf(client));
+    if (random_.Chance(0.3))
+      (random_.Chance(0.5) ? here : there).insert(Workload::ProcessOf(client));
   }
   for (const ProcessId a : here) {
     for (const ProcessId b : there) {
@@ -116,16 +113,14 @@ void Nemesis::Storm() {
 void Nemesis::Transfer() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TransferLeadership(GroupId(), NodeId(),
-                                           loop_->now() + std::chrono::seconds(2),
-                                           [](const StatusOr<NodeId>&) {});
+  cluster_->node(node)->TransferLeadership(
+      GroupId(), NodeId(), loop_->now() + std::chrono::seconds(2), [](const StatusOr<NodeId>&) {});
 }
 
 void Nemesis::Compact() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(),
-                                        loop_->now() + std::chrono::seconds(2),
+  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(), loop_->now() + std::chrono::seconds(2),
                                         [](const StatusOr<Node::SnapshotTaken>&) {});
 }
 

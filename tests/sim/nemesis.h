@@ -36,7 +36,9 @@ class Nemesis {
   void Transfer();
   void Compact();
   void JumpClock();
-  int AnyNode() { return static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size()))); }
+  int AnyNode() {
+    return static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
+  }
   // Runs `closure` within this long.
   void Later(Duration max, Closure closure);
 

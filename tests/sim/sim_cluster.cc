@@ -41,7 +41,7 @@ SimCluster::~SimCluster() {
 
 bool SimCluster::Start(int node) {
   Member& member = members_[Slot(node)];
-  ++member.lives;
+  member.life = next_life_++;
   member.process = std::make_unique<SimProcess>(loop_, IdOf(node));
   member.env = std::make_unique<kv::InlineEnv>(member.disk, member.process.get());
   member.transport =
@@ -94,7 +94,8 @@ SimServer SimCluster::Find(const std::string& address) const {
   for (int node = 0; node < size(); ++node) {
     if (AddressOf(node) != address || !running(node)) continue;
     return {.gateway = &members_[Slot(node)].node->gateway(),
-            .process = members_[Slot(node)].process.get()};
+            .process = members_[Slot(node)].process.get(),
+            .life = members_[Slot(node)].life};
   }
   return {};
 }

@@ -1,4 +1,5 @@
-// SimCluster: whole nodes (flotilla::Node, as kvd runs it) over simulated executors, network, disks.
+// SimCluster: whole nodes (flotilla::Node, as kvd runs it) over simulated executors, network,
+// disks.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,7 @@ class SimCluster {
     std::unique_ptr<kv::InlineEnv> env;
     std::unique_ptr<SimTransport> transport;
     std::unique_ptr<Node> node;
-    std::uint64_t lives = 0;
+    std::uint64_t life = 0;
   };
   static std::size_t Slot(int node) { return static_cast<std::size_t>(node); }
   void Destroy(Member& member, ProcessId id);
@@ -61,6 +62,7 @@ class SimCluster {
   SimNetwork* const network_;
   Random random_;
   std::vector<Member> members_;
+  std::uint64_t next_life_ = 1;
   std::string failure_;
 };
 

@@ -9,7 +9,13 @@
 namespace flotilla::sim {
 namespace {
 
-enum TraceKind : std::uint32_t { kConnect = 20, kRequests = 21, kResponses = 22, kSent = 23, kClosed = 24 };
+enum TraceKind : std::uint32_t {
+  kConnect = 20,
+  kRequests = 21,
+  kResponses = 22,
+  kSent = 23,
+  kClosed = 24
+};
 
 // How long a broken connection takes to be noticed.
 constexpr Duration kNoticed = std::chrono::milliseconds(500);
@@ -41,7 +47,7 @@ class SimConnector::Stream final : public client::Connection,
       Break("connection timed out", kNoticed);
       return;
     }
-    server_clock_ = server.process;
+    server_life_ = server.life;
     session_ = std::make_shared<PipelineSession>(
         PipelineSession::Options{}, server.gateway, server.process,
         [weak = weak_from_this()](const v1::PipelineResponse& response) {
@@ -61,8 +67,7 @@ class SimConnector::Stream final : public client::Connection,
     Duration delay{0};
     // A lost packet of a stream is sent again; only a partition breaks it.
     network_->Passes(process_->id(), server_id_, delay);
-    if (!network_->CanPass(process_->id(), server_id_) ||
-        find_(address_).process != server_clock_) {
+    if (!network_->CanPass(process_->id(), server_id_) || find_(address_).life != server_life_) {
       Break("connection reset", kNoticed);
       return;
     }
@@ -116,7 +121,7 @@ class SimConnector::Stream final : public client::Connection,
   const std::string address_;
   std::shared_ptr<client::ConnectionObserver> observer_;
   ProcessId server_id_ = 0;
-  const SimProcess* server_clock_ = nullptr;
+  std::uint64_t server_life_ = 0;
   std::shared_ptr<PipelineSession> session_;
   MonoTime to_server_{};
   MonoTime to_client_{};
@@ -126,18 +131,16 @@ class SimConnector::Stream final : public client::Connection,
 
 std::shared_ptr<client::Connection> SimConnector::Connect(
     const std::string& address, std::shared_ptr<client::ConnectionObserver> observer) {
-  auto stream =
-      std::make_shared<Stream>(network_, process_, find_, address, std::move(observer));
+  auto stream = std::make_shared<Stream>(network_, process_, find_, address, std::move(observer));
   stream->Open();
   return stream;
 }
 
 void SimConnector::ListMembers(const std::string&, Duration, MembersCallback done) {
   // The client falls back to its endpoints, which are all nodes here.
-  network_->loop().At(process_->Now() + network_->Latency(), process_->id(), kClosed,
-                      [done = std::move(done)]() mutable {
-                        done(Error(Reason::kUnreachable, "not simulated"));
-                      });
+  network_->loop().At(
+      process_->Now() + network_->Latency(), process_->id(), kClosed,
+      [done = std::move(done)]() mutable { done(Error(Reason::kUnreachable, "not simulated")); });
 }
 
 }  // namespace flotilla::sim

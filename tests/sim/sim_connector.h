@@ -20,6 +20,7 @@ namespace flotilla::sim {
 struct SimServer {
   Gateway* gateway = nullptr;
   SimProcess* process = nullptr;
+  std::uint64_t life = 0;  // unique over all starts
 };
 
 class SimConnector final : public client::Connector {

@@ -59,6 +59,8 @@ class SimTransport final : public raft::Transport {
   AddressCallHandler address_calls_;
   std::map<NodeId, std::string> peers_;
   std::set<NodeId> unreachable_;
+  // Answers to an earlier life of the process find this gone.
+  const std::shared_ptr<char> life_ = std::make_shared<char>();
 };
 
 class SimNetwork {

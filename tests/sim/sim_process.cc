@@ -61,19 +61,18 @@ class SimStrand final : public Strand {
   static void Schedule(const std::shared_ptr<State>& state, MonoTime at, std::uint32_t what,
                        Closure closure) {
     EventLoop& loop = state->process->loop();
-    loop.At(at, state->process->id(), what,
-            [state, what, closure = std::move(closure)]() mutable {
-              EventLoop& running_loop = state->process->loop();
-              if (running_loop.now() < state->busy_until) {
-                Schedule(state, state->busy_until, what, std::move(closure));
-                return;
-              }
-              state->running = true;
-              closure();
-              closure = nullptr;
-              state->running = false;
-              state->busy_until = running_loop.now() + running_loop.charged();
-            });
+    loop.At(at, state->process->id(), what, [state, what, closure = std::move(closure)]() mutable {
+      EventLoop& running_loop = state->process->loop();
+      if (running_loop.now() < state->busy_until) {
+        Schedule(state, state->busy_until, what, std::move(closure));
+        return;
+      }
+      state->running = true;
+      closure();
+      closure = nullptr;
+      state->running = false;
+      state->busy_until = running_loop.now() + running_loop.charged();
+    });
   }
 
   const std::shared_ptr<State> state_;

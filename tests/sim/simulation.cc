@@ -1,13 +1,13 @@
 #include "tests/sim/simulation.h"
 
+#include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
 #include <map>
 #include <memory>
 #include <optional>
 #include <utility>
-
-#include <fmt/format.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include "base/logger.h"
 #include "tests/sim/nemesis.h"
@@ -33,6 +33,7 @@ class Simulation {
         nemesis_({.seed = random_.Next(), .clients = 4}, &loop_, &cluster_, &network_) {}
 
   SimulationResult Run() {
+    loop_.SetTraceFile(options_.trace_file);
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
     workload_.Start();
@@ -52,9 +53,8 @@ class Simulation {
     SimCluster::Options options;
     options.nodes = options_.nodes;
     options.seed = random_.Next();
-    options.logger = options_.verbose
-                         ? MakeLogger("sim", LogFormat::kText, spdlog::level::debug)
-                         : NullLogger();
+    options.logger =
+        options_.verbose ? MakeLogger("sim", LogFormat::kText, spdlog::level::debug) : NullLogger();
     // Small, so that what is rare in production happens in every run.
     options.node.log.segment_bytes = 64 << 10;
     options.node.log.cache_bytes = 16 << 10;
@@ -88,7 +88,8 @@ class Simulation {
     const MonoTime end = loop_.now() + kProgressWithin;
     while (failure_.empty() && !condition()) {
       if (loop_.now() >= end) {
-        failure_ = fmt::format("no progress: waited {} s for {}", kProgressWithin.count() / 1e9, what);
+        failure_ =
+            fmt::format("no progress: waited {} s for {}", kProgressWithin.count() / 1e9, what);
       }
       loop_.RunFor(kSlice);
       NoteClusterFailure();

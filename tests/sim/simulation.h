@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "base/clock.h"
@@ -15,6 +16,8 @@ struct SimulationOptions {
   bool faults = true;
   // The nodes' logs go to standard error.
   bool verbose = false;
+  // Every event, for finding where two runs part; null: none.
+  std::FILE* trace_file = nullptr;
 };
 
 struct SimulationResult {

@@ -79,7 +79,8 @@ void Workload::Ended(std::size_t who, std::size_t number, const Status& status) 
 void Workload::Issue(std::size_t who) {
   One& one = clients_[who];
   Operation operation;
-  operation.key = "key" + std::to_string(one.random.Below(static_cast<std::uint64_t>(options_.keys)));
+  operation.key =
+      "key" + std::to_string(one.random.Below(static_cast<std::uint64_t>(options_.keys)));
   operation.invoked = loop_->now();
   const std::uint64_t dice = one.random.Below(100);
   const std::string value = "v" + std::to_string(next_value_++);
@@ -104,10 +105,9 @@ void Workload::Issue(std::size_t who) {
     operation.kind = OperationKind::kDelete;
     const std::string key = operation.key;
     const std::size_t number = history_.Invoke(std::move(operation));
-    one.client->DeleteAsync(key, {},
-                            [this, who, number](StatusOr<client::DeleteResult> result) {
-                              Ended(who, number, result.status());
-                            });
+    one.client->DeleteAsync(key, {}, [this, who, number](StatusOr<client::DeleteResult> result) {
+      Ended(who, number, result.status());
+    });
   } else {
     operation.kind = OperationKind::kCompareAndSet;
     operation.argument = value;
