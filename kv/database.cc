@@ -56,7 +56,7 @@ class NoLog final : public rocksdb::Logger {
 // allocator and on random heights in its skip list: a simulated store flushes by its own count of
 // bytes instead (StoreImpl::Commit), which repeats.
 std::size_t MemtableBytes(const StoreOptions& options) {
-  return options.inline_background_work ? std::size_t{1} << 30 : options.memtable_bytes;
+  return options.inline_background_work ? 64 * options.memtable_bytes : options.memtable_bytes;
 }
 
 rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
@@ -81,7 +81,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   rocksdb::ColumnFamilyOptions family;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.prefix_extractor = std::make_shared<KeyWithoutTimestamp>();
-  family.memtable_prefix_bloom_size_ratio = 0.05;
+  family.memtable_prefix_bloom_size_ratio = options.inline_background_work ? 0 : 0.05;
   family.write_buffer_size = MemtableBytes(options);
   family.level_compaction_dynamic_level_bytes = true;
   family.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,
