@@ -263,7 +263,8 @@ void Group::SendSnapshot(NodeId to) {
         options_.group, to, *snapshot, [this, to, snapshot = *snapshot](Status status) {
           world_.machine->DropSnapshot(snapshot);
           Post([this, to, status, mark = snapshot.mark] {
-            if (status.ok()) {
+            // Only a leader speaks in the name of its term.
+            if (status.ok() && core_->role() == Role::kLeader) {
               std::vector<PeerMessage> announce;
               announce.push_back(
                   {.from = options_.core.self,

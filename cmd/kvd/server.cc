@@ -178,7 +178,8 @@ void Server::Stop() {
     parts.node->Stop(parts.config.shutdown_grace, [&done] { done.set_value(); });
     done.get_future().wait();
     parts.http = nullptr;
-    parts.grpc->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    parts.grpc->Shutdown(
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(1, GPR_TIMESPAN)));
   }
   parts.transport->Stop();
   parts.executor->Stop();

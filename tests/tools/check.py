@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Checks what no compiler does: directions of includes, forbidden names, lengths, the errors' table.
+
+Prints one line per violation and exits 1 if there is one. `--self-test` plants violations and sees
+them reported.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+# What each folder may include of the others (and of itself).
+ALLOWED = {
+    "base": set(),
+    "proto": set(),
+    "raft": {"base", "flotilla"},
+    "kv": {"raft", "base"},
+    "shard": {"kv", "raft", "base"},
+    "client": {"base", "flotilla", "google"},
+    "cmd": {"client", "shard", "kv", "raft", "base", "flotilla", "google"},
+}
+CORE_MAY_INCLUDE = {"base/strong.h", "base/types.h", "base/check.h", "base/bytes.h",
+                    "base/coding.h", "base/random.h"}
+FOLDERS = set(ALLOWED) | {"tests", "flotilla", "google"}
+GRPC_PLACES = ("raft/transport/", "cmd/", "client/")
+FORBIDDEN = re.compile(
+    r"std::this_thread|sleep_for|\busleep\(|std::random_device|system_clock::now|"
+    r"steady_clock::now|\bstd::thread\b|\bstd::jthread\b")
+UNDONE = re.compile(r"TODO|FIXME|XXX")
+LINES_MAX = 600
+
+
+def tracked(root):
+    out = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+                         cwd=root, capture_output=True, text=True)
+    if out.returncode == 0 and out.stdout:
+        return [root / line for line in out.stdout.splitlines() if (root / line).is_file()]
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def check_includes(name, text, report):
+    top = name.split("/")[0]
+    if top not in ALLOWED:
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'#include ([<"])([^>"]+)[>"]', line)
+        if not match:
+            continue
+        target = match.group(2)
+        folder = target.split("/")[0]
+        where = f"{name}:{number}"
+        if match.group(1) == '"' and folder in FOLDERS:
+            if folder != top and folder not in ALLOWED[top]:
+                report(f"{where}: {top}/ must not include {target}")
+            if name.startswith("raft/core/") and not target.startswith("raft/core/") \
+                    and target not in CORE_MAY_INCLUDE:
+                report(f"{where}: the core must not include {target}")
+        if name.startswith("raft/core/") and match.group(1) == "<" and "/" in target:
+            report(f"{where}: the core must not include <{target}>")
+        if target.startswith("grpc") and not name.startswith(GRPC_PLACES):
+            report(f"{where}: gRPC appears in the transport, cmd/ and client/ only")
+        if target.startswith("rocksdb/db.h") and not name.startswith("kv/"):
+            report(f"{where}: RocksDB's DB appears in kv/ only")
+
+
+def check_readme(root, folder, report):
+    readme = root / folder / "README.md"
+    if not readme.is_file():
+        report(f"{folder}/: has no README.md")
+        return
+    used = set()
+    for path in tracked(root):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(folder + "/") and path.suffix in (".h", ".cc"):
+            for target in re.findall(r'#include "([^"]+)"', path.read_text()):
+                used.add(target.split("/")[0])
+    used = (used & FOLDERS) - {folder}
+    used = {"proto" if one in ("flotilla", "google") else one for one in used} - {folder}
+    match = re.search(r"^Includes:(.*)$", readme.read_text(), re.M)
+    said = {one.strip(" `./") for one in match.group(1).split(",")} - {"", "nothing"} if match else None
+    if said is None:
+        report(f"{folder}/README.md: lacks the line `Includes: ...` ({', '.join(sorted(used))})")
+    elif said != used:
+        report(f"{folder}/README.md: says it includes {sorted(said)}, but it is {sorted(used)}")
+
+
+def check_errors(root, report):
+    table = root / "base/reasons.inc"
+    reference = root / "proto/ERRORS.md"
+    if not table.is_file():
+        return
+    names = re.findall(r'FLOTILLA_REASON\(\w+, "(\w+)"', table.read_text())
+    text = reference.read_text() if reference.is_file() else ""
+    for name in names:
+        if f"| `{name}` |" not in text:
+            report(f"proto/ERRORS.md: has no line for {name}")
+
+
+def check(root):
+    violations = []
+    report = violations.append
+    for path in tracked(root):
+        name = path.relative_to(root).as_posix()
+        if path.suffix not in (".h", ".cc"):
+            continue
+        text = path.read_text()
+        lines = text.count("\n")
+        if lines > LINES_MAX:
+            report(f"{name}: {lines} lines; at most {LINES_MAX}")
+        check_includes(name, text, report)
+        in_product = name.split("/")[0] in ALLOWED
+        for number, line in enumerate(text.splitlines(), 1):
+            if in_product and not name.startswith("base/") and FORBIDDEN.search(line):
+                report(f"{name}:{number}: clocks, threads, sleeps and chance appear in base/ only")
+            if UNDONE.search(line):
+                report(f"{name}:{number}: left undone in words")
+    for folder in ALLOWED:
+        if (root / folder).is_dir():
+            check_readme(root, folder, report)
+    check_errors(root, report)
+    return violations
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        for name, text in {
+            "base/a.h": '#include "raft/group.h"\n',
+            "raft/core/b.cc": "#include <grpcpp/grpcpp.h>\n",
+            "kv/c.cc": "std::this_thread::sleep_for(x);\n",
+            "kv/d.cc": "\n" * 700,
+        }.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        found = "\n".join(check(root))
+        for expected in ("base/ must not include raft/group.h", "the core must not include",
+                         "gRPC appears", "clocks, threads", "700 lines", "has no README"):
+            assert expected in found, expected
+
+
+def main():
+    if "--self-test" in sys.argv:
+        self_test()
+        return 0
+    violations = check(pathlib.Path(__file__).resolve().parents[2])
+    for violation in violations:
+        print(violation)
+    print(f"check: {len(violations)} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
