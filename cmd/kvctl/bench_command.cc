@@ -1,6 +1,7 @@
 // bench: a quick load, and how fast it went. Its keys are removed at the end, Ctrl-C or not.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -113,6 +114,19 @@ void Report(Session& session, const Load& load, double seconds, bool interrupted
                   load.errors > 0 ? fmt::format("; {} errors", load.errors.load()) : ""));
 }
 
+// Until `end`; on a terminal, tells every second how it goes. True: the user interrupted.
+bool WaitWithProgress(Session& session, const Load& load, Interrupt& interrupt, MonoTime end) {
+  std::uint64_t before = 0;
+  for (;;) {
+    const Duration left = end - load.clock.Now();
+    if (left <= Duration::zero()) return false;
+    if (interrupt.WaitFor(std::min<Duration>(left, std::chrono::seconds(1)))) return true;
+    const std::uint64_t count = load.latencies.Count();
+    session.Progress(fmt::format("{} operations, {} in the last second", count, count - before));
+    before = count;
+  }
+}
+
 Status Bench(Session& session, const BenchFlags& flags) {
   const auto duration = ParseDuration(flags.duration);
   if (!duration) {
@@ -136,13 +150,14 @@ Status Bench(Session& session, const BenchFlags& flags) {
     workers.push_back(std::make_unique<Worker>(&load, i + 1));
     workers.back()->Next();
   }
-  const bool interrupted = interrupt.WaitFor(*duration);
+  const bool interrupted = WaitWithProgress(session, load, interrupt, before + *duration);
   load.stop = true;
   {
     std::unique_lock lock(load.mutex);
     load.ended.wait(lock, [&] { return load.running == 0; });
   }
   const std::chrono::duration<double> elapsed = load.clock.Now() - before;
+  session.Progress("");
   Report(session, load, elapsed.count(), interrupted);
   const auto removed = client->DeleteRange(load.prefix, PrefixEnd(load.prefix));
   if (!removed.ok()) {

@@ -119,6 +119,12 @@ void Session::Note(std::string_view text) {
   fmt::print(err_, "{}\n", text);
 }
 
+void Session::Progress(std::string_view text) {
+  if (isatty(fileno(err_)) != 1) return;
+  fmt::print(err_, "\r\033[K{}", text);
+  std::fflush(err_);
+}
+
 void Session::Detail(std::string_view text) {
   if (flags.verbose) Note(text);
 }

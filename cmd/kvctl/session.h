@@ -80,6 +80,8 @@ class Session {
   std::string Show(std::string_view bytes) const;
   // To standard error.
   void Note(std::string_view text);
+  // A line on standard error that the next one overwrites; nothing unless it is a terminal.
+  void Progress(std::string_view text);
   // To standard error with -v only.
   void Detail(std::string_view text);
 
