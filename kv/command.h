@@ -26,8 +26,8 @@ namespace flotilla::kv {
 // A decoded command; views into the encoded bytes.
 struct CommandView {
   KeyspaceId keyspace = kDefaultKeyspace;
-  Session session;
-  std::vector<WriteOp> ops;
+  Session session = {};
+  std::vector<WriteOp> ops = {};
 };
 
 // Checks limits and shape: KEY_TOO_LARGE, VALUE_TOO_LARGE, BATCH_TOO_LARGE, BAD_RANGE, BAD_REQUEST.

@@ -35,12 +35,12 @@ enum class WriteKind : std::uint8_t { kPut = 1, kDelete = 2, kDeleteRange = 3 };
 // One operation of an atomic batch; views into somebody else's bytes.
 struct WriteOp {
   WriteKind kind = WriteKind::kPut;
-  std::string_view key;    // or the start of the range
-  std::string_view value;  // kPut
-  std::string_view end;    // kDeleteRange; exclusive; empty: to the end of the keyspace
+  std::string_view key = {};    // or the start of the range
+  std::string_view value = {};  // kPut
+  std::string_view end = {};    // kDeleteRange; exclusive; empty: to the end of the keyspace
   ConditionKind condition = ConditionKind::kNone;
-  Timestamp condition_version;
-  std::string_view condition_value;
+  Timestamp condition_version = {};
+  std::string_view condition_value = {};
   // kPut: milliseconds until the key expires, counted in replicated time; 0: never.
   std::uint64_t ttl_ms = 0;
 };
@@ -48,7 +48,7 @@ struct WriteOp {
 // Exactly once (Raft thesis, 6.3). A client numbers its writes 1, 2, 3, ...; a write without a
 // client may be applied twice if it is repeated.
 struct Session {
-  ClientId client;
+  ClientId client = {};
   std::uint64_t sequence = 0;
   // The client has the answers of all sequences below: their results may be forgotten.
   std::uint64_t acknowledged_below = 0;
@@ -63,40 +63,40 @@ enum class WriteOutcome : std::uint8_t {
 // Small and flat: kept per session, sent between nodes.
 struct WriteResult {
   WriteOutcome outcome = WriteOutcome::kApplied;
-  Timestamp timestamp;          // of the commit; of the first time, for a repeated write
-  std::uint64_t affected = 0;   // keys that were deleted; for puts, not counted
-  std::uint32_t failed_op = 0;  // kConditionFailed: which operation of the batch
-  Timestamp actual_version;     // kConditionFailed: the version found; 0: absent
+  Timestamp timestamp = {};       // of the commit; of the first time, for a repeated write
+  std::uint64_t affected = 0;     // keys that were deleted; for puts, not counted
+  std::uint32_t failed_op = 0;    // kConditionFailed: which operation of the batch
+  Timestamp actual_version = {};  // kConditionFailed: the version found; 0: absent
 };
 
 struct GetResult {
   bool found = false;
-  std::string value;
-  Timestamp version;
+  std::string value = {};
+  Timestamp version = {};
   std::uint64_t expires_at_ms = 0;  // replicated time, milliseconds since the epoch; 0: never
 };
 
 struct ScanRequest {
   KeyspaceId keyspace = kDefaultKeyspace;
-  std::string start;  // inclusive
-  std::string end;    // exclusive; empty: to the end of the keyspace
+  std::string start = {};  // inclusive
+  std::string end = {};    // exclusive; empty: to the end of the keyspace
   bool reverse = false;
   std::uint32_t limit = 0;  // rows of this page; 0: kScanRowsDefault
   bool keys_only = false;
 };
 
 struct ScanRow {
-  std::string key;
-  std::string value;
-  Timestamp version;
+  std::string key = {};
+  std::string value = {};
+  Timestamp version = {};
   std::uint64_t expires_at_ms = 0;
 };
 
 struct ScanPage {
-  std::vector<ScanRow> rows;
+  std::vector<ScanRow> rows = {};
   // More may follow: forward, continue with start = resume_key; in reverse, with end = resume_key.
   bool more = false;
-  std::string resume_key;
+  std::string resume_key = {};
 };
 
 enum class Consistency : std::uint8_t {

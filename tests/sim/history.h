@@ -18,15 +18,15 @@ enum class OperationKind : std::uint8_t { kPut, kDelete, kGet, kCompareAndSet };
 
 struct Operation {
   OperationKind kind = OperationKind::kGet;
-  std::string key;
-  std::optional<std::string> argument;  // kPut, kCompareAndSet: the new value
-  std::optional<std::string> expected;  // kCompareAndSet: the value it must have; none: absent
+  std::string key = {};
+  std::optional<std::string> argument = {};  // kPut, kCompareAndSet: the new value
+  std::optional<std::string> expected = {};  // kCompareAndSet: the value it must have; none: absent
   MonoTime invoked{};
   // When the answer came; nothing: never, or not a definite one. It may take effect at any time
   // after the invocation, or never.
-  std::optional<MonoTime> answered;
-  std::optional<std::string> read;  // kGet: what was found
-  bool swapped = false;             // kCompareAndSet: whether the condition held
+  std::optional<MonoTime> answered = {};
+  std::optional<std::string> read = {};  // kGet: what was found
+  bool swapped = false;                  // kCompareAndSet: whether the condition held
 };
 
 class History {

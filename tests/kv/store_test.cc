@@ -1,0 +1,350 @@
+// The state machine on a simulated disk: what it answers, and what survives.
+
+#include "kv/store.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+
+#include "base/random.h"
+#include "kv/inline_env.h"
+#include "tests/sim/sim_file_system.h"
+
+namespace flotilla::kv {
+namespace {
+
+class StillClock final : public Clock {
+ public:
+  MonoTime Now() const override { return MonoTime(std::chrono::seconds(1)); }
+  std::chrono::microseconds WallNow() const override { return std::chrono::seconds(1); }
+};
+
+class Collecting final : public WriteProposal {
+ public:
+  explicit Collecting(std::vector<WriteResult>* results) : results_(results) {}
+  void Complete(std::vector<WriteResult> results) override { *results_ = std::move(results); }
+  void Fail(const Status&) override { ADD_FAILURE() << "a proposal failed"; }
+
+ private:
+  std::vector<WriteResult>* const results_;
+};
+
+// A store that can lose power, and the log that it is fed from.
+class Bench {
+ public:
+  explicit Bench(StoreOptions options = {}) : options_(std::move(options)) {
+    options_.directory = "/group";
+    options_.group = GroupId(2);
+    options_.inline_background_work = true;
+    options_.memtable_bytes = 16 << 10;
+    // The owner's part: the name of the group's directory is durable.
+    const rocksdb::IOOptions io;
+    EXPECT_TRUE(disk_->CreateDir(options_.directory, io, nullptr).ok());
+    std::unique_ptr<rocksdb::FSDirectory> root;
+    EXPECT_TRUE(disk_->NewDirectory("/", io, &root, nullptr).ok());
+    EXPECT_TRUE(root->Fsync(io, nullptr).ok());
+    Open();
+  }
+  ~Bench() { store_ = nullptr; }
+
+  Store& store() { return *store_; }
+  sim::SimFileSystem& disk() { return *disk_; }
+
+  void Open() {
+    env_ = std::make_unique<InlineEnv>(disk_, &clock_);
+    auto store = Store::Open(options_, MakeStoreResources(env_.get(), 1 << 20, 1 << 20));
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+  }
+
+  void PowerCut(std::uint64_t seed) {
+    Random random(seed);
+    disk_->PowerOff();
+    store_ = nullptr;
+    env_ = nullptr;
+    disk_->PowerCut(random);
+    disk_->PowerOn();
+    Open();
+  }
+
+  // One entry with these commands.
+  std::vector<WriteResult> Write(const std::vector<CommandView>& commands,
+                                 std::uint64_t advance_ms = 1) {
+    timestamp_ = Timestamp(timestamp_.value() + (advance_ms << kTimestampCounterBits));
+    CommandBatchWriter writer(timestamp_);
+    for (const CommandView& command : commands) writer.Add(EncodeCommand(command));
+    log_.push_back({.term = raft::Term(1),
+                    .index = raft::Index(log_.size() + 1),
+                    .kind = raft::EntryKind::kCommand,
+                    .payload = std::move(writer).Finish()});
+    std::vector<WriteResult> results;
+    std::vector<raft::AppliedEntry> entries(1);
+    entries[0].entry = log_.back();
+    entries[0].proposal = std::make_unique<Collecting>(&results);
+    EXPECT_TRUE(store_->Apply(std::move(entries)).ok());
+    return results;
+  }
+  WriteResult Write(const WriteOp& op, const Session& session = {}) {
+    return Write({CommandView{.session = session, .ops = {op}}}).front();
+  }
+
+  // What the log has beyond the state, in batches of this many.
+  void Replay(std::size_t batch) {
+    while (store_->applied().value() < log_.size()) {
+      std::vector<raft::AppliedEntry> entries;
+      for (std::uint64_t i = store_->applied().value(); i < log_.size() && entries.size() < batch;
+           ++i) {
+        entries.emplace_back().entry = log_[i];
+      }
+      ASSERT_TRUE(store_->Apply(std::move(entries)).ok());
+    }
+  }
+
+  std::optional<std::string> Get(std::string_view key) {
+    const auto result = store_->Get(kDefaultKeyspace, key);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() && result->found ? std::optional(result->value) : std::nullopt;
+  }
+  std::uint64_t Hash() { return store_->StateHash().value_or(0); }
+  const std::vector<raft::Entry>& log() const { return log_; }
+  void TakeLog(const Bench& other) { log_ = other.log_; }
+
+ private:
+  StillClock clock_;
+  std::shared_ptr<sim::SimFileSystem> disk_ = std::make_shared<sim::SimFileSystem>();
+  StoreOptions options_;
+  std::unique_ptr<InlineEnv> env_;
+  std::unique_ptr<Store> store_;
+  std::vector<raft::Entry> log_;
+  Timestamp timestamp_{1000ull << kTimestampCounterBits};
+};
+
+WriteOp Put(std::string_view key, std::string_view value) { return {.key = key, .value = value}; }
+WriteOp Delete(std::string_view key) { return {.kind = WriteKind::kDelete, .key = key}; }
+
+TEST(Store, ReadsWhatWasWritten) {
+  Bench bench;
+  bench.Write(Put("a", "1"));
+  bench.Write(Put("a", "2"));
+  EXPECT_EQ(bench.Get("a"), "2");
+  EXPECT_EQ(bench.Get("b"), std::nullopt);
+  EXPECT_EQ(bench.Write(Delete("a")).affected, 1u);
+  EXPECT_EQ(bench.Write(Delete("a")).affected, 0u);
+  EXPECT_EQ(bench.Get("a"), std::nullopt);
+}
+
+TEST(Store, AnEntrysCommandsSeeThoseBeforeThem) {
+  Bench bench;
+  WriteOp absent = Put("k", "second");
+  absent.condition = ConditionKind::kAbsent;
+  const auto results =
+      bench.Write({CommandView{.ops = {Put("k", "first")}}, CommandView{.ops = {absent}},
+                   CommandView{.ops = {Delete("k")}}, CommandView{.ops = {absent}}});
+  EXPECT_EQ(results[1].outcome, WriteOutcome::kConditionFailed);
+  EXPECT_EQ(results[1].actual_version, results[0].timestamp);
+  EXPECT_EQ(results[2].affected, 1u);
+  EXPECT_EQ(results[3].outcome, WriteOutcome::kApplied);
+  EXPECT_EQ(bench.Get("k"), "second");
+}
+
+TEST(Store, ABatchWhoseConditionFailsDoesNothing) {
+  Bench bench;
+  WriteOp guarded = Put("b", "2");
+  guarded.condition = ConditionKind::kExists;
+  const auto results = bench.Write({CommandView{.ops = {Put("a", "1"), guarded}}});
+  EXPECT_EQ(results[0].outcome, WriteOutcome::kConditionFailed);
+  EXPECT_EQ(results[0].failed_op, 1u);
+  EXPECT_EQ(bench.Get("a"), std::nullopt);
+}
+
+TEST(Store, ARepeatedWriteGetsTheFirstAnswerEvenAfterAPowerCut) {
+  Bench bench;
+  const Session session{.client = ClientId(5), .sequence = 1, .acknowledged_below = 1};
+  bench.Write(Put("k", "v"));
+  const WriteResult first = bench.Write(Delete("k"), session);
+  EXPECT_EQ(first.affected, 1u);
+  bench.Write(Put("k", "again"));
+  const WriteResult second = bench.Write(Delete("k"), session);
+  EXPECT_EQ(second.affected, 1u);
+  EXPECT_EQ(second.timestamp, first.timestamp);
+  EXPECT_EQ(bench.Get("k"), "again");
+  bench.PowerCut(1);
+  bench.Replay(10);
+  EXPECT_EQ(bench.Write(Delete("k"), session).timestamp, first.timestamp);
+  EXPECT_EQ(bench.Get("k"), "again");
+}
+
+TEST(Store, AnAcknowledgedOrForgottenSequenceIsRefused) {
+  StoreOptions options;
+  options.session_idle_ms_max = 100;
+  Bench bench(options);
+  bench.Write(Put("k", "1"), {.client = ClientId(5), .sequence = 1, .acknowledged_below = 1});
+  bench.Write(Put("k", "2"), {.client = ClientId(5), .sequence = 2, .acknowledged_below = 2});
+  EXPECT_EQ(
+      bench.Write(Put("k", "x"), {.client = ClientId(5), .sequence = 1, .acknowledged_below = 1})
+          .outcome,
+      WriteOutcome::kSessionExpired);
+  bench.Write({CommandView{.ops = {Put("other", "o")}}}, 1000);
+  EXPECT_EQ(bench.store().Stats().sessions, 0u);
+  EXPECT_EQ(
+      bench.Write(Put("k", "x"), {.client = ClientId(5), .sequence = 3, .acknowledged_below = 3})
+          .outcome,
+      WriteOutcome::kSessionExpired);
+  EXPECT_EQ(bench.Get("k"), "2");
+}
+
+TEST(Store, KeysExpireInReplicatedTime) {
+  Bench bench;
+  WriteOp brief = Put("k", "v");
+  brief.ttl_ms = 50;
+  bench.Write(brief);
+  EXPECT_EQ(bench.Get("k"), "v");
+  EXPECT_NE(bench.store().next_expiry_ms(), 0u);
+  bench.Write({}, 49);
+  EXPECT_EQ(bench.Get("k"), "v");
+  bench.Write({}, 2);
+  EXPECT_EQ(bench.Get("k"), std::nullopt);
+  EXPECT_EQ(bench.store().next_expiry_ms(), 0u);
+}
+
+TEST(Store, AnOverwrittenKeyDoesNotExpire) {
+  Bench bench;
+  WriteOp brief = Put("k", "v");
+  brief.ttl_ms = 50;
+  bench.Write(brief);
+  bench.Write(Put("k", "stays"));
+  bench.Write({}, 100);
+  EXPECT_EQ(bench.Get("k"), "stays");
+}
+
+TEST(Store, ScansBothWaysPageByPage) {
+  Bench bench;
+  for (int i = 0; i < 25; ++i) bench.Write(Put("k" + std::to_string(10 + i), std::to_string(i)));
+  bench.Write(Put("k12", "new"));
+  bench.Write(Delete("k13"));
+  for (const bool reverse : {false, true}) {
+    std::vector<std::string> keys;
+    ScanRequest request{.start = "k11", .end = "k31", .reverse = reverse, .limit = 7};
+    while (true) {
+      const auto page = bench.store().Scan(request);
+      ASSERT_TRUE(page.ok());
+      ASSERT_LE(page->rows.size(), 7u);
+      for (const ScanRow& row : page->rows) {
+        keys.push_back(row.key);
+        if (row.key == "k12") EXPECT_EQ(row.value, "new");
+      }
+      if (!page->more) break;
+      (reverse ? request.end : request.start) = page->resume_key;
+    }
+    EXPECT_EQ(keys.size(), 19u);
+    EXPECT_TRUE(reverse ? std::is_sorted(keys.rbegin(), keys.rend())
+                        : std::is_sorted(keys.begin(), keys.end()));
+  }
+}
+
+TEST(Store, ASnapshotTakesTheOldStatesPlaceAndSurvivesPowerCuts) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Bench source;
+    for (int i = 0; i < 50; ++i) source.Write(Put("k" + std::to_string(i % 9), std::to_string(i)));
+    const auto snapshot = source.store().TakeSnapshot();
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    Bench target;
+    target.Write(Put("old", "state"));
+    const std::uint64_t old_hash = target.Hash();
+    // What the transfer does: the files, synced, and their directory.
+    const rocksdb::IOOptions io;
+    ASSERT_TRUE(target.disk().CreateDir("/group/incoming", io, nullptr).ok());
+    for (const raft::SnapshotFile& file : snapshot->files) {
+      std::string content;
+      ASSERT_TRUE(
+          rocksdb::ReadFileToString(&source.disk(), snapshot->directory + "/" + file.name, &content)
+              .ok());
+      ASSERT_TRUE(
+          rocksdb::WriteStringToFile(&target.disk(), content, "/group/incoming/" + file.name, true)
+              .ok());
+    }
+    for (const char* name : {"/group/incoming", "/group"}) {
+      std::unique_ptr<rocksdb::FSDirectory> directory;
+      ASSERT_TRUE(target.disk().NewDirectory(name, io, &directory, nullptr).ok());
+      ASSERT_TRUE(directory->Fsync(io, nullptr).ok());
+    }
+    (void)target.store().TakeSnapshot();  // flushes the old state
+    ASSERT_TRUE(target.store().InstallSnapshot("/group/incoming", snapshot->mark).ok());
+    EXPECT_EQ(target.Hash(), source.Hash());
+    EXPECT_NE(target.Hash(), old_hash);
+    EXPECT_EQ(target.store().applied(), source.store().applied());
+    target.PowerCut(seed);
+    EXPECT_EQ(target.Hash(), source.Hash()) << "seed " << seed;
+  }
+}
+
+// Random commands against a plain map, with power cuts; and a second store fed the same log in
+// other batches: equal index, equal state.
+TEST(Store, AgreesWithAModelAndWithItsReplica) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    Random random(seed);
+    Bench bench;
+    std::map<std::string, std::string> model;
+    for (int step = 0; step < 200; ++step) {
+      std::vector<std::string> texts;
+      texts.reserve(64);
+      std::vector<CommandView> commands;
+      for (std::uint64_t n = random.Between(1, 4); n > 0; --n) {
+        texts.push_back("k" + std::to_string(random.Below(12)));
+        const std::string& key = texts.back();
+        texts.push_back("v" + std::to_string(random.Next()));
+        const std::string& value = texts.back();
+        CommandView command;
+        switch (random.Below(5)) {
+          case 0:
+            command.ops.push_back(Delete(key));
+            model.erase(key);
+            break;
+          case 1: {
+            texts.push_back("k" + std::to_string(random.Below(12)) + "~");
+            const std::string& end = texts.back();
+            if (end <= key) {
+              command.ops.push_back(Put(key, value));
+              model[key] = value;
+              break;
+            }
+            command.ops.push_back({.kind = WriteKind::kDeleteRange, .key = key, .end = end});
+            model.erase(model.lower_bound(key), model.lower_bound(end));
+            break;
+          }
+          case 2: {
+            WriteOp op = Put(key, value);
+            op.condition = random.Chance(0.5) ? ConditionKind::kAbsent : ConditionKind::kExists;
+            command.ops.push_back(op);
+            if ((op.condition == ConditionKind::kExists) == model.contains(key)) model[key] = value;
+            break;
+          }
+          default:
+            command.ops.push_back(Put(key, value));
+            model[key] = value;
+        }
+        commands.push_back(command);
+      }
+      bench.Write(commands);
+      if (random.Chance(0.03)) {
+        bench.PowerCut(random.Next());
+        ASSERT_LE(bench.store().applied().value(), bench.log().size());
+        bench.Replay(random.Between(1, 9));
+      }
+    }
+    const auto page = bench.store().Scan({});
+    ASSERT_TRUE(page.ok());
+    std::map<std::string, std::string> rows;
+    for (const ScanRow& row : page->rows) rows[row.key] = row.value;
+    ASSERT_EQ(rows, model) << "seed " << seed;
+    for (const auto& [key, value] : model) ASSERT_EQ(bench.Get(key), value);
+    Bench replica;
+    replica.TakeLog(bench);
+    replica.Replay(random.Between(1, 50));
+    ASSERT_EQ(replica.Hash(), bench.Hash()) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace flotilla::kv
