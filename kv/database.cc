@@ -84,6 +84,12 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.memtable_prefix_bloom_size_ratio = options.inline_background_work ? 0 : 0.05;
   family.write_buffer_size = MemtableBytes(options);
   family.level_compaction_dynamic_level_bytes = true;
+  // Writes are amplified by few, large compactions rather than many small ones.
+  family.level0_file_num_compaction_trigger = 8;
+  family.level0_slowdown_writes_trigger = 32;
+  family.level0_stop_writes_trigger = 64;
+  family.max_write_buffer_number = 4;
+  family.max_bytes_for_level_base = 8 * options.memtable_bytes;
   family.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,
                                   rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
                                   rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
@@ -173,6 +179,9 @@ StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
                                   std::size_t write_buffer_bytes) {
   StoreResources resources;
   resources.env = env;
+  // Flushes and compactions yield to requests.
+  env->LowerThreadPoolCPUPriority(rocksdb::Env::LOW, rocksdb::CpuPriority::kLow);
+  env->LowerThreadPoolCPUPriority(rocksdb::Env::HIGH, rocksdb::CpuPriority::kLow);
   resources.block_cache = rocksdb::NewLRUCache(cache_bytes);
   resources.write_buffer =
       std::make_shared<rocksdb::WriteBufferManager>(write_buffer_bytes, resources.block_cache);

@@ -127,8 +127,12 @@ void Group::OnTick() {
   if (--ticks_until_housekeeping_ > 0) return;
   ticks_until_housekeeping_ = kHousekeepingTicks;
   persister_->RetryIfFull();
-  if (log_bytes_ > options_.compact_after_bytes && !compacting_) {
+  if (compacting_) return;
+  if (log_bytes_ > options_.compact_after_bytes) {
     Compact([](const StatusOr<Index>&) {});
+  } else if (log_bytes_ > options_.compact_after_bytes / 2) {
+    // What the state machine has flushed by itself costs nothing to let go.
+    FlushedUpTo(world_.machine->durable());
   }
 }
 
