@@ -1,8 +1,8 @@
 #include "raft/transport/grpc_transport.h"
 
-#include <utility>
-
 #include <spdlog/fmt/fmt.h>
+
+#include <utility>
 
 #include "raft/transport/codec.h"
 
@@ -122,11 +122,12 @@ grpc::Status GrpcTransport::CheckHello(const internal::Hello& hello) const {
   if (!self_) return {grpc::StatusCode::UNAVAILABLE, "this node is not a member yet"};
   if (ClusterId(hello.cluster_id()) != cluster_ || NodeId(hello.to()) != self_ ||
       NodeId(hello.from()) == self_ || hello.from() == 0) {
-    return {grpc::StatusCode::PERMISSION_DENIED,
-            fmt::format("WRONG_CLUSTER: this is node {} of cluster {:016x}; the peer looks for node "
-                        "{} of cluster {:016x}: check the addresses, and whose data directory is "
-                        "where",
-                        self_.value(), cluster_.value(), hello.to(), hello.cluster_id())};
+    return {
+        grpc::StatusCode::PERMISSION_DENIED,
+        fmt::format("WRONG_CLUSTER: this is node {} of cluster {:016x}; the peer looks for node "
+                    "{} of cluster {:016x}: check the addresses, and whose data directory is "
+                    "where",
+                    self_.value(), cluster_.value(), hello.to(), hello.cluster_id())};
   }
   return grpc::Status::OK;
 }

@@ -6,6 +6,9 @@
 // a stranger is turned away with PERMISSION_DENIED.
 #pragma once
 
+#include <grpcpp/grpcpp.h>
+#include <spdlog/logger.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -14,9 +17,6 @@
 #include <shared_mutex>
 #include <string>
 #include <vector>
-
-#include <grpcpp/grpcpp.h>
-#include <spdlog/logger.h>
 
 #include "base/executor.h"
 #include "flotilla/internal/peer.grpc.pb.h"

@@ -7,14 +7,14 @@
 // Internal to raft/transport. All methods: any thread.
 #pragma once
 
+#include <grpcpp/grpcpp.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include <grpcpp/grpcpp.h>
 
 #include "base/executor.h"
 #include "base/random.h"

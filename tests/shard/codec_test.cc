@@ -123,11 +123,15 @@ TEST(AdminCodec, ComesBack) {
 // Whatever the bytes: an error or a value, never a crash, never an endless loop.
 TEST(PeerBodies, StrangersBytesAreHarmless) {
   Random random(7);
-  const std::vector<std::string> seeds{
-      EncodeAllKinds(), EncodeForwardedAnswers(AllAnswers()),
-      EncodeHello(
-          {.uuid = NodeUuid(1), .address = "a:1", .expect = 3, .cluster = {}, .founding = "x", .heard_of = {"b:1"}}),
-      EncodeAdminRequest({}, std::chrono::seconds(1)), EncodeAdminResult({})};
+  const std::vector<std::string> seeds{EncodeAllKinds(), EncodeForwardedAnswers(AllAnswers()),
+                                       EncodeHello({.uuid = NodeUuid(1),
+                                                    .address = "a:1",
+                                                    .expect = 3,
+                                                    .cluster = {},
+                                                    .founding = "x",
+                                                    .heard_of = {"b:1"}}),
+                                       EncodeAdminRequest({}, std::chrono::seconds(1)),
+                                       EncodeAdminResult({})};
   for (int round = 0; round < 20'000; ++round) {
     std::string bytes = seeds[random.Below(seeds.size())];
     bytes.resize(random.Below(bytes.size() + 1));
