@@ -111,6 +111,8 @@ class Node {
   // True when the node is a member, its groups are open, and it knows a leader.
   virtual bool Ready() const = 0;
   virtual NodeState state() const = 0;
+  // This node believes that it leads the group (0: the data group).
+  virtual bool Leads(GroupId group) const = 0;
   // A snapshot of everything; `done` on any strand.
   virtual void Info(UniqueFunction<void(NodeInfo)> done) = 0;
 

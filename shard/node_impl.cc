@@ -62,6 +62,11 @@ bool NodeImpl::Ready() const {
   return replica && replica->leader();
 }
 
+bool NodeImpl::Leads(GroupId group) const {
+  const std::shared_ptr<Replica> replica = FindReplica(GroupOr(group));
+  return replica && replica->leads();
+}
+
 // ---- time -----------------------------------------------------------------------------------
 
 void NodeImpl::Tick() {

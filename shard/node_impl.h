@@ -36,6 +36,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   Gateway& gateway() override { return *router_; }
   bool Ready() const override;
   NodeState state() const override { return state_.load(); }
+  bool Leads(GroupId group) const override;
   void Info(UniqueFunction<void(NodeInfo)> done) override;
   void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
                   UniqueFunction<void(StatusOr<NodeId>)> done) override;

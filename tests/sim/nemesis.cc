@@ -32,7 +32,15 @@ void Nemesis::Next() {
 }
 
 void Nemesis::Strike() {
-  switch (random_.Below(10)) {
+  switch (random_.Below(14)) {
+    case 10:
+      CrashAll();
+      break;
+    case 11:
+    case 12:
+    case 13:
+      IsolateLeader();
+      break;
     case 0:
     case 1:
     case 2:
@@ -67,6 +75,33 @@ void Nemesis::CrashOne() {
   Later(std::chrono::seconds(3), [this, node] {
     if (!cluster_->running(node)) cluster_->Start(node);
   });
+}
+
+void Nemesis::CrashAll() {
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (!cluster_->running(node)) continue;
+    cluster_->Crash(node);
+    Later(std::chrono::seconds(1), [this, node] {
+      if (!cluster_->running(node)) cluster_->Start(node);
+    });
+  }
+}
+
+int Nemesis::LeaderOrAny() {
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (!cluster_->running(node)) continue;
+    if (cluster_->node(node)->Leads(GroupId())) return node;
+  }
+  return AnyNode();
+}
+
+void Nemesis::IsolateLeader() {
+  const ProcessId leader = SimCluster::IdOf(LeaderOrAny());
+  for (int node = 0; node < cluster_->size(); ++node) {
+    network_->Cut(leader, SimCluster::IdOf(node));
+    network_->Cut(SimCluster::IdOf(node), leader);
+  }
+  Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
 }
 
 // One side keeps some nodes, the other the rest; clients may be on either.

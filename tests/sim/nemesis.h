@@ -29,6 +29,11 @@ class Nemesis {
   void Next();
   void Strike();
   void CrashOne();
+  // The whole cluster loses power at once: only what was synced is left.
+  void CrashAll();
+  // The leader loses its peers, not its clients: it must not go on answering.
+  void IsolateLeader();
+  int LeaderOrAny();
   void Partition();
   void OneWay();
   void PauseOne();

@@ -10,7 +10,7 @@ Duration CostOf(DiskOperation operation, std::uint64_t bytes) {
   switch (operation) {
     case DiskOperation::kSync:
     case DiskOperation::kSyncDirectory:
-      return std::chrono::microseconds(120);
+      return std::chrono::microseconds(800);
     case DiskOperation::kWrite:
       return Duration(static_cast<std::int64_t>(bytes / 2));
     default:

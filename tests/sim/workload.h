@@ -20,9 +20,9 @@ class Workload {
  public:
   struct Options {
     int clients = 4;
-    int keys = 6;
+    int keys = 5;
     int nodes = 3;
-    Duration think_max = std::chrono::milliseconds(40);
+    Duration think_max = std::chrono::milliseconds(20);
     Duration timeout = std::chrono::seconds(5);
     std::uint64_t seed = 1;
   };
