@@ -242,8 +242,9 @@ void Group::FlushedUpTo(Index durable) {
     }
   }
   if (target <= status.snapshot.index) return;
+  // A snapshot may be in place in the state machine before the log has been reset to it.
   const std::optional<Term> term = core_->TermAt(target);
-  CHECK(term.has_value());
+  if (!term || target > applied_) return;
   core_->Compacted(target);
   world_.log->Release(options_.group, target, *term);
   // Sizes are per batch: what is left is an upper bound.
