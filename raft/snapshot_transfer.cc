@@ -36,7 +36,8 @@ class SnapshotTransfer::Outgoing : public std::enable_shared_from_this<Outgoing>
         done_(std::move(done)) {}
 
   void Open() {
-    SnapshotOpen open{.group = group_,
+    SnapshotOpen open{.id = id_,
+                      .group = group_,
                       .index = snapshot_.mark.index,
                       .term = snapshot_.mark.term,
                       .files = snapshot_.files};
@@ -69,7 +70,8 @@ class SnapshotTransfer::Outgoing : public std::enable_shared_from_this<Outgoing>
       ++file_;
       open_file_.reset();
     }
-    SnapshotPart part{.group = group_,
+    SnapshotPart part{.id = id_,
+                      .group = group_,
                       .index = snapshot_.mark.index,
                       .term = snapshot_.mark.term,
                       .file = file_,
@@ -223,7 +225,7 @@ void SnapshotTransfer::Send(GroupId group, NodeId to, const SnapshotInfo& snapsh
       done(Error(Reason::kNodeStopping, "the node is stopping"));
       return;
     }
-    const std::uint64_t id = next_outgoing_++;
+    const std::uint64_t id = options_.seed + next_outgoing_++;
     logger_->info("group {}: sending a snapshot of index {} to node {} ({} files)", group.value(),
                   snapshot.mark.index.value(), to.value(), snapshot.files.size());
     auto outgoing = std::make_shared<Outgoing>(this, id, group, to, snapshot, std::move(done));
@@ -240,8 +242,8 @@ StatusOr<std::string> SnapshotTransfer::OnOpen(std::string_view body) {
     const auto found = received_.find(open.group);
     if (found != received_.end()) incoming = found->second;
   }
-  const bool same = incoming && incoming->open.index == open.index &&
-                    incoming->open.term == open.term &&
+  const bool same = incoming && incoming->open.id == open.id &&
+                    incoming->open.index == open.index && incoming->open.term == open.term &&
                     incoming->open.files.size() == open.files.size() &&
                     std::equal(open.files.begin(), open.files.end(), incoming->open.files.begin(),
                                [](const SnapshotFile& a, const SnapshotFile& b) {
@@ -290,7 +292,8 @@ StatusOr<std::string> SnapshotTransfer::OnPart(std::string_view body) {
     const auto found = received_.find(part.group);
     if (found != received_.end()) incoming = found->second;
   }
-  if (!incoming || incoming->open.index != part.index || incoming->open.term != part.term) {
+  if (!incoming || incoming->open.id != part.id || incoming->open.index != part.index ||
+      incoming->open.term != part.term) {
     return Error(Reason::kBadRequest, "a part of a snapshot that was not announced here");
   }
   const rocksdb::IOOptions io;

@@ -37,6 +37,8 @@ struct SnapshotTransferOptions {
   Duration part_timeout = std::chrono::seconds(10);
   // Consecutive failures of one transfer before it is given up.
   int attempts_max = 5;
+  // Random: checkpoints of all nodes and lives get different ids.
+  std::uint64_t seed = 0;
 };
 
 class SnapshotTransfer {

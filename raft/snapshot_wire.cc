@@ -38,6 +38,7 @@ bool ReadMark(Reader& reader, GroupId& group, Index& index, Term& term) {
 
 std::string EncodeSnapshotOpen(const SnapshotOpen& open) {
   std::string out;
+  AppendFixed64(out, open.id);
   AppendMark(out, open.group, open.index, open.term);
   AppendVarint(out, open.files.size());
   for (const SnapshotFile& file : open.files) {
@@ -51,8 +52,8 @@ StatusOr<SnapshotOpen> DecodeSnapshotOpen(std::string_view body) {
   Reader reader(body);
   SnapshotOpen open;
   std::uint64_t count = 0;
-  if (!ReadMark(reader, open.group, open.index, open.term) || !reader.Varint(count) ||
-      count > kSnapshotFilesMax) {
+  if (!reader.Fixed64(open.id) || !ReadMark(reader, open.group, open.index, open.term) ||
+      !reader.Varint(count) || count > kSnapshotFilesMax) {
     return Malformed("announcement");
   }
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -70,6 +71,7 @@ StatusOr<SnapshotOpen> DecodeSnapshotOpen(std::string_view body) {
 std::string EncodeSnapshotPart(const SnapshotPart& part) {
   std::string out;
   out.reserve(part.data.size() + 64);
+  AppendFixed64(out, part.id);
   AppendMark(out, part.group, part.index, part.term);
   AppendVarint(out, part.file);
   AppendVarint(out, part.offset);
@@ -82,8 +84,9 @@ StatusOr<SnapshotPart> DecodeSnapshotPart(std::string_view body) {
   Reader reader(body);
   SnapshotPart part;
   std::uint32_t crc = 0;
-  if (!ReadMark(reader, part.group, part.index, part.term) || !reader.Varint(part.file) ||
-      !reader.Varint(part.offset) || !reader.Fixed32(crc) || !reader.Prefixed(part.data)) {
+  if (!reader.Fixed64(part.id) || !ReadMark(reader, part.group, part.index, part.term) ||
+      !reader.Varint(part.file) || !reader.Varint(part.offset) || !reader.Fixed32(crc) ||
+      !reader.Prefixed(part.data)) {
     return Malformed("part");
   }
   if (Crc32c(part.data) != crc) return Malformed("part: its checksum differs");

@@ -1,11 +1,13 @@
 // The bodies of snapshot calls. All integers are varints unless said otherwise.
 //
-//   open   = group | index | term | file count | (prefixed name | bytes)*
+//   open   = id fixed64 | group | index | term | file count | (prefixed name | bytes)*
 //   opened = offset per file, in the order of the request: what the receiver has already
-//   part   = group | index | term | file number | offset | crc32c fixed32 | prefixed data
+//   part   = id fixed64 | group | index | term | file number | offset | crc32c fixed32 | prefixed
+//   data
 //            a file number equal to the file count, with no data: all parts are sent, make it
 //            durable
 //   reply to a part = empty
+//   id = of the one checkpoint that is sent: two of the same index differ in their bytes
 //   Every answer starts with one byte: 1, or 0 and a message for people.
 #pragma once
 
@@ -23,6 +25,7 @@ namespace flotilla::raft {
 inline constexpr std::size_t kSnapshotFilesMax = 100'000;
 
 struct SnapshotOpen {
+  std::uint64_t id = 0;
   GroupId group;
   Index index;
   Term term;
@@ -30,6 +33,7 @@ struct SnapshotOpen {
 };
 
 struct SnapshotPart {
+  std::uint64_t id = 0;
   GroupId group;
   Index index;
   Term term;

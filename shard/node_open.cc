@@ -25,8 +25,8 @@ Status NodeImpl::OpenData() {
 
   calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get());
   snapshots_ = std::make_unique<raft::SnapshotTransfer>(
-      raft::SnapshotTransferOptions{}, world_.env->GetFileSystem().get(), world_.clock,
-      calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
+      raft::SnapshotTransferOptions{.seed = random_.Next()}, world_.env->GetFileSystem().get(),
+      world_.clock, calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
   router_ = std::make_unique<RequestRouter>(
       RequestRouter::Options{.admitted_requests_max = options_.admitted_requests_max,
