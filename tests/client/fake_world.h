@@ -62,6 +62,9 @@ class FakeConnection final : public Connection {
   void Ok(const v1::Request& request, std::uint64_t node = 1);
   // ... or with an error.
   void Fail(const v1::Request& request, const Status& error);
+  // Lets go of the client, which holds this object in turn.
+  void Abandon() { observer_.reset(); }
+
   void Respond(v1::PipelineResponse responses) { observer_->OnResponses(responses); }
 
   const std::string address;
@@ -79,6 +82,10 @@ v1::Response Answer(const v1::Request& request, std::uint64_t node);
 
 class FakeConnector final : public Connector {
  public:
+  ~FakeConnector() override {
+    for (const auto& connection : connections) connection->Abandon();
+  }
+
   std::shared_ptr<Connection> Connect(const std::string& address,
                                       std::shared_ptr<ConnectionObserver> observer) override;
   void ListMembers(const std::string& address, Duration timeout, MembersCallback done) override;

@@ -28,7 +28,7 @@ class ScanningConnector final : public Connector {
         observer->OnResponses(responses);
       });
     }
-    void Close() override {}
+    void Close() override { observer_.reset(); }
 
    private:
     ScanningConnector* owner_;
