@@ -43,7 +43,11 @@ class GrpcTransport::ExchangeReader : public grpc::ServerReadReactor<internal::P
     transport_->Deliver(std::move(batch_), from_);
     Next();
   }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    // Answers of the peer may have been on their way.
+    if (from_) transport_->Lost(from_);
+    delete this;
+  }
 
  private:
   void Next() {
@@ -132,6 +136,11 @@ grpc::Status GrpcTransport::CheckHello(const internal::Hello& hello) const {
   return grpc::Status::OK;
 }
 
+void GrpcTransport::Lost(NodeId node) {
+  std::shared_lock lock(handler_mutex_);
+  if (handler_ != nullptr) handler_->OnUnreachable(node);
+}
+
 void GrpcTransport::Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from) {
   NodeId self;
   {
@@ -169,10 +178,7 @@ std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string
   PeerLink::World world;
   world.strand = strand_.get();
   world.seed = ++next_seed_;
-  world.on_unreachable = [this](NodeId peer) {
-    std::shared_lock lock(handler_mutex_);
-    if (handler_ != nullptr) handler_->OnUnreachable(peer);
-  };
+  world.on_unreachable = [this](NodeId peer) { Lost(peer); };
   world.on_reachable = [this](NodeId peer) {
     std::shared_lock lock(handler_mutex_);
     if (handler_ != nullptr) handler_->OnReachable(peer);

@@ -61,6 +61,8 @@ class GrpcTransport final : public Transport {
   void CallEnded();
   void CloseLink(const std::shared_ptr<PeerLink>& link);
   std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
+  // A stream to or from the node has ended, and what was under way on it.
+  void Lost(NodeId node);
   void Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from);
   // OK when a stream that opens so may go on.
   grpc::Status CheckHello(const internal::Hello& hello) const;

@@ -70,6 +70,13 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
   // Without a stream the message would be old when one is there again.
   if (!stream_) {
     dropped_ += messages.size();
+    const bool asks = std::any_of(messages.begin(), messages.end(), [](const PeerMessage& message) {
+      return std::holds_alternative<Call>(message.payload);
+    });
+    // Whoever waits for an answer is told; Raft's own messages need no such word.
+    if (asks) {
+      world_.strand->Post([unreachable = world_.on_unreachable, peer = peer_] { unreachable(peer); });
+    }
     return;
   }
   for (PeerMessage& message : messages) {
@@ -116,7 +123,6 @@ void PeerLink::OnWritten(bool ok) {
       writing_ = false;
       now_reachable = !reachable_;
       reachable_ = true;
-      reported_unreachable_ = false;
       pause_ = options_.reconnect_pause_min;
       if (NextBatch(stream_->batch())) {
         writing_ = true;
@@ -142,8 +148,8 @@ void PeerLink::OnEnded(const grpc::Status&) {
     queue_.clear();
     queue_bytes_ = 0;
     reachable_ = false;
-    report = !reported_unreachable_ && !closed_;
-    reported_unreachable_ = true;
+    // Every time: what was sent while this attempt was under way is lost, too.
+    report = !closed_;
     ended = std::move(ended_);
     ended_ = nullptr;
     const auto span = static_cast<std::uint64_t>(pause_.count());

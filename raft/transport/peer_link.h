@@ -73,7 +73,6 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::uint64_t dropped_ = 0;
   bool writing_ = false;
   bool reachable_ = false;
-  bool reported_unreachable_ = false;
   bool closed_ = false;
   Duration pause_;
   Closure ended_;

@@ -79,6 +79,10 @@ void SimTransport::Send(std::vector<raft::PeerMessage> messages) {
     if (peer == peers_.end()) continue;
     SimTransport* const target = network_->FindTransport(peer->second);
     if (target == nullptr) {
+      const bool asks = std::any_of(batch.begin(), batch.end(), [](const auto& message) {
+        return std::holds_alternative<raft::Call>(message.payload);
+      });
+      if (asks) unreachable_.erase(to);
       NoteUnreachable(to);
       continue;
     }
