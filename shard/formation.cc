@@ -12,6 +12,8 @@ namespace {
 constexpr Duration kRoundPause = std::chrono::milliseconds(100);
 constexpr Duration kCallTimeout = std::chrono::milliseconds(1000);
 constexpr Duration kJoinTimeout = std::chrono::seconds(5);
+constexpr Duration kJoinPauseMin = std::chrono::milliseconds(200);
+constexpr Duration kJoinPauseMax = std::chrono::seconds(5);
 // A node that was not heard of for so long is not counted as there.
 constexpr Duration kSeenFor = std::chrono::seconds(3);
 constexpr Duration kPromiseFor = std::chrono::seconds(4);
@@ -225,7 +227,7 @@ void Formation::OnFound(FoundingCall call, UniqueFunction<void(bool)> reply) {
 }
 
 void Formation::Join(const std::string& address) {
-  if (join_asked_) return;
+  if (join_asked_ || world_.clock->Now() < join_not_before_) return;
   join_asked_ = true;
   const JoinCall call{
       .uuid = options_.uuid, .address = options_.address, .promote = options_.promote};
@@ -236,8 +238,13 @@ void Formation::Join(const std::string& address) {
          StatusOr<Admission> admission = DecodeAdmission(answer->view());
          if (!admission.ok()) return;
          if (!admission->status.ok()) {
-           world_.logger->warn("{} did not let this node in: {}", address,
-                               MessageOf(admission->status));
+           join_pause_ = std::clamp(join_pause_ * 2, kJoinPauseMin, kJoinPauseMax);
+           join_not_before_ = world_.clock->Now() + join_pause_;
+           const std::string refusal(MessageOf(admission->status));
+           if (refusal == refusal_) return;
+           refusal_ = refusal;
+           world_.logger->warn("{} did not let this node in, which goes on asking: {}", address,
+                               refusal);
            return;
          }
          ended_ = true;

@@ -92,6 +92,10 @@ class Formation : public std::enable_shared_from_this<Formation> {
   bool ended_ = false;
   bool joining_ = false;
   bool join_asked_ = false;
+  // Refused: asked again later, and said once.
+  MonoTime join_not_before_{};
+  Duration join_pause_{};
+  std::string refusal_;
   bool founding_here_ = false;
   bool proposing_ = false;
   std::set<std::string> rumoured_;  // addresses that others have heard of

@@ -6,6 +6,11 @@
 #include <utility>
 
 namespace flotilla {
+namespace {
+
+constexpr std::size_t kLaterMax = 64;
+
+}  // namespace
 
 Membership::Membership(GroupId id, raft::Group* group, const Clock* clock)
     : id_(id), group_(group), clock_(clock) {}
@@ -21,7 +26,7 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
     done(members.status());
     return;
   }
-  if (const MemberRecord* known = members->FindUuid(uuid)) {
+  if (const MemberRecord* known = members->FindUuid(uuid); known && known->address == address) {
     done(known->node);
     return;
   }
@@ -33,20 +38,36 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
                           address, same->node.value())));
     return;
   }
-  const NodeId node = members->next_node;
-  members->next_node = node.Next();
-  members->records.push_back({.node = node, .uuid = uuid, .address = address, .promote = promote});
   const raft::Configuration& now = group_->core().configuration();
-  raft::MembershipChange change{
-      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
-  change.learners.insert(node);
-  Change(std::move(change), deadline, [node, done = std::move(done)](Status status) mutable {
-    if (status.ok()) {
-      done(node);
-    } else {
-      done(std::move(status));
-    }
-  });
+  raft::MembershipChange change{.voters = now.voters, .learners = now.learners, .context = {}};
+  NodeId node = members->next_node;
+  const auto moved = std::find_if(members->records.begin(), members->records.end(),
+                                  [&](const MemberRecord& record) { return record.uuid == uuid; });
+  if (moved != members->records.end()) {
+    node = moved->node;
+    moved->address = address;
+  } else {
+    members->next_node = node.Next();
+    members->records.push_back(
+        {.node = node, .uuid = uuid, .address = address, .promote = promote});
+    change.learners.insert(node);
+  }
+  change.context = EncodeMembers(*members);
+  Change(
+      std::move(change), deadline,
+      [node, done = std::move(done)](Status status) mutable {
+        if (status.ok()) {
+          done(node);
+        } else {
+          done(std::move(status));
+        }
+      },
+      [this, uuid, address, promote, deadline](Done again) mutable {
+        Add(uuid, address, promote, deadline,
+            [again = std::move(again)](const StatusOr<NodeId>& added) mutable {
+              again(added.status());
+            });
+      });
 }
 
 void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
@@ -66,7 +87,8 @@ void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Stat
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.voters.erase(node);
   change.learners.erase(node);
-  Change(std::move(change), deadline, std::move(done));
+  Change(std::move(change), deadline, std::move(done),
+         [this, node, deadline](Done again) { Remove(node, deadline, std::move(again)); });
 }
 
 void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
@@ -92,14 +114,20 @@ void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Sta
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.learners.erase(node);
   change.voters.insert(node);
-  Change(std::move(change), deadline, std::move(done));
+  Change(std::move(change), deadline, std::move(done),
+         [this, node, deadline](Done again) { Promote(node, deadline, std::move(again)); });
 }
 
-void Membership::Change(raft::MembershipChange change, MonoTime deadline,
-                        UniqueFunction<void(Status)> done) {
+void Membership::Change(raft::MembershipChange change, MonoTime deadline, Done done,
+                        UniqueFunction<void(Done)> again) {
   const raft::MembershipRefusal refusal = group_->ProposeMembership(std::move(change));
   if (refusal == raft::MembershipRefusal::kNoChange) {
     done(absl::OkStatus());
+    return;
+  }
+  if (refusal == raft::MembershipRefusal::kChangeUnderWay && later_.size() < kLaterMax &&
+      clock_->Now() < deadline) {
+    later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
     return;
   }
   if (refusal != raft::MembershipRefusal::kNone) {
@@ -117,8 +145,8 @@ Status Membership::Refusal(raft::MembershipRefusal refusal) const {
                    fmt::format("this node does not lead group {}", id_.value()));
     case raft::MembershipRefusal::kChangeUnderWay:
       return Error(Reason::kMembershipRefused,
-                   fmt::format("another change of the members of group {} is under way, or its "
-                               "leader is new: try again in a moment",
+                   fmt::format("another change of the members of group {} is under way and has "
+                               "not ended in time: see `kvctl member list`, and try again",
                                id_.value()));
     case raft::MembershipRefusal::kNotCaughtUp:
       return Error(Reason::kMembershipRefused,
@@ -135,7 +163,17 @@ Status Membership::Refusal(raft::MembershipRefusal refusal) const {
   return Error(Reason::kInternal, "the change of members was refused");
 }
 
+void Membership::TryLater() {
+  std::vector<Later> later;
+  later.swap(later_);
+  for (Later& one : later) {
+    // It comes back to `later_` if the time has not come.
+    one.again(std::move(one.done));
+  }
+}
+
 void Membership::Progress() {
+  if (!later_.empty() && !group_->core().configuration().joint()) TryLater();
   if (waits_.empty()) return;
   const bool joint = group_->core().configuration().joint();
   const MonoTime now = clock_->Now();
@@ -163,12 +201,15 @@ void Membership::PromoteWaiting() {
   for (const MemberRecord& record : members->records) {
     if (!record.promote || !group_->core().configuration().learners.contains(record.node)) continue;
     // A refusal (it still lags, another change runs) means: later.
-    Promote(record.node, clock_->Now() + std::chrono::seconds(60), [](const Status&) {});
+    Promote(record.node, clock_->Now(), [](const Status&) {});
     return;
   }
 }
 
 void Membership::OnDeposed() {
+  std::vector<Later> later;
+  later.swap(later_);
+  for (Later& one : later) one.done(Refusal(raft::MembershipRefusal::kNotLeader));
   std::vector<Wait> waits;
   waits.swap(waits_);
   for (Wait& wait : waits) {

@@ -1,7 +1,8 @@
 // Membership: adds, removes and promotes members of a group, on its leader.
 //
 // Every change is one configuration entry; a caller is answered once it has been applied and the
-// joint configuration has been left. Learners that asked for it are promoted as soon as they have
+// joint configuration has been left. A change that another one, or a new leader's first entry, holds
+// up waits for it, until its deadline. Learners that asked for it are promoted as soon as they have
 // caught up. All on the group's raft strand.
 #pragma once
 
@@ -22,7 +23,7 @@ class Membership {
   Membership(GroupId id, raft::Group* group, const Clock* clock);
 
   // A node as a learner, with the next free id. A node that is a member already, by its uuid, gets
-  // its id again.
+  // its id again, and its address changed if it has moved.
   void Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
            UniqueFunction<void(StatusOr<NodeId>)> done);
   // A voter or learner. The leader itself must have handed leadership over before.
@@ -37,20 +38,31 @@ class Membership {
   void OnDeposed();
 
  private:
+  using Done = UniqueFunction<void(Status)>;
   struct Wait {
     MonoTime deadline;
     raft::Index index;  // of the configuration entry
-    UniqueFunction<void(Status)> done;
+    Done done;
+  };
+  // A request that waits until the group can change its members.
+  struct Later {
+    MonoTime deadline;
+    Done done;
+    UniqueFunction<void(Done)> again;
   };
 
   StatusOr<Members> Current() const;
-  void Change(raft::MembershipChange change, MonoTime deadline, UniqueFunction<void(Status)> done);
+  // `again` is the whole request, for when another change or a new leader is in the way.
+  void Change(raft::MembershipChange change, MonoTime deadline, Done done,
+              UniqueFunction<void(Done)> again);
+  void TryLater();
   Status Refusal(raft::MembershipRefusal refusal) const;
 
   const GroupId id_;
   raft::Group* const group_;
   const Clock* const clock_;
   std::vector<Wait> waits_;
+  std::vector<Later> later_;  // bounded
 };
 
 }  // namespace flotilla

@@ -13,6 +13,7 @@ namespace {
 // An election timeout is this many ticks, so that timeouts differ between nodes.
 constexpr int kTicksPerElectionTimeout = 15;
 constexpr int kHousekeepingTicks = 30;
+constexpr Duration kDepartedFor = std::chrono::seconds(5);
 // A sync that takes longer makes the node look slow, and give its leaderships away.
 constexpr Duration kSyncSlow = std::chrono::seconds(2);
 
@@ -81,6 +82,7 @@ void NodeImpl::Tick() {
 
 void NodeImpl::Housekeep() {
   WatchDisk();
+  ForgetDeparted();
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
   }
@@ -188,11 +190,18 @@ void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
   std::vector<raft::PeerAddress> peers;
   {
     std::lock_guard lock(mutex_);
-    addresses_.clear();
-    for (const MemberRecord& record : members->records) addresses_[record.node] = record.address;
+    const MonoTime until = world_.clock->Now() + kDepartedFor;
     for (const auto& [node, address] : addresses_) {
-      if (node != identity_.node) peers.push_back({.node = node, .address = address});
+      departed_.try_emplace(node, Departed{.address = address, .until = until});
     }
+    for (const MemberRecord& record : members->records) departed_.erase(record.node);
+    addresses_.clear();
+    uuids_.clear();
+    for (const MemberRecord& record : members->records) {
+      addresses_[record.node] = record.address;
+      uuids_[record.uuid] = record.node;
+    }
+    peers = Peers();
   }
   control_->Post([this, peers = std::move(peers)] {
     if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
@@ -223,6 +232,31 @@ std::vector<std::shared_ptr<Replica>> NodeImpl::Replicas() const {
   replicas.reserve(replicas_.size());
   for (const auto& [group, replica] : replicas_) replicas.push_back(replica);
   return replicas;
+}
+
+std::vector<raft::PeerAddress> NodeImpl::Peers() const {
+  std::vector<raft::PeerAddress> peers;
+  for (const auto& [node, address] : addresses_) {
+    if (node != identity_.node) peers.push_back({.node = node, .address = address});
+  }
+  for (const auto& [node, departed] : departed_) {
+    if (node != identity_.node) peers.push_back({.node = node, .address = departed.address});
+  }
+  return peers;
+}
+
+// On the control strand.
+void NodeImpl::ForgetDeparted() {
+  std::vector<raft::PeerAddress> peers;
+  {
+    std::lock_guard lock(mutex_);
+    const MonoTime now = world_.clock->Now();
+    if (std::erase_if(departed_, [&](const auto& one) { return one.second.until <= now; }) == 0) {
+      return;
+    }
+    peers = Peers();
+  }
+  if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
 }
 
 std::string NodeImpl::AddressOf(NodeId node) const {
@@ -417,6 +451,8 @@ void NodeImpl::HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration 
 void NodeImpl::StopParts(Closure done) {
   if (formation_) formation_->End();
   formation_ = nullptr;
+  if (greeter_) greeter_->End();
+  greeter_ = nullptr;
   router_->Stop();
   const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
   {

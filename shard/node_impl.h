@@ -17,6 +17,7 @@
 #include "shard/admin.h"
 #include "shard/data_directory.h"
 #include "shard/formation.h"
+#include "shard/greeter.h"
 #include "shard/node.h"
 #include "shard/replica.h"
 #include "shard/request_router.h"
@@ -82,6 +83,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done);
   void BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts);
   void Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply);
+  void Greet();
+  // A member says where it can be reached; what the group has on record may be older.
+  void LearnAddress(const Hello& hello);
   Hello OwnHello() const;
 
   // node_impl.cc
@@ -95,6 +99,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::vector<std::shared_ptr<Replica>> Replicas() const;
   GroupId GroupOr(GroupId group) const { return group ? group : kFirstDataGroup; }
   std::string AddressOf(NodeId node) const;
+  // With the lock held: whom the transport is to reach.
+  std::vector<raft::PeerAddress> Peers() const;
+  void ForgetDeparted();
   void HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace, Closure then);
   void StopParts(Closure done);
 
@@ -118,10 +125,18 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<Admin> admin_;
   std::shared_ptr<Formation> formation_;  // control strand
+  std::shared_ptr<Greeter> greeter_;      // control strand
 
   mutable std::mutex mutex_;
   Identity identity_;
   std::map<NodeId, std::string> addresses_;
+  std::map<NodeUuid, NodeId> uuids_;
+  // Members that were removed lately: they are still owed the news, and answers.
+  struct Departed {
+    std::string address;
+    MonoTime until;
+  };
+  std::map<NodeId, Departed> departed_;
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   bool making_replica_ = false;

@@ -78,6 +78,7 @@ void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
       case raft::PeerMethod::kHello: {
         const StatusOr<Hello> hello = DecodeHello(body.view());
         if (hello.ok() && forming) formation_->OnHello(*hello);
+        if (hello.ok() && !forming) LearnAddress(*hello);
         Hello own = OwnHello();
         if (forming) own.heard_of = formation_->HeardOf();
         reply(Bytes(EncodeHello(own)));
@@ -187,15 +188,71 @@ void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRe
     for (const MemberRecord& record : contacts) {
       addresses_.try_emplace(record.node, record.address);
     }
-    for (const auto& [node, address] : addresses_) {
-      if (node != identity.node) peers.push_back({.node = node, .address = address});
-    }
+    peers = Peers();
   }
   calls_->SetSelf(identity.node);
   router_->SetSelf(identity.node);
   admin_->SetSelf(identity.node);
   if (!stopping_.load()) state_ = NodeState::kServing;
   world_.transport->Start(identity.cluster, identity.node, this);
+  world_.transport->SetPeers(peers);
+  if (!stopping_.load()) Greet();
+}
+
+void NodeImpl::Greet() {
+  Greeter::Options options;
+  options.uuid = identity_.uuid;
+  options.cluster = identity_.cluster;
+  options.address = options_.advertise_address;
+  options.join = options_.join;
+  options.data_directory = directory_->path();
+  options.seed = random_.Next();
+  Greeter::World world;
+  world.transport = world_.transport;
+  world.strand = control_.get();
+  world.logger = world_.logger;
+  world.members = [this] {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> others;
+    for (const auto& [node, address] : addresses_) {
+      if (node != identity_.node) others.push_back(address);
+    }
+    return others;
+  };
+  // A learner that has yet to hear of its own admission has nothing on record, rightly.
+  world.on_record = [this] {
+    const std::string known = AddressOf(identity_.node);
+    return known.empty() || known == options_.advertise_address;
+  };
+  world.record_here = [this] {
+    if (!Leads(kFirstDataGroup)) return;
+    AdminRequest request;
+    request.verb = AdminVerb::kAddMember;
+    request.group = kFirstDataGroup;
+    request.uuid = identity_.uuid;
+    request.address = options_.advertise_address;
+    admin_->Execute(std::move(request), world_.clock->Now() + kAdmissionTimeout,
+                    [](const AdminResult&) {});
+  };
+  world.refuse = [this](const Status& status) { Fatal(status); };
+  greeter_ = std::make_shared<Greeter>(options, world);
+  greeter_->Start();
+}
+
+void NodeImpl::LearnAddress(const Hello& hello) {
+  std::vector<raft::PeerAddress> peers;
+  {
+    std::lock_guard lock(mutex_);
+    if (!hello.uuid || hello.address.empty() || hello.cluster != identity_.cluster) return;
+    const auto node = uuids_.find(hello.uuid);
+    if (node == uuids_.end() || node->second == identity_.node) return;
+    std::string& known = addresses_[node->second];
+    if (known == hello.address) return;
+    world_.logger->info("node {} is reached at {} now, not at {}", node->second.value(),
+                        hello.address, known);
+    known = hello.address;
+    peers = Peers();
+  }
   world_.transport->SetPeers(peers);
 }
 

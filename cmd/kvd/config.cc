@@ -304,6 +304,11 @@ class Loader {
       Require(address.rfind(':') != std::string::npos, name,
               fmt::format("`{}` has no port: write HOST:PORT", address));
     }
+    Require(!std::string_view(config.advertise).starts_with("0.0.0.0:") &&
+                !std::string_view(config.advertise).starts_with("[::]:"),
+            "advertise",
+            fmt::format("nobody can dial `{}`: name the address that others reach this node at",
+                        config.advertise));
     Require(config.heartbeat_interval >= milliseconds(1), "heartbeat-interval",
             "must be at least 1ms");
     Require(config.election_timeout >= 2 * config.heartbeat_interval, "election-timeout",

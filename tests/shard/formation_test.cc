@@ -2,54 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <map>
 
 #include "base/logger.h"
+#include "tests/shard/virtual_time.h"
 
 namespace flotilla {
 namespace {
-
-// Virtual time, one thread: closures run in the order of their time.
-class Loop final : public Clock {
- public:
-  MonoTime Now() const override { return now_; }
-  std::chrono::microseconds WallNow() const override { return {}; }
-
-  void At(MonoTime time, Closure closure) {
-    queue_.emplace(std::pair(time, next_++), std::move(closure));
-  }
-  void RunFor(Duration time) {
-    const MonoTime end = now_ + time;
-    while (!queue_.empty() && queue_.begin()->first.first <= end) {
-      now_ = queue_.begin()->first.first;
-      Closure closure = std::move(queue_.begin()->second);
-      queue_.erase(queue_.begin());
-      closure();
-    }
-    now_ = end;
-  }
-
- private:
-  MonoTime now_{};
-  std::uint64_t next_ = 0;
-  std::map<std::pair<MonoTime, std::uint64_t>, Closure> queue_;
-};
-
-class LoopStrand final : public Strand {
- public:
-  explicit LoopStrand(Loop* loop) : loop_(loop) {}
-  void Post(Closure closure) override { loop_->At(loop_->Now(), std::move(closure)); }
-  TimerId After(Duration delay, Closure closure) override {
-    loop_->At(loop_->Now() + delay, std::move(closure));
-    return 1;
-  }
-  void Cancel(TimerId) override {}
-  bool IsCurrent() const override { return true; }
-
- private:
-  Loop* const loop_;
-};
 
 // New nodes that can reach each other by address unless they are cut off.
 class Fleet {
@@ -60,6 +19,8 @@ class Fleet {
     std::optional<Founding> founded;
     std::optional<Admission> joined;
     bool cut_off = false;
+    int asked_to_join = 0;
+    Status refusal;
   };
 
   class Wire final : public raft::Transport {
@@ -151,7 +112,9 @@ class Fleet {
         if (forming) one.formation->OnFound(*DecodeFoundingCall(body.view()), [](bool) {});
         return Bytes(std::string(1, '\1'));
       case raft::PeerMethod::kJoin: {
+        ++one.asked_to_join;
         Admission admission;
+        admission.status = one.refusal;
         admission.cluster = one.founded->cluster;
         admission.node = NodeId(77);
         return Bytes(EncodeAdmission(admission));
@@ -221,6 +184,21 @@ TEST(Formation, ALateNodeJoinsInsteadOfFounding) {
   EXPECT_EQ(fleet.node("d").joined->cluster, fleet.node("a").founded->cluster);
   EXPECT_TRUE(fleet.node("e").joined);
   EXPECT_FALSE(fleet.node("e").founded);
+}
+
+TEST(Formation, ANodeThatIsNotLetInAsksEverLessOften) {
+  Fleet fleet;
+  fleet.Add("a", 1, {}, 1);
+  fleet.Run(std::chrono::seconds(1));
+  fleet.node("a").refusal = Error(Reason::kMembershipRefused, "its address is taken");
+  fleet.Add("d", 4, {"a"}, 0);
+  fleet.Run(std::chrono::seconds(60));
+  EXPECT_FALSE(fleet.node("d").joined);
+  EXPECT_GT(fleet.node("a").asked_to_join, 8);
+  EXPECT_LT(fleet.node("a").asked_to_join, 20);
+  fleet.node("a").refusal = absl::OkStatus();
+  fleet.Run(std::chrono::seconds(6));
+  EXPECT_TRUE(fleet.node("d").joined);
 }
 
 TEST(Formation, MoreNodesThanExpectedFoundOneClusterAndTheRestJoins) {
