@@ -15,9 +15,11 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   GlobalFlags& flags = session.flags;
   app->fallthrough();
   app->require_subcommand(1);
-  app->add_option("--endpoints", flags.endpoints, "nodes of the cluster, HOST:PORT,...")
-      ->delimiter(',')
-      ->envname("KVCTL_ENDPOINTS");
+  CLI::Option* const endpoints =
+      app->add_option("--endpoints", flags.endpoints, "nodes of the cluster, HOST:PORT,...")
+          ->delimiter(',');
+  // In a shell the flags that it was started with stand, and they go before the environment.
+  if (!session.in_shell) endpoints->envname("KVCTL_ENDPOINTS");
   app->add_option("--keyspace", flags.keyspace, "the keyspace; default: \"default\"");
   app->add_option("--consistency", flags.consistency, "of reads: linearizable or eventual")
       ->check(CLI::IsMember({"linearizable", "eventual"}));

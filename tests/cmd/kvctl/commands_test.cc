@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 #include "tests/client/memory_server.h"
@@ -31,6 +32,13 @@ TEST_F(KvctlCommands, PutThenGetTheValueAlone) {
   EXPECT_EQ(get.exit_code, 0);
   EXPECT_EQ(get.out, "v");
   EXPECT_EQ(get.err, "");
+}
+
+TEST_F(KvctlCommands, TheFlagsOfAShellGoBeforeTheEnvironment) {
+  setenv("KVCTL_ENDPOINTS", "127.0.0.1:1", /*overwrite=*/1);
+  const Outcome put = KvctlShellLine(server_.address(), {"put", "k", "v"});
+  unsetenv("KVCTL_ENDPOINTS");
+  EXPECT_EQ(put.exit_code, 0) << put.err;
 }
 
 TEST_F(KvctlCommands, AMissingKeyHasItsOwnExitCode) {

@@ -1,21 +1,22 @@
 #include "tests/cmd/kvctl/kvctl_run.h"
 
 #include <cstdio>
+#include <functional>
 
 #include "cmd/kvctl/app.h"
 
 namespace flotilla::kvctl {
 
-Outcome Kvctl(const std::string& endpoint, const std::vector<std::string>& words) {
+namespace {
+
+Outcome RunIn(const std::function<int(Session&)>& run) {
   // Real files: the session asks whether its output is a terminal.
   std::FILE* out = std::tmpfile();
   std::FILE* err = std::tmpfile();
   Outcome outcome;
   {
     Session session(out, err);
-    std::vector<std::string> all = words;
-    all.insert(all.begin(), {"--endpoints", endpoint});
-    outcome.exit_code = RunCommandLine(session, all);
+    outcome.exit_code = run(session);
   }
   const auto slurp = [](std::FILE* file) {
     std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
@@ -29,6 +30,24 @@ Outcome Kvctl(const std::string& endpoint, const std::vector<std::string>& words
   outcome.out = slurp(out);
   outcome.err = slurp(err);
   return outcome;
+}
+
+}  // namespace
+
+Outcome Kvctl(const std::string& endpoint, const std::vector<std::string>& words) {
+  return RunIn([&](Session& session) {
+    std::vector<std::string> all = words;
+    all.insert(all.begin(), {"--endpoints", endpoint});
+    return RunCommandLine(session, all);
+  });
+}
+
+Outcome KvctlShellLine(const std::string& endpoint, const std::vector<std::string>& words) {
+  return RunIn([&](Session& session) {
+    session.flags.endpoints = {endpoint};
+    session.in_shell = true;
+    return RunCommandLine(session, words);
+  });
 }
 
 }  // namespace flotilla::kvctl

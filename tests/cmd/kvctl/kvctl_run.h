@@ -15,4 +15,7 @@ struct Outcome {
 // `endpoint` goes into --endpoints.
 Outcome Kvctl(const std::string& endpoint, const std::vector<std::string>& words);
 
+// A line of a shell that was started with --endpoints.
+Outcome KvctlShellLine(const std::string& endpoint, const std::vector<std::string>& words);
+
 }  // namespace flotilla::kvctl
