@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/random.h"
+
 namespace flotilla::sim {
 
 EventLoop::EventLoop() = default;
@@ -59,13 +61,24 @@ void EventLoop::Purge(ProcessId process) {
   paused_.erase(process);
 }
 
-void EventLoop::Resume(ProcessId process) {
+void EventLoop::Resume(ProcessId process, Duration jitter) {
   paused_.erase(process);
   const auto [first, last] = waiting_.equal_range(process);
   std::vector<Event> events;
   for (auto one = first; one != last; ++one) events.push_back(std::move(one->second));
   waiting_.erase(first, last);
-  for (Event& event : events) At(now_, event.process, event.what, std::move(event.closure));
+  Random random(trace_);
+  const auto draw = [&] {
+    return Duration(
+        static_cast<std::int64_t>(random.Below(static_cast<std::uint64_t>(jitter.count()) + 1)));
+  };
+  const Duration clients = draw();
+  for (Event& event : events) {
+    Duration wait{0};
+    if (event.what >= kFirstPeerEvent && event.what < kFirstClientEvent) wait = draw();
+    if (event.what >= kFirstClientEvent && event.what < kEndOfNetworkEvents) wait = clients;
+    At(now_ + wait, event.process, event.what, std::move(event.closure));
+  }
 }
 
 }  // namespace flotilla::sim

@@ -17,6 +17,12 @@ namespace flotilla::sim {
 
 using ProcessId = std::uint32_t;
 
+// Kinds of events: of peers' messages, which may overtake each other, and of clients' connections,
+// which keep their order.
+constexpr std::uint32_t kFirstPeerEvent = 10;
+constexpr std::uint32_t kFirstClientEvent = 20;
+constexpr std::uint32_t kEndOfNetworkEvents = 30;
+
 class EventLoop {
  public:
   EventLoop();
@@ -35,7 +41,9 @@ class EventLoop {
   void Purge(ProcessId process);
   // A paused process's events wait until it is resumed.
   void Pause(ProcessId process) { paused_.insert(process); }
-  void Resume(ProcessId process);
+  // What waited runs now, but what came from the network within `jitter`: the connections of a
+  // process are served in any order.
+  void Resume(ProcessId process, Duration jitter);
   bool paused(ProcessId process) const { return paused_.contains(process); }
 
   // Virtual time that the running event takes (a slow disk): what it posts happens later by that.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr ProcessId kNemesis = 99;
 constexpr std::uint32_t kStrike = 40;
+constexpr Duration kResumeJitter = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -32,7 +33,15 @@ void Nemesis::Next() {
 }
 
 void Nemesis::Strike() {
-  switch (random_.Below(14)) {
+  switch (random_.Below(18)) {
+    case 14:
+    case 15:
+      SlowDisks();
+      break;
+    case 16:
+    case 17:
+      PauseOne();
+      break;
     case 10:
       CrashAll();
       break;
@@ -101,6 +110,9 @@ void Nemesis::IsolateLeader() {
     network_->Cut(leader, SimCluster::IdOf(node));
     network_->Cut(SimCluster::IdOf(node), leader);
   }
+  for (int client = 0; client < options_.clients; ++client) {
+    if (random_.Chance(0.5)) network_->Cut(Workload::ProcessOf(client), leader);
+  }
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
 }
 
@@ -130,9 +142,24 @@ void Nemesis::OneWay() {
 }
 
 void Nemesis::PauseOne() {
-  const ProcessId process = SimCluster::IdOf(AnyNode());
+  const ProcessId process = SimCluster::IdOf(random_.Chance(0.7) ? LeaderOrAny() : AnyNode());
   loop_->Pause(process);
-  Later(std::chrono::seconds(2), [this, process] { loop_->Resume(process); });
+  Later(std::chrono::seconds(2), [this, process] { loop_->Resume(process, kResumeJitter); });
+}
+
+void Nemesis::SlowDisks() {
+  const auto sync = std::chrono::milliseconds(random_.Between(5, 150));
+  const bool all = random_.Chance(0.6);
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (all || random_.Chance(0.5)) cluster_->SetSyncTime(node, sync);
+  }
+  const bool power_goes = random_.Chance(0.6);
+  Later(std::chrono::seconds(2), [this, power_goes] {
+    if (power_goes && !ended_) CrashAll();
+    for (int node = 0; node < cluster_->size(); ++node) {
+      cluster_->SetSyncTime(node, SimCluster::kSyncTime);
+    }
+  });
 }
 
 void Nemesis::Storm() {
@@ -171,7 +198,10 @@ void Nemesis::Heal() {
   network_->HealAll();
   network_->SetWeather({});
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (loop_->paused(SimCluster::IdOf(node))) loop_->Resume(SimCluster::IdOf(node));
+    if (loop_->paused(SimCluster::IdOf(node))) {
+      loop_->Resume(SimCluster::IdOf(node), kResumeJitter);
+    }
+    cluster_->SetSyncTime(node, SimCluster::kSyncTime);
     if (!cluster_->running(node)) cluster_->Start(node);
   }
 }

@@ -31,12 +31,15 @@ class Nemesis {
   void CrashOne();
   // The whole cluster loses power at once: only what was synced is left.
   void CrashAll();
-  // The leader loses its peers, not its clients: it must not go on answering.
+  // The leader loses its peers, and some of its clients, who turn to others: it must not go on
+  // answering the rest.
   void IsolateLeader();
   int LeaderOrAny();
   void Partition();
   void OneWay();
   void PauseOne();
+  // Syncs take long, so that much is under way when the power goes.
+  void SlowDisks();
   void Storm();
   void Transfer();
   void Compact();

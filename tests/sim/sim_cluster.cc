@@ -6,11 +6,11 @@ namespace flotilla::sim {
 namespace {
 
 // What a disk takes, in virtual time.
-Duration CostOf(DiskOperation operation, std::uint64_t bytes) {
+Duration CostOf(DiskOperation operation, std::uint64_t bytes, Duration sync) {
   switch (operation) {
     case DiskOperation::kSync:
     case DiskOperation::kSyncDirectory:
-      return std::chrono::microseconds(800);
+      return sync;
     case DiskOperation::kWrite:
       return Duration(static_cast<std::int64_t>(bytes / 2));
     default:
@@ -25,9 +25,11 @@ SimCluster::SimCluster(const Options& options, EventLoop* loop, SimNetwork* netw
   members_.resize(static_cast<std::size_t>(options_.nodes));
   for (Member& member : members_) {
     member.disk = std::make_shared<SimFileSystem>();
-    member.disk->SetLatencyHook([loop](DiskOperation operation, std::uint64_t bytes) {
-      loop->Charge(CostOf(operation, bytes));
-    });
+    member.sync_time = std::make_shared<Duration>(kSyncTime);
+    member.disk->SetLatencyHook(
+        [loop, sync = member.sync_time](DiskOperation operation, std::uint64_t bytes) {
+          loop->Charge(CostOf(operation, bytes, *sync));
+        });
   }
 }
 

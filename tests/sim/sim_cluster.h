@@ -37,6 +37,9 @@ class SimCluster {
   bool Start(int node);
   // A power cut: the process is gone and a part of what was not synced with it.
   void Crash(int node);
+  // What a sync of its disk takes.
+  static constexpr Duration kSyncTime = std::chrono::microseconds(800);
+  void SetSyncTime(int node, Duration time) { *members_[Slot(node)].sync_time = time; }
   bool running(int node) const { return members_[Slot(node)].node != nullptr; }
   Node* node(int node) const { return members_[Slot(node)].node.get(); }
   SimFileSystem& disk(int node) const { return *members_[Slot(node)].disk; }
@@ -48,6 +51,7 @@ class SimCluster {
  private:
   struct Member {
     std::shared_ptr<SimFileSystem> disk;
+    std::shared_ptr<Duration> sync_time;
     std::unique_ptr<SimProcess> process;
     std::unique_ptr<kv::InlineEnv> env;
     std::unique_ptr<SimTransport> transport;
