@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""The compose files on a real Docker engine: kill, pause, cut off; no acknowledged write is lost.
+
+usage: compose_check.py NODES
+
+Containers, network and volumes are named flotilla-check-*, and are removed at the end.
+"""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+
+def run(*command, check=True, env=None):
+    done = subprocess.run(command, text=True, capture_output=True, env=env)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n"
+                             f"{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_for(what, condition, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def free_ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Cluster:
+    def __init__(self, count):
+        self.names = [f"n{i}" for i in range(1, count + 1)]
+        self.project = f"flotilla-check-{count}"
+        self.file = REPOSITORY / "deploy" / f"compose-{count}.yaml"
+        ports = free_ports(2 * count + 1)
+        self.port = dict(zip(self.names, ports))
+        self.http = dict(zip(self.names, ports[count:]))
+        self.prometheus = ports[-1]
+        self.env = dict(os.environ, FLOTILLA_PROMETHEUS_PORT=str(self.prometheus))
+        for name in self.names:
+            self.env[f"FLOTILLA_{name.upper()}_PORT"] = str(self.port[name])
+            self.env[f"FLOTILLA_{name.upper()}_HTTP_PORT"] = str(self.http[name])
+        self.network = f"{self.project}_default"
+        self.inner = ",".join(f"{name}:7101" for name in self.names)
+
+    def compose(self, *arguments):
+        return run("docker-compose", "-p", self.project, "-f", str(self.file), *arguments,
+                   env=self.env)
+
+    def container(self, name):
+        return self.compose("ps", "-q", name).strip()
+
+    def health(self, name):
+        return run("docker", "inspect", "-f", "{{.State.Health.Status}}",
+                   self.container(name)).strip()
+
+    def wait_healthy(self, names=None, seconds=60):
+        for name in names or self.names:
+            wait_for(f"{name} to be healthy", lambda name=name: self.health(name) == "healthy",
+                     seconds)
+
+    def kvctl(self, *arguments, check=True):
+        """kvctl in a container of its own, as an application beside the cluster would be."""
+        return run("docker", "run", "--rm", "--network", self.network, "--entrypoint", "kvctl",
+                   "flotilla", "--endpoints", self.inner, *arguments, check=check)
+
+    def leader(self):
+        found = None
+
+        def look():
+            nonlocal found
+            try:
+                status = json.loads(self.kvctl("status", "-o", "json", check=False))
+            except json.JSONDecodeError:
+                return False
+            for node in status["nodes"]:
+                if node.get("role") == "leader" and node["node_id"] == status["leader_id"]:
+                    found = node["address"].split(":")[0]
+            return found is not None
+
+        wait_for("a leader", look, 30)
+        return found
+
+
+class Writer:
+    """Writes one key after another and remembers what was acknowledged."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.acknowledged = []
+        self.longest_gap = 0.0
+        self.stopping = False
+        self.process = None
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def open(self):
+        self.process = subprocess.Popen(
+            ["docker", "run", "--rm", "-i", "--network", self.cluster.network, "--entrypoint",
+             "kvctl", "flotilla", "--endpoints", self.cluster.inner, "--timeout", "5s", "shell"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def work(self):
+        self.open()
+        number = 0
+        last = time.monotonic()
+        while not self.stopping:
+            number += 1
+            answer = ""
+            try:
+                self.process.stdin.write(f"put w/{number:08} value-{number}\n")
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline()
+            except OSError:
+                pass
+            if answer.strip() == "ok":
+                now = time.monotonic()
+                self.longest_gap = max(self.longest_gap, now - last)
+                last = now
+                self.acknowledged.append(number)
+            elif not self.stopping:
+                self.process.kill()
+                self.process.wait()
+                self.open()
+        self.process.stdin.close()
+        self.process.wait()
+
+    def wait_for_more(self, count, seconds=60):
+        start = len(self.acknowledged)
+        wait_for(f"{count} more acknowledged writes",
+                 lambda: len(self.acknowledged) >= start + count, seconds)
+
+    def gap(self):
+        longest, self.longest_gap = self.longest_gap, 0.0
+        return longest
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+
+
+def verify(cluster, writer):
+    for name in cluster.names:
+        found = dict(line.split("\t") for line in run(
+            "docker", "exec", cluster.container(name), "kvctl", "scan", "--prefix", "w/", "-o",
+            "plain").splitlines())
+        lost = [n for n in writer.acknowledged if found.get(f"w/{n:08}") != f"value-{n}"]
+        if lost:
+            raise AssertionError(f"{name}: {len(lost)} acknowledged writes are gone: {lost[:10]}")
+
+
+def fault(cluster, writer, what, strike, heal):
+    """Strikes the leader, sees writes go on, heals it, sees it come back."""
+    leader = cluster.leader()
+    writer.gap()
+    strike(leader)
+    writer.wait_for_more(300)
+    gap = writer.gap()
+    heal(leader)
+    cluster.wait_healthy()
+    writer.wait_for_more(100)
+    print(f"  {what} {leader}, the leader: writes went on after {gap:.2f} s at most; it is back",
+          flush=True)
+
+
+def check_monitoring(cluster):
+    cluster.compose("--profile", "monitoring", "up", "-d", "prometheus")
+
+    def up():
+        try:
+            url = f"http://127.0.0.1:{cluster.prometheus}/api/v1/query?query=sum(up)"
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                result = json.load(answer)["data"]["result"]
+            return result and int(result[0]["value"][1]) == len(cluster.names)
+        except OSError:
+            return False
+
+    wait_for("Prometheus to scrape every node", up, 60)
+    print("  Prometheus scrapes every node", flush=True)
+
+
+def check_from_host(cluster):
+    for name in cluster.names:
+        with urllib.request.urlopen(f"http://127.0.0.1:{cluster.http[name]}/metrics",
+                                    timeout=5) as answer:
+            assert b"flotilla_" in answer.read()
+        on_host = ["docker", "run", "--rm", "--network", "host", "--entrypoint", "kvctl",
+                   "flotilla", "--endpoints", f"127.0.0.1:{cluster.port[name]}"]
+        run(*on_host, "put", f"host/{name}", "seen")
+        assert run(*on_host, "get", f"host/{name}").strip() == "seen"
+    print("  every published port reads and writes", flush=True)
+
+
+def check(cluster):
+    cluster.compose("up", "-d", *cluster.names)
+    cluster.wait_healthy()
+    print(f"  {len(cluster.names)} containers have formed a cluster", flush=True)
+    check_from_host(cluster)
+    writer = Writer(cluster)
+    try:
+        writer.wait_for_more(200)
+        fault(cluster, writer, "killed", lambda name: run("docker", "kill", cluster.container(name)),
+              lambda name: cluster.compose("start", name))
+        fault(cluster, writer, "paused", lambda name: run("docker", "pause", cluster.container(name)),
+              lambda name: run("docker", "unpause", cluster.container(name)))
+        fault(cluster, writer, "cut off",
+              lambda name: run("docker", "network", "disconnect", cluster.network,
+                               cluster.container(name)),
+              lambda name: run("docker", "network", "connect", "--alias", name, cluster.network,
+                               cluster.container(name)))
+    finally:
+        writer.stop()
+    verify(cluster, writer)
+    print(f"  all {len(writer.acknowledged)} acknowledged writes are there, on every node",
+          flush=True)
+    cluster.compose("stop", *cluster.names)
+    for name in cluster.names:
+        code = run("docker", "inspect", "-f", "{{.State.ExitCode}}",
+                   run("docker", "ps", "-aq", "-f",
+                       f"name={cluster.project}_{name}_1").strip()).strip()
+        if code != "0":
+            raise AssertionError(f"{name} did not stop cleanly: exit code {code}")
+    cluster.compose("start", *cluster.names)
+    cluster.wait_healthy()
+    verify(cluster, writer)
+    print("  stopped cleanly, started again: still there", flush=True)
+    if len(cluster.names) == 3:
+        check_monitoring(cluster)
+
+
+def main():
+    count = int(sys.argv[1])
+    cluster = Cluster(count)
+    remove = ("--profile", "monitoring", "down", "-v", "--remove-orphans", "-t", "2")
+    cluster.compose(*remove)
+    print(f"compose-{count}.yaml:", flush=True)
+    try:
+        check(cluster)
+    except AssertionError as failure:
+        print(cluster.compose("logs", "--no-color", "--tail", "20"))
+        sys.exit(f"FAILED: {failure}")
+    finally:
+        cluster.compose(*remove)
+    print(f"PASSED: compose-{count}.yaml", flush=True)
+
+
+if __name__ == "__main__":
+    main()
