@@ -1,0 +1,157 @@
+#include "cmd/kvd/config_options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <sstream>
+
+#include "base/units.h"
+
+namespace flotilla {
+namespace {
+
+using Assign = std::function<Status(Config&, const std::string&)>;
+
+Assign Text(std::string Config::* field) {
+  return [field](Config& config, const std::string& text) {
+    config.*field = text;
+    return absl::OkStatus();
+  };
+}
+
+Assign Size(std::uint64_t Config::* field) {
+  return [field](Config& config, const std::string& text) -> Status {
+    ASSIGN_OR_RETURN(config.*field, ParseSize(text));
+    return absl::OkStatus();
+  };
+}
+
+Assign Time(Duration Config::* field) {
+  return [field](Config& config, const std::string& text) -> Status {
+    ASSIGN_OR_RETURN(config.*field, ParseDuration(text));
+    return absl::OkStatus();
+  };
+}
+
+Assign Number(std::uint32_t Config::* field) {
+  return [field](Config& config, const std::string& text) -> Status {
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), config.*field);
+    if (error == std::errc() && end == text.data() + text.size()) return absl::OkStatus();
+    return Error(Reason::kBadRequest, fmt::format("`{}` is not a whole number", text));
+  };
+}
+
+Assign Switch(bool Config::* field) {
+  return [field](Config& config, const std::string& text) -> Status {
+    if (text != "true" && text != "false") {
+      return Error(Reason::kBadRequest, fmt::format("`{}` is neither true nor false", text));
+    }
+    config.*field = text == "true";
+    return absl::OkStatus();
+  };
+}
+
+std::string Trim(std::string text) {
+  const auto blank = [](unsigned char c) { return std::isspace(c) != 0; };
+  while (!text.empty() && blank(static_cast<unsigned char>(text.back()))) text.pop_back();
+  const auto first = std::find_if_not(text.begin(), text.end(), blank);
+  return {first, text.end()};
+}
+
+Status AssignJoin(Config& config, const std::string& text) {
+  config.join.clear();
+  std::istringstream parts(text);
+  std::string part;
+  while (std::getline(parts, part, ',')) {
+    if (part = Trim(part); !part.empty()) config.join.push_back(part);
+  }
+  return absl::OkStatus();
+}
+
+Status AssignLevel(Config& config, const std::string& text) {
+  for (const char* level : {"trace", "debug", "info", "warning", "error", "critical", "off"}) {
+    if (text == level) {
+      config.log_level = text;
+      return absl::OkStatus();
+    }
+  }
+  return Error(
+      Reason::kBadRequest,
+      fmt::format("`{}` is not a level: trace, debug, info, warning, error, critical, off", text));
+}
+
+Status AssignFormat(Config& config, const std::string& text) {
+  if (text != "text" && text != "json") {
+    return Error(Reason::kBadRequest, fmt::format("`{}` is neither text nor json", text));
+  }
+  config.log_format = text == "json" ? LogFormat::kJson : LogFormat::kText;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<ConfigOption> ConfigOptions() {
+  return {
+      {"data-dir", "PATH", "flotilla-data", "where the node keeps everything",
+       Text(&Config::data_dir)},
+      {"listen", "HOST:PORT", "127.0.0.1:7101", "gRPC, for clients and peers",
+       Text(&Config::listen)},
+      {"http-listen", "HOST:PORT", "127.0.0.1:7201", "HTTP: /healthz, /readyz, /metrics",
+       Text(&Config::http_listen)},
+      {"advertise", "HOST:PORT", "", "what others dial; --listen when not given",
+       Text(&Config::advertise)},
+      {"join", "ADDRESS,...", "", "nodes to ask when the data directory is new", AssignJoin},
+      {"bootstrap-expect", "N", "0",
+       "found a cluster once N new nodes have met; 0: only join an existing one",
+       Number(&Config::bootstrap_expect)},
+      {"promote-joined", "BOOL", "true", "become a voter once caught up after joining",
+       Switch(&Config::promote_joined)},
+      {"log-level", "LEVEL", "info", "trace, debug, info, warning, error, critical, off",
+       AssignLevel},
+      {"log-format", "FORMAT", "text", "text or json", AssignFormat},
+      {"log-file", "PATH", "", "standard error when not given", Text(&Config::log_file)},
+      {"request-timeout", "DURATION", "10s", "of requests that carry no deadline",
+       Time(&Config::request_timeout)},
+      {"election-timeout", "DURATION", "150ms",
+       "a follower campaigns after one to two of these without a leader",
+       Time(&Config::election_timeout)},
+      {"heartbeat-interval", "DURATION", "50ms", "of a leader", Time(&Config::heartbeat_interval)},
+      {"quiesce-after", "DURATION", "0", "an idle group falls silent after this; 0: never",
+       Time(&Config::quiesce_after)},
+      {"leases", "BOOL", "false",
+       "linearizable reads under a leader lease; assumes clocks that drift by under 10 %",
+       Switch(&Config::leases)},
+      {"shutdown-grace", "DURATION", "3s", "time to hand leaderships over when stopping",
+       Time(&Config::shutdown_grace)},
+      {"retention", "DURATION", "10m", "how long superseded versions are kept at least",
+       Time(&Config::retention)},
+      {"block-cache", "SIZE", "256MiB", "RocksDB's cache of blocks, over all groups",
+       Size(&Config::block_cache)},
+      {"write-buffer", "SIZE", "256MiB", "memtables, over all groups", Size(&Config::write_buffer)},
+      {"memtable", "SIZE", "64MiB", "one memtable", Size(&Config::memtable)},
+      {"wal-segment", "SIZE", "64MiB", "one file of the log", Size(&Config::wal_segment)},
+      {"wal-cache", "SIZE", "64MiB", "newest log entries kept in memory", Size(&Config::wal_cache)},
+      {"compact-after", "SIZE", "128MiB", "log of a group after which its prefix is let go",
+       Size(&Config::compact_after)},
+      {"threads", "N", "0", "of the executor; 0: one per core", Number(&Config::threads)},
+      {"requests-max", "N", "100000", "open requests; beyond it OVERLOADED",
+       Number(&Config::requests_max)},
+  };
+}
+
+std::string ConfigOption::FileKey() const {
+  std::string key = name;
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+std::string ConfigOption::Variable() const {
+  std::string upper = "FLOTILLA_" + FileKey();
+  for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return upper;
+}
+
+}  // namespace flotilla
