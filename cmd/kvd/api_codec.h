@@ -26,6 +26,10 @@ Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call);
 // One page: of at most `page_size` rows, and of at most `limit` when that is smaller.
 Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call);
 
+// Whether an answer that is OK fits one message: BATCH_TOO_LARGE when the values of a BatchGet do
+// not (its keys fit, but how large their values are nobody could know).
+Status CheckAnswer(const GatewayAnswer& answer);
+
 // The answer must be OK and of the request's kind.
 void EncodeAnswer(GatewayAnswer& answer, v1::GetResponse& response);
 void EncodeAnswer(GatewayAnswer& answer, v1::BatchGetResponse& response);

@@ -12,8 +12,13 @@ namespace {
 
 Status CheckKeyspace(const std::string& name) {
   if (name.empty() || name == "default") return absl::OkStatus();
+  constexpr std::size_t kShown = 64;
   return Error(Reason::kKeyspaceNotFound,
-               fmt::format("there is no keyspace {}: only `default` exists", name));
+               name.size() <= kShown
+                   ? fmt::format("there is no keyspace {}: only `default` exists", name)
+                   : fmt::format("there is no keyspace with a name of {} bytes: only `default` "
+                                 "exists",
+                                 name.size()));
 }
 
 template <class Request>
@@ -50,9 +55,11 @@ Status CheckReadKey(const std::string& key) {
 }
 
 Status DecodeTtl(const google::protobuf::Duration& ttl, kv::WriteOp& op) {
-  const std::int64_t ms = ttl.seconds() * 1000 + ttl.nanos() / 1'000'000;
   constexpr std::int64_t kTtlSecondsMax = 100ll * 366 * 24 * 3600;
-  if (ttl.seconds() > kTtlSecondsMax || ttl.seconds() < 0 || ms < 1) {
+  const bool sane = ttl.seconds() >= 0 && ttl.seconds() <= kTtlSecondsMax && ttl.nanos() >= 0 &&
+                    ttl.nanos() < 1'000'000'000;
+  const std::int64_t ms = sane ? ttl.seconds() * 1000 + ttl.nanos() / 1'000'000 : 0;
+  if (ms < 1) {
     return Error(Reason::kBadRequest,
                  "the time to live must be between one millisecond and a hundred years");
   }
@@ -146,9 +153,16 @@ Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call) {
   BatchGetCall get;
   RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
   get.keys.reserve(static_cast<std::size_t>(request.keys_size()));
+  std::size_t bytes = 0;
   for (std::string& key : *request.mutable_keys()) {
     RETURN_IF_ERROR(CheckReadKey(key));
+    bytes += key.size();
     get.keys.push_back(std::move(key));
+  }
+  if (bytes > kv::kBatchBytesMax) {
+    return Error(Reason::kBatchTooLarge,
+                 fmt::format("the keys have {} bytes together; at most {} are allowed: split them",
+                             bytes, kv::kBatchBytesMax));
   }
   call.call = std::move(get);
   return absl::OkStatus();
@@ -191,6 +205,9 @@ Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call) {
     if (request.has_ttl()) RETURN_IF_ERROR(DecodeTtl(request.ttl(), op));
   } else {
     op.kind = kv::WriteKind::kDelete;
+    if (request.has_ttl()) {
+      return Error(Reason::kBadRequest, "a time to live needs a value: without one it is a delete");
+    }
   }
   RETURN_IF_ERROR(DecodeCondition(request.condition(), op));
   return Finish(command, call);

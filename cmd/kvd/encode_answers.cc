@@ -1,8 +1,13 @@
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "cmd/kvd/api_codec.h"
 #include "google/rpc/error_details.pb.h"
+#include "kv/limits.h"
 
 namespace flotilla {
 namespace {
@@ -29,11 +34,58 @@ void EncodeGet(kv::GetResult& result, Message& out) {
   if (result.expires_at_ms != 0) EncodeExpiry(result.expires_at_ms, *out.mutable_expires_at());
 }
 
+// Bytes of the character that the text begins with; 0 when it is not UTF-8 or not printable.
+std::size_t PrintableBytes(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const std::uint32_t lead = byte(0);
+  if (lead < 0x80) return (lead >= 0x20 && lead != 0x7f) || lead == '\n' ? 1 : 0;
+  const std::size_t bytes = lead < 0xc2   ? 0
+                            : lead < 0xe0 ? 2
+                            : lead < 0xf0 ? 3
+                            : lead < 0xf5 ? 4
+                                          : 0;
+  if (bytes == 0 || text.size() < bytes) return 0;
+  std::uint32_t code = lead & (0x7fu >> bytes);
+  for (std::size_t i = 1; i < bytes; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3fu);
+  }
+  constexpr std::uint32_t kSmallest[] = {0x80, 0x800, 0x10000};
+  const bool surrogate = code >= 0xd800 && code < 0xe000;
+  return code < kSmallest[bytes - 2] || code > 0x10ffff || surrogate ? 0 : bytes;
+}
+
+// gRPC carries errors in trailers, which are bounded to 8 KiB, and protobuf wants UTF-8: what is
+// said stays well below, and is text, whatever it quotes.
+std::string Printable(std::string_view text) {
+  constexpr std::size_t kBytesMax = 1024;
+  std::string out;
+  out.reserve(std::min(text.size(), kBytesMax));
+  while (!text.empty() && out.size() < kBytesMax) {
+    const std::size_t bytes = PrintableBytes(text);
+    out.append(bytes == 0 ? "?" : text.substr(0, bytes));
+    text.remove_prefix(std::max<std::size_t>(bytes, 1));
+  }
+  return out;
+}
+
 const kv::WriteResult& Write(const GatewayAnswer& answer) {
   return std::get<kv::WriteResult>(answer.result);
 }
 
 }  // namespace
+
+Status CheckAnswer(const GatewayAnswer& answer) {
+  const auto* results = std::get_if<std::vector<kv::GetResult>>(&answer.result);
+  if (results == nullptr) return absl::OkStatus();
+  std::size_t bytes = 0;
+  for (const kv::GetResult& result : *results) bytes += result.value.size();
+  if (bytes <= kv::kBatchBytesMax) return absl::OkStatus();
+  return Error(Reason::kBatchTooLarge,
+               fmt::format("the values of these {} keys have {} bytes together; one answer carries "
+                           "at most {}: ask for fewer keys at once",
+                           results->size(), bytes, kv::kBatchBytesMax));
+}
 
 void EncodeAnswer(GatewayAnswer& answer, v1::GetResponse& response) {
   EncodeOrigin(answer.origin, response);
@@ -90,12 +142,14 @@ void EncodeError(const Status& status, google::rpc::Status& out) {
   CHECK(!status.ok());
   const ReasonInfo& reason = InfoOf(ReasonOf(status));
   out.set_code(static_cast<int>(status.code()));
-  out.set_message(std::string(MessageOf(status)));
+  out.set_message(Printable(MessageOf(status)));
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(reason.name));
   info.set_domain("flotilla");
   (*info.mutable_metadata())["retry"] = std::string(RetryName(reason.retry));
-  for (const auto& [key, value] : MetadataOf(status)) (*info.mutable_metadata())[key] = value;
+  for (const auto& [key, value] : MetadataOf(status)) {
+    (*info.mutable_metadata())[key] = Printable(value);
+  }
   out.add_details()->PackFrom(info);
 }
 

@@ -18,6 +18,7 @@ class UnarySink final : public AnswerSink {
 
   void OnAnswers(std::vector<GatewayAnswer> answers) override {
     GatewayAnswer& answer = answers.front();
+    if (answer.status.ok()) answer.status = CheckAnswer(answer);
     timer_.Done(answer.status);
     if (answer.status.ok()) EncodeAnswer(answer, *response_);
     reactor_->Finish(ToGrpc(answer.status));
