@@ -3,6 +3,14 @@
 #include <utility>
 
 namespace flotilla {
+namespace {
+
+// A message stops growing here; a single larger answer still goes.
+constexpr std::size_t kMessageBytesMax = 1 << 20;
+// With more than this unwritten, no further requests are read.
+constexpr std::size_t kOutgoingBytesMax = 16 << 20;
+
+}  // namespace
 
 PipelineReactor* PipelineReactor::Start(const PipelineSession::Options& options, Gateway* gateway,
                                         const Clock* clock, RequestMetrics* metrics) {
@@ -15,31 +23,80 @@ PipelineReactor* PipelineReactor::Start(const PipelineSession::Options& options,
 }
 
 void PipelineReactor::OnReadDone(bool ok) {
-  if (!ok) {
+  {
     std::lock_guard lock(mutex_);
-    input_ended_ = true;
-    FinishIfDrained();
-    return;
+    if (!ok) {
+      input_ended_ = true;
+      FinishIfDrained();
+      return;
+    }
+    unanswered_ += static_cast<std::size_t>(request_.requests_size());
   }
   metrics_->CountPipelined(static_cast<std::uint64_t>(request_.requests_size()));
   session_->OnRequests(request_);
   request_.Clear();
-  StartRead(&request_);
+  std::lock_guard lock(mutex_);
+  read_waits_ = outgoing_bytes_ > kOutgoingBytesMax;
+  if (!read_waits_) StartRead(&request_);
+}
+
+std::size_t PipelineReactor::BytesOf(const v1::Response& response) {
+  constexpr std::size_t kSmall = 64;
+  switch (response.response_case()) {
+    case v1::Response::kGet:
+      return kSmall + response.get().value().size();
+    case v1::Response::kBatchGet:
+    case v1::Response::kScan:
+    case v1::Response::kError:
+      return response.ByteSizeLong();
+    default:
+      return kSmall;
+  }
 }
 
 void PipelineReactor::Send(v1::PipelineResponse response) {
+  std::size_t bytes = 0;
+  for (const v1::Response& one : response.responses()) bytes += BytesOf(one);
   std::lock_guard lock(mutex_);
+  unanswered_ -= static_cast<std::size_t>(response.responses_size());
   if (finished_) return;
-  if (gathered_.responses_size() == 0) {
-    gathered_.Swap(&response);
+  if (bytes <= kMessageBytesMax || response.responses_size() == 1) {
+    Add(response, bytes);
   } else {
-    for (v1::Response& one : *response.mutable_responses()) gathered_.add_responses()->Swap(&one);
+    for (v1::Response& one : *response.mutable_responses()) {
+      v1::PipelineResponse alone;
+      bytes = BytesOf(one);
+      alone.add_responses()->Swap(&one);
+      Add(alone, bytes);
+    }
   }
-  if (write_under_way_) return;
+  if (!write_under_way_) WriteNext();
+}
+
+void PipelineReactor::Add(v1::PipelineResponse& response, std::size_t bytes) {
+  outgoing_bytes_ += bytes;
+  // The front one belongs to gRPC while it is under way.
+  const bool open = outgoing_.size() > (write_under_way_ ? 1 : 0);
+  if (!open || outgoing_.back().bytes + bytes > kMessageBytesMax) {
+    Outgoing& next = outgoing_.emplace_back();
+    next.message.Swap(&response);
+    next.bytes = bytes;
+    return;
+  }
+  Outgoing& last = outgoing_.back();
+  last.bytes += bytes;
+  for (v1::Response& one : *response.mutable_responses()) {
+    last.message.add_responses()->Swap(&one);
+  }
+}
+
+void PipelineReactor::WriteNext() {
+  if (outgoing_.empty()) {
+    FinishIfDrained();
+    return;
+  }
   write_under_way_ = true;
-  writing_.Swap(&gathered_);
-  gathered_.Clear();
-  StartWrite(&writing_);
+  StartWrite(&outgoing_.front().message);
 }
 
 void PipelineReactor::OnWriteDone(bool ok) {
@@ -47,25 +104,24 @@ void PipelineReactor::OnWriteDone(bool ok) {
   write_under_way_ = false;
   if (!ok) {
     input_ended_ = true;
-    gathered_.Clear();
+    outgoing_.clear();
     if (!finished_) {
       finished_ = true;
       Finish({grpc::StatusCode::CANCELLED, "the client has gone"});
     }
     return;
   }
-  if (gathered_.responses_size() > 0) {
-    write_under_way_ = true;
-    writing_.Swap(&gathered_);
-    gathered_.Clear();
-    StartWrite(&writing_);
-    return;
+  outgoing_bytes_ -= outgoing_.front().bytes;
+  outgoing_.pop_front();
+  if (read_waits_ && outgoing_bytes_ <= kOutgoingBytesMax) {
+    read_waits_ = false;
+    StartRead(&request_);
   }
-  FinishIfDrained();
+  WriteNext();
 }
 
 void PipelineReactor::FinishIfDrained() {
-  if (!input_ended_ || finished_ || write_under_way_ || session_->open() > 0) return;
+  if (!input_ended_ || finished_ || write_under_way_ || unanswered_ > 0) return;
   finished_ = true;
   Finish(grpc::Status::OK);
 }

@@ -101,6 +101,7 @@ void PipelineSession::OnAnswers(std::vector<GatewayAnswer> answers) {
     GatewayAnswer& answer = answers[i];
     v1::Response& response = *batch.add_responses();
     response.set_id(opened[i].id);
+    if (answer.status.ok()) answer.status = CheckAnswer(answer);
     if (!answer.status.ok()) {
       EncodeError(answer.status, *response.mutable_error());
       continue;
