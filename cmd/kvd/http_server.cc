@@ -3,6 +3,7 @@
 #include <civetweb.h>
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 namespace flotilla {
@@ -14,14 +15,28 @@ struct HttpServer::Impl {
 
 namespace {
 
+const char* Meaning(int code) {
+  switch (code) {
+    case 200:
+      return "OK";
+    case 405:
+      return "Method Not Allowed";
+    default:
+      return "Service Unavailable";
+  }
+}
+
 int Serve(mg_connection* connection, void* page_function) {
-  const HttpServer::Page page = (*static_cast<std::function<HttpServer::Page()>*>(page_function))();
+  const std::string_view method = mg_get_request_info(connection)->request_method;
+  const HttpServer::Page page =
+      method == "GET" || method == "HEAD"
+          ? (*static_cast<std::function<HttpServer::Page()>*>(page_function))()
+          : HttpServer::Page{.code = 405, .body = "only GET and HEAD are served here\n"};
   mg_printf(
       connection,
       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-      page.code, page.code == 200 ? "OK" : "Service Unavailable", page.type.c_str(),
-      page.body.size());
-  mg_write(connection, page.body.data(), page.body.size());
+      page.code, Meaning(page.code), page.type.c_str(), page.body.size());
+  if (method != "HEAD") mg_write(connection, page.body.data(), page.body.size());
   return page.code;
 }
 
@@ -51,6 +66,11 @@ StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& addre
   mg_set_request_handler(impl->context, "/readyz$", Serve, &impl->pages.readyz);
   mg_set_request_handler(impl->context, "/metrics$", Serve, &impl->pages.metrics);
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+int HttpServer::port() const {
+  mg_server_port ports[1]{};
+  return mg_get_server_ports(impl_->context, 1, ports) == 1 ? ports[0].port : 0;
 }
 
 HttpServer::~HttpServer() { mg_stop(impl_->context); }

@@ -22,9 +22,13 @@ class HttpServer {
     std::function<Page()> metrics;
   };
 
-  // `address` is HOST:PORT. The error names the address and the system's reason.
+  // `address` is HOST:PORT; port 0 takes a free one. The error names the address and the system's
+  // reason.
   static StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address, Pages pages);
   ~HttpServer();
+
+  // Where it listens.
+  int port() const;
 
  private:
   struct Impl;
