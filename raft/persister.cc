@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 
 namespace flotilla::raft {
 
@@ -33,6 +34,7 @@ void Persister::Submit(Pending& pending) {
   write.entries = pending.batch.entries;
   pending.in_log = true;
   const std::uint64_t number = pending.number;
+  if (Planted(Plant::kAcknowledgeBeforeSync)) callbacks_.on_completion(number, absl::OkStatus());
   const Status queued = log_->Append(std::move(write), [this, number](Status status) {
     callbacks_.on_completion(number, std::move(status));
   });

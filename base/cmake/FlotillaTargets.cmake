@@ -29,6 +29,11 @@ if(FLOTILLA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+option(FLOTILLA_PLANTED "Build with planted bugs that the simulator can switch on" OFF)
+if(FLOTILLA_PLANTED)
+  add_compile_definitions(FLOTILLA_PLANTED)
+endif()
+
 function(flotilla_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
   add_library(${name} STATIC ${arg_SOURCES})

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -67,7 +68,10 @@ void Core::Impl::OnAppendRequest(NodeId from, AppendRequest request) {
 // than what followed it must not (5.3). False, with nothing changed, for an entry that is damaged.
 bool Core::Impl::AppendFromLeader(std::vector<Entry> entries) {
   auto fresh = entries.begin();
-  while (fresh != entries.end() && log_.TermAt(fresh->index) == fresh->term) ++fresh;
+  while (fresh != entries.end() && log_.TermAt(fresh->index) == fresh->term &&
+         !Planted(Plant::kOldAppendTruncates)) {
+    ++fresh;
+  }
 
   std::vector<std::pair<Index, Configuration>> configurations;
   for (auto entry = fresh; entry != entries.end(); ++entry) {

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -26,7 +27,7 @@ bool Core::Impl::CommittedInTerm(const Leading& lead) const { return commit_ >= 
 void Core::Impl::StartReads(Leading& lead) {
   // An older leader's commits are known for certain only after the first one of this term (6.4).
   if (!lead.reads.waiting() || !CommittedInTerm(lead)) return;
-  if (LeaseValid(lead)) {
+  if (LeaseValid(lead) || Planted(Plant::kReadsUnconfirmed)) {
     lead.reads.ConfirmWaiting([&](const ReadWaiter& waiter) { AnswerRead(waiter, commit_); });
     return;
   }

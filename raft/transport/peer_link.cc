@@ -75,7 +75,8 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
     });
     // Whoever waits for an answer is told; Raft's own messages need no such word.
     if (asks) {
-      world_.strand->Post([unreachable = world_.on_unreachable, peer = peer_] { unreachable(peer); });
+      world_.strand->Post(
+          [unreachable = world_.on_unreachable, peer = peer_] { unreachable(peer); });
     }
     return;
   }

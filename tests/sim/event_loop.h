@@ -47,7 +47,10 @@ class EventLoop {
   bool paused(ProcessId process) const { return paused_.contains(process); }
 
   // Virtual time that the running event takes (a slow disk): what it posts happens later by that.
-  void Charge(Duration time) { charged_ += time; }
+  void Charge(Duration time) {
+    if (charging_) charged_ += time;
+  }
+  void SetCharging(bool charging) { charging_ = charging; }
   Duration charged() const { return charged_; }
 
   // Of everything that happened: equal seeds, equal hashes.
@@ -67,6 +70,7 @@ class EventLoop {
 
   MonoTime now_{};
   Duration charged_{0};
+  bool charging_ = true;
   std::uint64_t next_ = 1;
   std::map<Key, Event> events_queue_;
   std::multimap<ProcessId, Event> waiting_;  // of paused processes

@@ -6,10 +6,13 @@
 #include <cstdio>
 #include <string>
 
+#include "tests/sim/hunt.h"
 #include "tests/sim/simulation.h"
 
 namespace {
 
+using flotilla::sim::Hunt;
+using flotilla::sim::NodesOf;
 using flotilla::sim::RunSimulation;
 using flotilla::sim::SimulationOptions;
 using flotilla::sim::SimulationResult;
@@ -35,13 +38,16 @@ int main(int argc, char** argv) {
   bool twice = false;
   std::string trace;
   SimulationOptions options;
-  app.add_option("--seeds,--seed", seeds, "A..B, or one");
+  app.add_option("--seeds,--seed", seeds, "A..B, or one")->take_last();
   app.add_option("--nodes", nodes, "3 or 5; by default the seed decides");
   app.add_option("--virtual-seconds", seconds, "of faults, before healing");
   app.add_flag("--twice", twice, "run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "show the nodes' logs");
   app.add_option("--trace", trace, "write every event of the last run to this file");
   app.add_flag("!--no-faults", options.faults, "nothing goes wrong");
+  std::string plant;
+  app.add_option("--planted", plant, "hunt this planted bug, or all, from seed 1 to the last seed")
+      ->take_last();
   CLI11_PARSE(app, argc, argv);
   std::uint64_t first = 0;
   std::uint64_t last = 0;
@@ -50,12 +56,14 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.time = std::chrono::seconds(seconds);
+  options.nodes = nodes;
+  if (!plant.empty()) return Hunt(options, plant, last);
   if (!trace.empty()) options.trace_file = std::fopen(trace.c_str(), "w");
   std::uint64_t passed = 0;
   std::uint64_t failed = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     options.seed = seed;
-    options.nodes = nodes != 0 ? nodes : (seed % 3 == 0 ? 5 : 3);
+    options.nodes = nodes != 0 ? nodes : NodesOf(seed);
     SimulationResult result = RunSimulation(options);
     if (result.failure.empty() && twice) {
       const SimulationResult again = RunSimulation(options);

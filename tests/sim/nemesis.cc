@@ -9,7 +9,7 @@ namespace {
 
 constexpr ProcessId kNemesis = 99;
 constexpr std::uint32_t kStrike = 40;
-constexpr Duration kResumeJitter = std::chrono::milliseconds(5);
+constexpr Duration kResumeJitter = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -33,7 +33,11 @@ void Nemesis::Next() {
 }
 
 void Nemesis::Strike() {
-  switch (random_.Below(18)) {
+  switch (random_.Below(20)) {
+    case 18:
+    case 19:
+      Uprising();
+      break;
     case 14:
     case 15:
       SlowDisks();
@@ -94,6 +98,27 @@ void Nemesis::CrashAll() {
       if (!cluster_->running(node)) cluster_->Start(node);
     });
   }
+}
+
+void Nemesis::Uprising() {
+  const auto sync = std::chrono::milliseconds(random_.Between(5, 60));
+  for (int node = 0; node < cluster_->size(); ++node) cluster_->SetSyncTime(node, sync);
+  const int leader = LeaderOrAny();
+  cluster_->Crash(leader);
+  for (int cut = 0; cut < 6; ++cut) {
+    Later(std::chrono::milliseconds(900), [this] {
+      const int node = random_.Chance(0.5) ? LeaderOrAny() : AnyNode();
+      if (ended_ || !cluster_->running(node)) return;
+      cluster_->Crash(node);
+      cluster_->Start(node);
+    });
+  }
+  Later(std::chrono::seconds(1), [this, leader] {
+    if (!cluster_->running(leader)) cluster_->Start(leader);
+    for (int node = 0; node < cluster_->size(); ++node) {
+      cluster_->SetSyncTime(node, SimCluster::kSyncTime);
+    }
+  });
 }
 
 int Nemesis::LeaderOrAny() {

@@ -35,6 +35,8 @@ class Nemesis {
   // answering the rest.
   void IsolateLeader();
   int LeaderOrAny();
+  // Nodes lose power one after another just as a new leader is chosen, on slow disks.
+  void Uprising();
   void Partition();
   void OneWay();
   void PauseOne();

@@ -44,7 +44,7 @@ SimCluster::~SimCluster() {
 bool SimCluster::Start(int node) {
   Member& member = members_[Slot(node)];
   member.life = next_life_++;
-  member.process = std::make_unique<SimProcess>(loop_, IdOf(node));
+  member.process = std::make_unique<SimProcess>(loop_, IdOf(node), member.sync_time);
   member.env = std::make_unique<kv::InlineEnv>(member.disk, member.process.get());
   member.transport =
       std::make_unique<SimTransport>(network_, member.process.get(), AddressOf(node));

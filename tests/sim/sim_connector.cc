@@ -17,9 +17,6 @@ enum TraceKind : std::uint32_t {
   kClosed = 24
 };
 
-// How long a broken connection takes to be noticed.
-constexpr Duration kNoticed = std::chrono::milliseconds(500);
-
 }  // namespace
 
 // Both ends of one connection. Lives as long as somebody may still deliver on it.
@@ -44,7 +41,7 @@ class SimConnector::Stream final : public client::Connection,
     Duration delay{0};
     if (!network_->Passes(process_->id(), server_id_, delay) ||
         !network_->CanPass(server_id_, process_->id())) {
-      Break("connection timed out", kNoticed);
+      Break("connection timed out", network_->Noticed());
       return;
     }
     server_life_ = server.life;
@@ -68,7 +65,7 @@ class SimConnector::Stream final : public client::Connection,
     // A lost packet of a stream is sent again; only a partition breaks it.
     network_->Passes(process_->id(), server_id_, delay);
     if (!network_->CanPass(process_->id(), server_id_) || find_(address_).life != server_life_) {
-      Break("connection reset", kNoticed);
+      Break("connection reset", network_->Noticed());
       return;
     }
     to_server_ = std::max(to_server_, process_->Now() + delay);
@@ -92,7 +89,7 @@ class SimConnector::Stream final : public client::Connection,
     Duration delay{0};
     network_->Passes(server_id_, process_->id(), delay);
     if (!network_->CanPass(server_id_, process_->id())) {
-      Break("connection reset", kNoticed);
+      Break("connection reset", network_->Noticed());
       return;
     }
     auto bytes = std::make_shared<const std::string>(response.SerializeAsString());

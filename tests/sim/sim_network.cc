@@ -31,6 +31,11 @@ Duration SimNetwork::Latency() {
                       static_cast<std::uint64_t>(weather_.latency_max.count()))));
 }
 
+Duration SimNetwork::Noticed() {
+  if (random_.Chance(0.5)) return Latency();
+  return std::chrono::milliseconds(random_.Between(1, 500));
+}
+
 bool SimNetwork::Passes(ProcessId from, ProcessId to, Duration& delay) {
   delay = Latency();
   const bool late = random_.Chance(weather_.late);

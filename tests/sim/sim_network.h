@@ -78,6 +78,8 @@ class SimNetwork {
   bool Passes(ProcessId from, ProcessId to, Duration& delay);
   bool Twice() { return random_.Chance(weather_.duplication); }
   Duration Latency();
+  // How long a broken connection takes to be noticed: at once, or not so soon.
+  Duration Noticed();
 
   SimTransport* FindTransport(const std::string& address) const;
 

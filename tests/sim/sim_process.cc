@@ -15,12 +15,19 @@ constexpr Duration kStep = std::chrono::microseconds(2);
 
 class SimStrand final : public Strand {
  public:
-  explicit SimStrand(SimProcess* process) : state_(std::make_shared<State>()) {
+  // `sync_time`: null for a strand that does not wait for the disk.
+  SimStrand(SimProcess* process, std::shared_ptr<const Duration> sync_time)
+      : state_(std::make_shared<State>()) {
     state_->process = process;
+    state_->sync_time = std::move(sync_time);
   }
 
   void Post(Closure closure) override {
-    const MonoTime at = std::max(state_->process->Now() + kStep, state_->busy_until);
+    MonoTime at = std::max(state_->process->Now() + kStep, state_->busy_until);
+    if (state_->sync_time) {
+      at = std::max(at, state_->disk_free_at) + *state_->sync_time;
+      state_->disk_free_at = at;
+    }
     Schedule(state_, at, kClosure, std::move(closure));
   }
 
@@ -50,6 +57,8 @@ class SimStrand final : public Strand {
  private:
   struct State {
     SimProcess* process = nullptr;
+    std::shared_ptr<const Duration> sync_time;
+    MonoTime disk_free_at{};
     MonoTime busy_until{};
     std::uint64_t last_order = 0;
     TimerId next_timer = 1;
@@ -68,8 +77,11 @@ class SimStrand final : public Strand {
         return;
       }
       state->running = true;
+      // Such a strand has waited already.
+      running_loop.SetCharging(!state->sync_time);
       closure();
       closure = nullptr;
+      running_loop.SetCharging(true);
       state->running = false;
       state->busy_until = running_loop.now() + running_loop.charged();
     });
@@ -81,7 +93,11 @@ class SimStrand final : public Strand {
 }  // namespace
 
 std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) {
-  return std::make_unique<SimStrand>(this);
+  return std::make_unique<SimStrand>(this, nullptr);
+}
+
+std::unique_ptr<Strand> SimProcess::NewBlockingStrand(std::string_view name) {
+  return std::make_unique<SimStrand>(this, name == "log" ? sync_time_ : nullptr);
 }
 
 void SimProcess::Post(Closure closure) {

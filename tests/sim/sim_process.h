@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "base/executor.h"
 #include "tests/sim/event_loop.h"
@@ -13,16 +14,19 @@ namespace flotilla::sim {
 
 class SimProcess final : public Executor, public Clock {
  public:
-  SimProcess(EventLoop* loop, ProcessId id) : loop_(loop), id_(id) {}
+  // `sync_time`: what a sync of the process's disk takes at present.
+  SimProcess(EventLoop* loop, ProcessId id,
+             std::shared_ptr<const Duration> sync_time = std::make_shared<const Duration>(0))
+      : loop_(loop), id_(id), sync_time_(std::move(sync_time)) {}
 
   ProcessId id() const { return id_; }
   EventLoop& loop() const { return *loop_; }
 
   // Executor
   std::unique_ptr<Strand> NewStrand(std::string_view name) override;
-  std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override {
-    return NewStrand(name);
-  }
+  // The log's writer waits for its disk before a closure runs, so that all of the closure happens
+  // when the sync ends: what it makes durable, and whom it tells.
+  std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override;
   void Post(Closure closure) override;
 
   // Clock. The monotonic clock is virtual time; the wall clock may be anywhere.
@@ -33,6 +37,7 @@ class SimProcess final : public Executor, public Clock {
  private:
   EventLoop* const loop_;
   const ProcessId id_;
+  const std::shared_ptr<const Duration> sync_time_;
   std::chrono::microseconds wall_offset_{0};
 };
 

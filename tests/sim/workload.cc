@@ -48,20 +48,24 @@ Workload::~Workload() {
 }
 
 void Workload::Start() {
-  for (std::size_t who = 0; who < clients_.size(); ++who) Next(who);
+  for (std::size_t client = 0; client < clients_.size(); ++client) {
+    for (int lane = 0; lane < options_.lanes; ++lane) {
+      Next({.client = client, .reads_only = lane == 0});
+    }
+  }
 }
 
-void Workload::Next(std::size_t who) {
+void Workload::Next(Lane lane) {
   if (ended_) return;
-  One& one = clients_[who];
+  One& one = clients_[lane.client];
   const Duration think(static_cast<std::int64_t>(
       one.random.Below(static_cast<std::uint64_t>(options_.think_max.count()) + 1)));
-  loop_->At(loop_->now() + think, one.process->id(), kThink, [this, who] {
-    if (!ended_) Issue(who);
+  loop_->At(loop_->now() + think, one.process->id(), kThink, [this, lane] {
+    if (!ended_) Issue(lane);
   });
 }
 
-void Workload::Ended(std::size_t who, std::size_t number, const Status& status) {
+void Workload::Ended(Lane lane, std::size_t number, const Status& status) {
   --under_way_;
   loop_->Trace(static_cast<std::uint64_t>(ReasonOf(status)));
   Operation& operation = history_.At(number);
@@ -73,58 +77,79 @@ void Workload::Ended(std::size_t who, std::size_t number, const Status& status) 
   } else if (operation.kind == OperationKind::kGet || !Perhaps(status)) {
     history_.Drop(number);
   }
-  Next(who);
+  Next(lane);
 }
 
-void Workload::Issue(std::size_t who) {
-  One& one = clients_[who];
+void Workload::Issue(Lane lane) {
+  Random& random = clients_[lane.client].random;
   Operation operation;
-  operation.key =
-      "key" + std::to_string(one.random.Below(static_cast<std::uint64_t>(options_.keys)));
+  operation.key = "key" + std::to_string(random.Below(static_cast<std::uint64_t>(options_.keys)));
   operation.invoked = loop_->now();
-  const std::uint64_t dice = one.random.Below(100);
-  const std::string value = "v" + std::to_string(next_value_++);
   ++under_way_;
-  if (dice < 40) {
-    operation.kind = OperationKind::kGet;
-    const std::string key = operation.key;
-    const std::size_t number = history_.Invoke(std::move(operation));
-    one.client->GetAsync(key, {}, [this, who, number](StatusOr<client::GetResult> result) {
-      if (result.ok() && result->found) history_.At(number).read = result->value;
-      Ended(who, number, result.status());
-    });
-  } else if (dice < 75) {
-    operation.kind = OperationKind::kPut;
-    operation.argument = value;
-    const std::string key = operation.key;
-    const std::size_t number = history_.Invoke(std::move(operation));
-    one.client->PutAsync(key, value, {}, [this, who, number](StatusOr<client::PutResult> result) {
-      Ended(who, number, result.status());
-    });
-  } else if (dice < 85) {
-    operation.kind = OperationKind::kDelete;
-    const std::string key = operation.key;
-    const std::size_t number = history_.Invoke(std::move(operation));
-    one.client->DeleteAsync(key, {}, [this, who, number](StatusOr<client::DeleteResult> result) {
-      Ended(who, number, result.status());
-    });
+  const std::uint64_t dice = random.Below(100);
+  if (lane.reads_only || dice < 30) {
+    Get(lane, std::move(operation));
+  } else if (dice < 70) {
+    Put(lane, std::move(operation));
+  } else if (dice < 80) {
+    Delete(lane, std::move(operation));
   } else {
-    operation.kind = OperationKind::kCompareAndSet;
-    operation.argument = value;
-    // A guess at a recent value, or absence.
-    client::Condition condition = client::Condition::Absent();
-    if (one.random.Chance(0.6) && next_value_ > 10) {
-      operation.expected = "v" + std::to_string(next_value_ - one.random.Between(1, 9));
-      condition = client::Condition::ValueIs(*operation.expected);
-    }
-    const std::string key = operation.key;
-    const std::size_t number = history_.Invoke(std::move(operation));
-    one.client->CompareAndSetAsync(
-        key, condition, value, {},
-        [this, who, number](StatusOr<client::CompareAndSetResult> result) {
-          Ended(who, number, result.status());
-        });
+    CompareAndSet(lane, std::move(operation));
   }
+}
+
+void Workload::Get(Lane lane, Operation operation) {
+  operation.kind = OperationKind::kGet;
+  const std::string key = operation.key;
+  const std::size_t number = history_.Invoke(std::move(operation));
+  clients_[lane.client].client->GetAsync(key, {},
+                                         [this, lane, number](StatusOr<client::GetResult> result) {
+                                           if (result.ok() && result->found)
+                                             history_.At(number).read = result->value;
+                                           Ended(lane, number, result.status());
+                                         });
+}
+
+void Workload::Put(Lane lane, Operation operation) {
+  operation.kind = OperationKind::kPut;
+  operation.argument = "v" + std::to_string(next_value_++);
+  const std::string key = operation.key;
+  const std::string value = *operation.argument;
+  const std::size_t number = history_.Invoke(std::move(operation));
+  clients_[lane.client].client->PutAsync(key, value, {},
+                                         [this, lane, number](StatusOr<client::PutResult> result) {
+                                           Ended(lane, number, result.status());
+                                         });
+}
+
+void Workload::Delete(Lane lane, Operation operation) {
+  operation.kind = OperationKind::kDelete;
+  const std::string key = operation.key;
+  const std::size_t number = history_.Invoke(std::move(operation));
+  clients_[lane.client].client->DeleteAsync(
+      key, {}, [this, lane, number](StatusOr<client::DeleteResult> result) {
+        Ended(lane, number, result.status());
+      });
+}
+
+void Workload::CompareAndSet(Lane lane, Operation operation) {
+  Random& random = clients_[lane.client].random;
+  operation.kind = OperationKind::kCompareAndSet;
+  operation.argument = "v" + std::to_string(next_value_++);
+  // A guess at a recent value, or absence.
+  client::Condition condition = client::Condition::Absent();
+  if (random.Chance(0.6) && next_value_ > 10) {
+    operation.expected = "v" + std::to_string(next_value_ - random.Between(2, 10));
+    condition = client::Condition::ValueIs(*operation.expected);
+  }
+  const std::string key = operation.key;
+  const std::string value = *operation.argument;
+  const std::size_t number = history_.Invoke(std::move(operation));
+  clients_[lane.client].client->CompareAndSetAsync(
+      key, condition, value, {},
+      [this, lane, number](StatusOr<client::CompareAndSetResult> result) {
+        Ended(lane, number, result.status());
+      });
 }
 
 }  // namespace flotilla::sim

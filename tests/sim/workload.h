@@ -22,7 +22,10 @@ class Workload {
     int clients = 4;
     int keys = 5;
     int nodes = 3;
-    Duration think_max = std::chrono::milliseconds(20);
+    // Each client keeps so many operations going at once. One of them only reads: it goes on where
+    // a write would wait for a quorum.
+    int lanes = 3;
+    Duration think_max = std::chrono::milliseconds(40);
     Duration timeout = std::chrono::seconds(5);
     std::uint64_t seed = 1;
   };
@@ -48,10 +51,19 @@ class Workload {
     Random random{1};
   };
 
-  void Next(std::size_t who);
-  void Issue(std::size_t who);
-  // Records how a write ended; true when it took effect for sure.
-  void Ended(std::size_t who, std::size_t number, const Status& status);
+  struct Lane {
+    std::size_t client = 0;
+    bool reads_only = false;
+  };
+
+  void Next(Lane lane);
+  void Issue(Lane lane);
+  void Get(Lane lane, Operation operation);
+  void Put(Lane lane, Operation operation);
+  void Delete(Lane lane, Operation operation);
+  void CompareAndSet(Lane lane, Operation operation);
+  // Records how an operation ended, and goes on with the next.
+  void Ended(Lane lane, std::size_t number, const Status& status);
 
   const Options options_;
   EventLoop* const loop_;

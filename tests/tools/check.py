@@ -22,7 +22,7 @@ ALLOWED = {
     "cmd": {"client", "shard", "kv", "raft", "base", "flotilla", "google"},
 }
 CORE_MAY_INCLUDE = {"base/strong.h", "base/types.h", "base/check.h", "base/bytes.h",
-                    "base/coding.h", "base/random.h"}
+                    "base/coding.h", "base/random.h", "base/planted.h"}
 FOLDERS = set(ALLOWED) | {"tests", "flotilla", "google"}
 GRPC_PLACES = ("raft/transport/", "cmd/", "client/")
 FORBIDDEN = re.compile(
