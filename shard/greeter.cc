@@ -37,10 +37,10 @@ void Greeter::Call(const std::string& address, raft::PeerMethod method, std::str
       [self = shared_from_this(), then = std::move(then)](const StatusOr<Bytes>& answer) mutable {
         if (!answer.ok()) return;
         Strand* const strand = self->world_.strand;
-        strand->Post([self = std::move(self), then = std::move(then),
-                      body = std::string(answer->view())] {
-          if (!self->ended_) then(body);
-        });
+        strand->Post(
+            [self = std::move(self), then = std::move(then), body = std::string(answer->view())] {
+              if (!self->ended_) then(body);
+            });
       });
 }
 

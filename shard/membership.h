@@ -1,9 +1,9 @@
 // Membership: adds, removes and promotes members of a group, on its leader.
 //
 // Every change is one configuration entry; a caller is answered once it has been applied and the
-// joint configuration has been left. A change that another one, or a new leader's first entry, holds
-// up waits for it, until its deadline. Learners that asked for it are promoted as soon as they have
-// caught up. All on the group's raft strand.
+// joint configuration has been left. A change that another one, or a new leader's first entry,
+// holds up waits for it, until its deadline. Learners that asked for it are promoted as soon as
+// they have caught up. All on the group's raft strand.
 #pragma once
 
 #include <cstdint>
