@@ -40,8 +40,16 @@ std::uint64_t Random::Next() {
 
 std::uint64_t Random::Below(std::uint64_t bound) {
   CHECK_GT(bound, 0u);
-  // The high half of the product; its bias is below bound / 2^64.
-  return static_cast<std::uint64_t>(static_cast<Wide>(Next()) * bound >> 64);
+  // The high half of the product. 2^64 is no multiple of most bounds, so some results would come
+  // up more often: as many low halves as the remainder are drawn again.
+  Wide product = static_cast<Wide>(Next()) * bound;
+  if (static_cast<std::uint64_t>(product) < bound) {
+    const std::uint64_t remainder = (0 - bound) % bound;
+    while (static_cast<std::uint64_t>(product) < remainder) {
+      product = static_cast<Wide>(Next()) * bound;
+    }
+  }
+  return static_cast<std::uint64_t>(product >> 64);
 }
 
 std::uint64_t Random::Between(std::uint64_t low, std::uint64_t high) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <iterator>
 
 namespace flotilla {
 namespace {
@@ -35,16 +34,6 @@ bool Parse(std::string_view text, const Unit (&units)[N], std::uint64_t& value) 
   return false;
 }
 
-template <std::size_t N>
-std::string Format(std::uint64_t value, const Unit (&units)[N]) {
-  for (const Unit& unit : units) {
-    if (value >= unit.factor && value % unit.factor == 0) {
-      return fmt::format("{}{}", value / unit.factor, unit.name);
-    }
-  }
-  return fmt::format("{}{}", value, units[N - 1].name);
-}
-
 }  // namespace
 
 StatusOr<std::uint64_t> ParseSize(std::string_view text) {
@@ -54,8 +43,6 @@ StatusOr<std::uint64_t> ParseSize(std::string_view text) {
                fmt::format("`{}` is not a size: write 64MiB (B, KiB, MiB, GiB, TiB)", text));
 }
 
-std::string FormatSize(std::uint64_t bytes) { return Format(bytes, kSizes); }
-
 StatusOr<Duration> ParseDuration(std::string_view text) {
   std::uint64_t value = 0;
   if (text == "0") return Duration(0);
@@ -64,11 +51,6 @@ StatusOr<Duration> ParseDuration(std::string_view text) {
   }
   return Error(Reason::kBadRequest,
                fmt::format("`{}` is not a duration: write 150ms (us, ms, s, m, h)", text));
-}
-
-std::string FormatDuration(Duration duration) {
-  if (duration == Duration(0)) return "0";
-  return Format(static_cast<std::uint64_t>(duration.count()), kDurations);
 }
 
 }  // namespace flotilla

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -12,10 +11,9 @@ namespace flotilla {
 
 // "4096", "512B", "64KiB", "64MiB", "1GiB", "1TiB". BAD_REQUEST says what is accepted.
 StatusOr<std::uint64_t> ParseSize(std::string_view text);
-std::string FormatSize(std::uint64_t bytes);
 
-// "250us", "150ms", "10s", "5m", "1h"; "0" needs no unit. BAD_REQUEST says what is accepted.
+// "250us", "150ms", "10s", "5m", "1h", "500ns"; "0" needs no unit. BAD_REQUEST says what is
+// accepted.
 StatusOr<Duration> ParseDuration(std::string_view text);
-std::string FormatDuration(Duration duration);
 
 }  // namespace flotilla
