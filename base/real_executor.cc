@@ -76,13 +76,21 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     return id;
   }
 
-  void Cancel(TimerId id) {
-    Closure cancelled;
+  bool Cancel(TimerId id) {
+    Closure cancelled;  // destroyed once the lock is released
     std::lock_guard lock(mutex_);
     const auto found = timers_.find(id);
-    if (found == timers_.end()) return;
+    if (found == timers_.end()) return false;
     cancelled = std::move(found->second);
     timers_.erase(found);
+    return true;
+  }
+
+  // The strand is being destroyed: no timer of it runs any more.
+  virtual void Abandon() {
+    std::unordered_map<TimerId, Closure> timers;  // destroyed once the lock is released
+    std::lock_guard lock(mutex_);
+    timers.swap(timers_);
   }
 
   // From the timer thread.
@@ -113,6 +121,10 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
   }
 
   bool IsCurrent() const { return current_ == this; }
+  bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
+  }
 
  protected:
   // Somebody must call RunTurn() until it returns false.
@@ -121,7 +133,7 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
  private:
   static thread_local Queue* current_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Closure> closures_;
   std::unordered_map<TimerId, Closure> timers_;
   TimerId next_timer_ = 1;
@@ -277,13 +289,19 @@ class RealExecutor::Timers {
 // Every queue there is, so that Stop() finds them.
 class RealExecutor::Registry {
  public:
+  // Queues that come after Stop() are born closed.
   void Add(const std::shared_ptr<Queue>& queue) {
     std::lock_guard lock(mutex_);
+    if (stopped_) {
+      queue->Close();
+      return;
+    }
     std::erase_if(queues_, [](const std::weak_ptr<Queue>& one) { return one.expired(); });
     queues_.push_back(queue);
   }
-  std::vector<std::shared_ptr<Queue>> All() {
+  std::vector<std::shared_ptr<Queue>> Stop() {
     std::lock_guard lock(mutex_);
+    stopped_ = true;
     std::vector<std::shared_ptr<Queue>> all;
     for (const std::weak_ptr<Queue>& one : queues_) {
       if (std::shared_ptr<Queue> queue = one.lock()) all.push_back(std::move(queue));
@@ -293,6 +311,7 @@ class RealExecutor::Registry {
 
  private:
   std::mutex mutex_;
+  bool stopped_ = false;
   std::vector<std::weak_ptr<Queue>> queues_;
 };
 
@@ -304,6 +323,7 @@ class StrandFace : public Strand {
  public:
   StrandFace(std::shared_ptr<Queue> queue, std::shared_ptr<Timers> timers)
       : queue_(std::move(queue)), timers_(std::move(timers)) {}
+  ~StrandFace() override { queue_->Abandon(); }
 
   void Post(Closure closure) override { queue_->Post(std::move(closure)); }
   TimerId After(Duration delay, Closure closure) override {
@@ -311,13 +331,12 @@ class StrandFace : public Strand {
     timers_->Add(delay, queue_, id);
     return id;
   }
-  void Cancel(TimerId timer) override { queue_->Cancel(timer); }
+  bool Cancel(TimerId timer) override { return queue_->Cancel(timer); }
   bool IsCurrent() const override { return queue_->IsCurrent(); }
-
- protected:
-  const std::shared_ptr<Queue> queue_;
+  bool Stopped() const override { return queue_->closed(); }
 
  private:
+  const std::shared_ptr<Queue> queue_;
   const std::shared_ptr<Timers> timers_;
 };
 
@@ -333,7 +352,7 @@ class RealExecutor::PoolStrand final : public Queue {
   const std::shared_ptr<Pool> pool_;
 };
 
-// A queue with a thread of its own, which ends when Join() is called.
+// A queue with a thread of its own.
 class RealExecutor::ThreadStrand final : public Queue {
  public:
   explicit ThreadStrand(std::string name)
@@ -341,18 +360,29 @@ class RealExecutor::ThreadStrand final : public Queue {
           NameThisThread(name);
           Work();
         }) {}
-  ~ThreadStrand() override { Join(); }
+  ~ThreadStrand() override { End(false); }
 
-  void Join() {
+  // Waits here: the last reference may be the timer thread's, which must neither wait nor let the
+  // strand's owner go on before the thread has ended.
+  void Abandon() override {
+    Queue::Abandon();
+    End(false);
+  }
+
+  // Lets the running turn end, and nothing after it.
+  void Join() { End(true); }
+
+ private:
+  void End(bool drop) {
     {
       std::lock_guard lock(wake_mutex_);
       ended_ = true;
+      dropped_ = dropped_ || drop;
     }
     wake_.notify_one();
     if (thread_.joinable()) thread_.join();
   }
 
- private:
   void Schedule() override {
     {
       std::lock_guard lock(wake_mutex_);
@@ -365,12 +395,12 @@ class RealExecutor::ThreadStrand final : public Queue {
     std::unique_lock lock(wake_mutex_);
     while (true) {
       wake_.wait(lock, [this] { return ready_ || ended_; });
-      if (ended_ && !ready_) return;
+      if (dropped_ || !ready_) return;
       ready_ = false;
       lock.unlock();
-      while (RunTurn()) {
-      }
+      const bool more = RunTurn();
       lock.lock();
+      if (more) ready_ = true;
     }
   }
 
@@ -378,6 +408,7 @@ class RealExecutor::ThreadStrand final : public Queue {
   std::condition_variable wake_;
   bool ready_ = false;
   bool ended_ = false;
+  bool dropped_ = false;
   std::thread thread_;  // last: it uses the others
 };
 
@@ -405,7 +436,7 @@ void RealExecutor::Post(Closure closure) { pool_->Add(std::move(closure)); }
 
 void RealExecutor::Stop() {
   timers_->Stop();
-  const std::vector<std::shared_ptr<Queue>> queues = registry_->All();
+  const std::vector<std::shared_ptr<Queue>> queues = registry_->Stop();
   for (const std::shared_ptr<Queue>& queue : queues) {
     if (auto* thread = dynamic_cast<ThreadStrand*>(queue.get())) thread->Join();
   }

@@ -1,7 +1,8 @@
 // RealExecutor: strands on a pool of threads, for production and for tests of what has threads.
 //
 // Shutdown: Stop() lets running closures end, joins every thread and destroys what did not run.
-// Owners of strands are destroyed after Stop() and before the executor.
+// Owners of strands are destroyed after Stop() and before the executor. Destroying a blocking
+// strand before Stop() waits until everything that was posted to it has run.
 #pragma once
 
 #include <cstddef>

@@ -14,8 +14,12 @@ class FakeStrand final : public Strand {
     executor_->timers_.emplace(executor_->clock_->now + delay, std::move(closure));
     return ++timers_;
   }
-  void Cancel(TimerId) override { CHECK(false) << "the client cancels no timer"; }
+  bool Cancel(TimerId) override {
+    CHECK(false) << "the client cancels no timer";
+    return false;
+  }
   bool IsCurrent() const override { return false; }
+  bool Stopped() const override { return false; }
 
  private:
   FakeExecutor* const executor_;

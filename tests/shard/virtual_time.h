@@ -44,8 +44,9 @@ class LoopStrand final : public Strand {
     loop_->At(loop_->Now() + delay, std::move(closure));
     return 1;
   }
-  void Cancel(TimerId) override {}
+  bool Cancel(TimerId) override { return false; }
   bool IsCurrent() const override { return true; }
+  bool Stopped() const override { return false; }
 
  private:
   Loop* const loop_;

@@ -84,7 +84,7 @@ void SimCluster::Crash(int node) {
 }
 
 void SimCluster::Destroy(Member& member, ProcessId id) {
-  loop_->Purge(id);
+  member.process->Stop();
   member.node = nullptr;
   member.transport = nullptr;
   member.env = nullptr;

@@ -4,6 +4,7 @@
 #include <map>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace flotilla::sim {
 namespace {
@@ -13,17 +14,29 @@ enum TraceKind : std::uint32_t { kClosure = 1, kTimer = 2, kPoolClosure = 3 };
 // Posting and running cost this much virtual time, so that time passes even in a busy loop.
 constexpr Duration kStep = std::chrono::microseconds(2);
 
-class SimStrand final : public Strand {
+}  // namespace
+
+struct SimProcess::StrandState {
+  SimProcess* process = nullptr;
+  std::shared_ptr<const Duration> sync_time;  // null: does not wait for the disk
+  MonoTime disk_free_at{};
+  // By the time at which they may run, then by the order of their posting.
+  std::map<std::pair<MonoTime, std::uint64_t>, Closure> closures;
+  std::uint64_t next_closure = 0;
+  std::map<TimerId, Closure> timers;
+  TimerId next_timer = 1;
+  MonoTime busy_until{};
+  bool running = false;
+};
+
+class SimProcess::SimStrand final : public Strand {
  public:
-  // `sync_time`: null for a strand that does not wait for the disk.
-  SimStrand(SimProcess* process, std::shared_ptr<const Duration> sync_time)
-      : state_(std::make_shared<State>()) {
-    state_->process = process;
-    state_->sync_time = std::move(sync_time);
-  }
+  explicit SimStrand(std::shared_ptr<StrandState> state) : state_(std::move(state)) {}
+  ~SimStrand() override { const auto timers = std::exchange(state_->timers, {}); }
 
   void Post(Closure closure) override {
-    MonoTime at = std::max(state_->process->Now() + kStep, state_->busy_until);
+    if (Stopped()) return;
+    MonoTime at = state_->process->Now() + kStep;
     if (state_->sync_time) {
       at = std::max(at, state_->disk_free_at) + *state_->sync_time;
       state_->disk_free_at = at;
@@ -33,6 +46,7 @@ class SimStrand final : public Strand {
 
   TimerId After(Duration delay, Closure closure) override {
     const TimerId id = state_->next_timer++;
+    if (Stopped()) return id;
     state_->timers.emplace(id, std::move(closure));
     Schedule(state_, state_->process->Now() + std::max(delay, kStep), kTimer,
              [state = state_.get(), id] {
@@ -45,63 +59,81 @@ class SimStrand final : public Strand {
     return id;
   }
 
-  void Cancel(TimerId timer) override {
+  bool Cancel(TimerId timer) override {
     const auto found = state_->timers.find(timer);
-    if (found == state_->timers.end()) return;
+    if (found == state_->timers.end()) return false;
     const Closure cancelled = std::move(found->second);
     state_->timers.erase(found);
+    return true;
   }
 
   bool IsCurrent() const override { return state_->running; }
+  bool Stopped() const override { return state_->process->stopped_; }
 
  private:
-  struct State {
-    SimProcess* process = nullptr;
-    std::shared_ptr<const Duration> sync_time;
-    MonoTime disk_free_at{};
-    MonoTime busy_until{};
-    std::uint64_t last_order = 0;
-    TimerId next_timer = 1;
-    std::map<TimerId, Closure> timers;
-    bool running = false;
-  };
-
-  // A closure that comes while the strand is busy with a slow one waits for it.
-  static void Schedule(const std::shared_ptr<State>& state, MonoTime at, std::uint32_t what,
+  static void Schedule(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what,
                        Closure closure) {
-    EventLoop& loop = state->process->loop();
-    loop.At(at, state->process->id(), what, [state, what, closure = std::move(closure)]() mutable {
-      EventLoop& running_loop = state->process->loop();
-      if (running_loop.now() < state->busy_until) {
-        Schedule(state, state->busy_until, what, std::move(closure));
+    state->closures.emplace(std::pair(at, state->next_closure++), std::move(closure));
+    AddTurn(state, std::max(at, state->busy_until), what);
+  }
+
+  // Runs one closure, once the strand is no longer busy with a slow one. There are as many turns as
+  // closures, and which of them a turn meets is the strand's business: the order holds whatever the
+  // turns had to wait for.
+  static void AddTurn(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what) {
+    state->process->loop().At(at, state->process->id(), what, [state, what] {
+      EventLoop& loop = state->process->loop();
+      if (loop.now() < state->busy_until) {
+        AddTurn(state, state->busy_until, what);
         return;
       }
+      auto first = state->closures.extract(state->closures.begin());
       state->running = true;
-      // Such a strand has waited already.
-      running_loop.SetCharging(!state->sync_time);
-      closure();
-      closure = nullptr;
-      running_loop.SetCharging(true);
+      // A strand that waits for its disk has done so already.
+      loop.SetCharging(!state->sync_time);
+      first.mapped()();
+      first.mapped() = nullptr;
+      loop.SetCharging(true);
       state->running = false;
-      state->busy_until = running_loop.now() + running_loop.charged();
+      state->busy_until = loop.now() + loop.charged();
     });
   }
 
-  const std::shared_ptr<State> state_;
+  const std::shared_ptr<StrandState> state_;
 };
 
-}  // namespace
+SimProcess::~SimProcess() { Stop(); }
 
-std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) {
-  return std::make_unique<SimStrand>(this, nullptr);
-}
+std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) { return MakeStrand(nullptr); }
 
 std::unique_ptr<Strand> SimProcess::NewBlockingStrand(std::string_view name) {
-  return std::make_unique<SimStrand>(this, name == "log" ? sync_time_ : nullptr);
+  return MakeStrand(name == "log" ? sync_time_ : nullptr);
+}
+
+std::unique_ptr<Strand> SimProcess::MakeStrand(std::shared_ptr<const Duration> sync_time) {
+  std::erase_if(strands_, [](const std::weak_ptr<StrandState>& one) { return one.expired(); });
+  auto state = std::make_shared<StrandState>();
+  state->process = this;
+  state->sync_time = std::move(sync_time);
+  strands_.push_back(state);
+  return std::make_unique<SimStrand>(std::move(state));
 }
 
 void SimProcess::Post(Closure closure) {
+  if (stopped_) return;
   loop_->At(Now() + kStep, id_, kPoolClosure, std::move(closure));
+}
+
+void SimProcess::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  const auto strands = std::exchange(strands_, {});
+  loop_->Purge(id_);
+  for (const std::weak_ptr<StrandState>& one : strands) {
+    const std::shared_ptr<StrandState> state = one.lock();
+    if (!state) continue;
+    const auto closures = std::exchange(state->closures, {});
+    const auto timers = std::exchange(state->timers, {});
+  }
 }
 
 std::chrono::microseconds SimProcess::WallNow() const {

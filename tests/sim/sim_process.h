@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/executor.h"
 #include "tests/sim/event_loop.h"
@@ -18,6 +19,7 @@ class SimProcess final : public Executor, public Clock {
   SimProcess(EventLoop* loop, ProcessId id,
              std::shared_ptr<const Duration> sync_time = std::make_shared<const Duration>(0))
       : loop_(loop), id_(id), sync_time_(std::move(sync_time)) {}
+  ~SimProcess() override;
 
   ProcessId id() const { return id_; }
   EventLoop& loop() const { return *loop_; }
@@ -28,6 +30,8 @@ class SimProcess final : public Executor, public Clock {
   // when the sync ends: what it makes durable, and whom it tells.
   std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override;
   void Post(Closure closure) override;
+  // Kills the process: nothing of it runs any more, and everything that waits is destroyed.
+  void Stop();
 
   // Clock. The monotonic clock is virtual time; the wall clock may be anywhere.
   MonoTime Now() const override { return loop_->now() + loop_->charged(); }
@@ -35,10 +39,17 @@ class SimProcess final : public Executor, public Clock {
   void SetWallOffset(std::chrono::microseconds offset) { wall_offset_ = offset; }
 
  private:
+  class SimStrand;
+  struct StrandState;
+
+  std::unique_ptr<Strand> MakeStrand(std::shared_ptr<const Duration> sync_time);
+
   EventLoop* const loop_;
   const ProcessId id_;
   const std::shared_ptr<const Duration> sync_time_;
   std::chrono::microseconds wall_offset_{0};
+  bool stopped_ = false;
+  std::vector<std::weak_ptr<StrandState>> strands_;
 };
 
 }  // namespace flotilla::sim

@@ -43,7 +43,7 @@ Workload::~Workload() {
   ended_ = true;
   for (int i = 0; i < options_.clients; ++i) {
     clients_[static_cast<std::size_t>(i)].client->Shutdown();
-    loop_->Purge(ProcessOf(i));
+    clients_[static_cast<std::size_t>(i)].process->Stop();
   }
 }
 

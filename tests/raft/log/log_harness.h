@@ -33,8 +33,9 @@ class ManualStrand final : public Strand {
     queue_->timers.emplace(queue_->next_timer, std::move(closure));
     return queue_->next_timer++;
   }
-  void Cancel(TimerId timer) override { queue_->timers.erase(timer); }
+  bool Cancel(TimerId timer) override { return queue_->timers.erase(timer) > 0; }
   bool IsCurrent() const override { return true; }
+  bool Stopped() const override { return false; }
 
  private:
   std::shared_ptr<Queue> queue_;
