@@ -21,6 +21,8 @@
 #include "base/executor.h"
 #include "base/function.h"
 #include "base/status.h"
+#include "base/task.h"
+#include "raft/outgoing_snapshot.h"
 #include "raft/peer_calls.h"
 #include "raft/state_machine.h"
 
@@ -62,11 +64,12 @@ class SnapshotTransfer {
   // Forgets the received snapshot (it was installed). Any thread.
   void Discard(GroupId group);
 
-  // Gives up all transfers: their `done` gets NODE_STOPPING.
-  void Stop();
+  // Gives up all transfers: their `done` gets NODE_STOPPING, or the outcome that they reached
+  // first. A call that is under way is waited for: stop the PeerCalls before. `done` runs on the
+  // transfer's strand, after theirs. Once; any thread.
+  void Stop(Closure done);
 
  private:
-  class Outgoing;
   struct Incoming;
 
   StatusOr<std::string> OnOpen(std::string_view body);
@@ -75,17 +78,15 @@ class SnapshotTransfer {
 
   const SnapshotTransferOptions options_;
   rocksdb::FileSystem* const files_;
-  const Clock* const clock_;
   PeerCalls* const calls_;
   const std::unique_ptr<Strand> strand_;
   const std::function<std::string(GroupId)> incoming_directory_;
   const std::shared_ptr<spdlog::logger> logger_;
 
   // Transfer strand.
-  std::map<std::uint64_t, std::shared_ptr<Outgoing>> outgoing_;
   std::uint64_t next_outgoing_ = 1;
-  bool stopped_ = false;
-  MonoTime budget_free_at_{};  // when the next byte may leave
+  TransferRate rate_;
+  TaskScope sending_;
 
   mutable std::mutex mutex_;
   std::map<GroupId, std::shared_ptr<Incoming>> received_;

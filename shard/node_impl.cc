@@ -461,9 +461,10 @@ void NodeImpl::StopParts(Closure done) {
   }
   for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();
   calls_->Stop();
-  snapshots_->Stop();
   world_.transport->Stop();
-  log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });
+  snapshots_->Stop([this, done = std::move(done)]() mutable {
+    log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });
+  });
 }
 
 }  // namespace flotilla
