@@ -131,7 +131,7 @@ std::vector<ConfigOption> ConfigOptions() {
       {"block-cache", "SIZE", "256MiB", "RocksDB's cache of blocks, over all groups",
        Size(&Config::block_cache)},
       {"write-buffer", "SIZE", "256MiB", "memtables, over all groups", Size(&Config::write_buffer)},
-      {"memtable", "SIZE", "64MiB", "one memtable", Size(&Config::memtable)},
+      {"memtable", "SIZE", "32MiB", "one memtable", Size(&Config::memtable)},
       {"wal-segment", "SIZE", "64MiB", "one file of the log", Size(&Config::wal_segment)},
       {"wal-cache", "SIZE", "64MiB", "newest log entries kept in memory", Size(&Config::wal_cache)},
       {"compact-after", "SIZE", "128MiB", "log of a group after which its prefix is let go",

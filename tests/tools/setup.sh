@@ -6,7 +6,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc librocksdb-dev
   libsnappy-dev libbz2-dev liblz4-dev libzstd-dev zlib1g-dev
   libabsl-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev prometheus-cpp-dev
-  libcivetweb-dev libcurl4-openssl-dev libssl-dev libisal-dev libedit-dev
+  libcivetweb-dev libcurl4-openssl-dev libssl-dev libisal-dev libedit-dev libjemalloc-dev
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
 )
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ def sources(build):
     for command in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(command["file"])
         if path.is_relative_to(ROOT) and not path.is_relative_to(build):
-            found.setdefault(path, command["output"])
+            found.setdefault(path, re.search(r" -o (\S+)", command["command"]).group(1))
     return found
 
 
