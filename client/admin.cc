@@ -86,7 +86,7 @@ StatusOr<Response> Admin::AnyEndpoint(grpc::Status (Stub::*method)(grpc::ClientC
     Response response;
     const grpc::Status status = (StubFor(endpoint).*method)(&context, request, &response);
     if (status.ok()) return response;
-    const Status error = ToStatus(status, endpoint, timeout_);
+    Status error = ToStatus(status, endpoint, timeout_);
     // The next one is asked when this endpoint itself cannot be reached: a server's own error has
     // details. It may even have got the request: the changes bear repeating.
     if (ReasonOf(error) != Reason::kUnreachable || !status.error_details().empty()) return error;

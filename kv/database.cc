@@ -82,6 +82,9 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.prefix_extractor = std::make_shared<KeyWithoutTimestamp>();
   family.memtable_prefix_bloom_size_ratio = options.inline_background_work ? 0 : 0.05;
+  // The versions of a batch come sorted: each is looked for from where the last one went.
+  family.memtable_insert_with_hint_prefix_extractor.reset(
+      rocksdb::NewCappedPrefixTransform(kKeyspaceBytes));
   family.write_buffer_size = MemtableBytes(options);
   family.level_compaction_dynamic_level_bytes = true;
   // Writes are amplified by few, large compactions rather than many small ones.

@@ -41,6 +41,41 @@ void Evaluator::Reserve(std::size_t bytes) {
   batch_ = rocksdb::WriteBatch(bytes + bytes / 4 + 512);
 }
 
+void Evaluator::AddRow(std::string_view encoded_key, Timestamp timestamp, std::string_view header,
+                       std::string_view value) {
+  Row& row = rows_to_write_.emplace_back();
+  row.key_offset = static_cast<std::uint32_t>(keys_.size());
+  keys_.append(encoded_key);
+  AppendVersionSuffix(keys_, timestamp);
+  row.key_size = static_cast<std::uint32_t>(keys_.size() - row.key_offset);
+  row.header_offset = static_cast<std::uint32_t>(headers_.size());
+  row.header_size = static_cast<std::uint32_t>(header.size());
+  headers_.append(header);
+  row.value = value;
+}
+
+Status Evaluator::Finish() {
+  const auto key_of = [this](const Row& row) {
+    return std::string_view(keys_).substr(row.key_offset, row.key_size);
+  };
+  // A batch may put a key twice, at one timestamp: the later one counts.
+  std::sort(rows_to_write_.begin(), rows_to_write_.end(), [&](const Row& a, const Row& b) {
+    const int order = key_of(a).compare(key_of(b));
+    return order != 0 ? order < 0 : a.key_offset < b.key_offset;
+  });
+  for (const Row& row : rows_to_write_) {
+    const rocksdb::Slice key = ToSlice(key_of(row));
+    const std::array<rocksdb::Slice, 2> value{
+        ToSlice(std::string_view(headers_).substr(row.header_offset, row.header_size)),
+        ToSlice(row.value)};
+    Check(batch_.Put(database_.versions(), rocksdb::SliceParts(&key, 1),
+                     rocksdb::SliceParts(value.data(), 2)),
+          "gathering writes");
+  }
+  rows_to_write_.clear();
+  return failure_;
+}
+
 void Evaluator::Check(const rocksdb::Status& status, std::string_view what) {
   if (!status.ok() && failure_.ok()) failure_ = FromRocks(status, what);
 }
@@ -66,7 +101,7 @@ StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_
     reads = Reads(command_);
   }
   if (!reads) return false;
-  if (batch_.Count() > 0) return true;
+  if (!rows_to_write_.empty() || batch_.Count() > 0) return true;
   tracking_ = true;
   return false;
 }
@@ -157,15 +192,7 @@ void Evaluator::Put(const CommandView& command, const WriteOp& op, Timestamp tim
   const std::uint64_t expires_at_ms = op.ttl_ms == 0 ? 0 : MillisecondsOf(timestamp) + op.ttl_ms;
   key_.clear();
   AppendEncodedKey(key_, command.keyspace, op.key);
-  const std::size_t encoded_size = key_.size();
-  AppendVersionSuffix(key_, timestamp);
-  const std::string header = PutHeader(expires_at_ms);
-  const rocksdb::Slice key = ToSlice(key_);
-  const std::array<rocksdb::Slice, 2> value{ToSlice(header), ToSlice(op.value)};
-  Check(batch_.Put(database_.versions(), rocksdb::SliceParts(&key, 1),
-                   rocksdb::SliceParts(value.data(), 2)),
-        "gathering writes");
-  key_.resize(encoded_size);
+  AddRow(key_, timestamp, PutHeader(expires_at_ms), op.value);
   if (expires_at_ms != 0) {
     std::string row;
     AppendFixed64(row, timestamp.value());
@@ -184,10 +211,8 @@ void Evaluator::Put(const CommandView& command, const WriteOp& op, Timestamp tim
 }
 
 void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp) {
-  std::string key = encoded;
-  AppendVersionSuffix(key, timestamp);
-  const char value = static_cast<char>(kTombstoneVersion);
-  Check(batch_.Put(database_.versions(), key, rocksdb::Slice(&value, 1)), "gathering writes");
+  const char header = static_cast<char>(kTombstoneVersion);
+  AddRow(encoded, timestamp, {&header, 1}, {});
   Newest& newest = written_[encoded];
   newest = Newest();
   newest.present = true;

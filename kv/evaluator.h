@@ -40,6 +40,9 @@ class Evaluator {
   Status ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,
                     Timestamp& last_timestamp);
 
+  // After the last entry, once, while the entries' payloads are still there.
+  Status Finish();
+  // All that is to be written; the versions only after Finish().
   rocksdb::WriteBatch& batch() { return batch_; }
   // The earliest expiry among the keys written; 0: none had one.
   std::uint64_t earliest_expiry_ms() const { return earliest_expiry_ms_; }
@@ -59,6 +62,16 @@ class Evaluator {
     }
   };
 
+  // A version to be written. They are sorted before they go into the batch: neighbours in a
+  // memtable are found from each other faster than from its head.
+  struct Row {
+    std::uint32_t key_offset = 0;  // in keys_
+    std::uint32_t key_size = 0;
+    std::uint32_t header_offset = 0;  // in headers_
+    std::uint32_t header_size = 0;
+    std::string_view value;  // in the entry's payload
+  };
+
   // Keys whose time has come by `now` become tombstones of that timestamp; a bounded slice per
   // entry. Readers hide the rest by themselves.
   Status ExpireDue(Timestamp now);
@@ -70,11 +83,16 @@ class Evaluator {
   Newest Read(const std::string& encoded, bool want_value);
   void ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value);
   rocksdb::Iterator& Rows();
+  void AddRow(std::string_view encoded_key, Timestamp timestamp, std::string_view header,
+              std::string_view value);
   void Check(const rocksdb::Status& status, std::string_view what);
 
   const Database& database_;
   Sessions& sessions_;
   rocksdb::WriteBatch batch_;
+  std::vector<Row> rows_to_write_;
+  std::string keys_;
+  std::string headers_;
   std::unique_ptr<rocksdb::Iterator> rows_;
   // What this batch has written, by encoded key; kept only once something reads (`tracking_`).
   std::map<std::string, Newest, std::less<>> written_;

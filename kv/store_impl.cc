@@ -174,6 +174,7 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   AppendFixed64(applied, last.index.value());
   AppendFixed64(applied, last.term.value());
   AppendFixed64(applied, last_timestamp_.load());
+  RETURN_IF_ERROR(evaluator.Finish());
   rocksdb::WriteBatch& batch = evaluator.batch();
   RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kAppliedKey, applied), "commit"));
   raft::Configuration configuration;

@@ -148,6 +148,17 @@ TEST(Store, AnEntrysCommandsSeeThoseBeforeThem) {
   EXPECT_EQ(bench.Get("k"), "second");
 }
 
+TEST(Store, TheLastWordOfABatchOnAKeyCounts) {
+  Bench bench;
+  bench.Write({CommandView{.ops = {Put("b", "1"), Put("a", "1"), Put("b", "2"), Put("a", "2")}}});
+  EXPECT_EQ(bench.Get("a"), "2");
+  EXPECT_EQ(bench.Get("b"), "2");
+  bench.Write({CommandView{.ops = {Put("c", "1"), Delete("c")}}});
+  EXPECT_EQ(bench.Get("c"), std::nullopt);
+  bench.Write({CommandView{.ops = {Delete("a"), Put("a", "3")}}});
+  EXPECT_EQ(bench.Get("a"), "3");
+}
+
 TEST(Store, ABatchWhoseConditionFailsDoesNothing) {
   Bench bench;
   WriteOp guarded = Put("b", "2");
