@@ -120,12 +120,12 @@ Status SnapshotTransfer::Prepare(Incoming& incoming) {
   RETURN_IF_ERROR(FromIo(files_->GetChildren(directory, io, &children, nullptr), directory));
   for (const std::string& child : children) {
     if (child == "." || child == "..") continue;
-    const std::string path = directory + "/" + child;
+    const std::string path = fmt::format("{}/{}", directory, child);
     RETURN_IF_ERROR(FromIo(files_->DeleteFile(path, io, nullptr), path));
   }
   // Empty files get no part.
   for (const SnapshotFile& file : incoming.open.files) {
-    const std::string path = directory + "/" + file.name;
+    const std::string path = fmt::format("{}/{}", directory, file.name);
     std::unique_ptr<rocksdb::FSWritableFile> writer;
     RETURN_IF_ERROR(
         FromIo(files_->NewWritableFile(path, rocksdb::FileOptions(), &writer, nullptr), path));

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <iterator>
 #include <latch>
@@ -98,10 +99,11 @@ TEST_P(ExecutorContract, ClosuresRunInOrderOfPosting) {
 TEST_P(ExecutorContract, PostingFromManyPlacesKeepsEachOnesOrderAndRunsOneAtATime) {
   constexpr int kPosters = 4;
   constexpr int kClosures = 500;
+  constexpr std::ptrdiff_t kAll = std::ptrdiff_t{kPosters} * kClosures;
   std::vector<std::pair<int, int>> ran;  // guarded by the strand: the thread sanitizer's bait
   std::atomic<int> inside{0};
   std::atomic<int> overlaps{0};
-  std::latch done(kPosters * kClosures);
+  std::latch done(kAll);
   for (int poster = 0; poster < kPosters; ++poster) {
     world->executor().Post([&, poster] {
       for (int i = 0; i < kClosures; ++i) {
