@@ -20,79 +20,26 @@ Status FromGrpc(const grpc::Status& status, const std::string& address) {
 
 }  // namespace
 
-// ---- receiving ------------------------------------------------------------------------------
-
-// One incoming stream. Deletes itself when gRPC is done with it.
-class GrpcTransport::ExchangeReader : public grpc::ServerReadReactor<internal::PeerBatch> {
- public:
-  explicit ExchangeReader(GrpcTransport* transport) : transport_(transport) { Next(); }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      Finish(grpc::Status::OK);
-      return;
-    }
-    if (!from_) {
-      const grpc::Status known = transport_->CheckHello(batch_->hello());
-      if (!batch_->has_hello() || !known.ok()) {
-        Finish(known.ok() ? grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no hello") : known);
-        return;
-      }
-      from_ = NodeId(batch_->hello().from());
-    }
-    transport_->Deliver(std::move(batch_), from_);
-    Next();
-  }
-  void OnDone() override {
-    // Answers of the peer may have been on their way.
-    if (from_) transport_->Lost(from_);
-    delete this;
-  }
-
- private:
-  void Next() {
-    batch_ = std::make_shared<internal::PeerBatch>();
-    StartRead(batch_.get());
-  }
-
-  GrpcTransport* const transport_;
-  NodeId from_;
-  std::shared_ptr<internal::PeerBatch> batch_;
+struct GrpcTransport::OneCall {
+  std::unique_ptr<internal::Peer::Stub> stub;
+  grpc::ClientContext context;
+  internal::AddressCall request;
+  internal::AddressCallReply reply;
+  UniqueFunction<void(StatusOr<Bytes>)> done;
 };
 
-class GrpcTransport::Service final : public internal::Peer::CallbackService {
- public:
-  explicit Service(GrpcTransport* transport) : transport_(transport) {}
-
-  grpc::ServerReadReactor<internal::PeerBatch>* Exchange(grpc::CallbackServerContext*,
-                                                         internal::ExchangeReply*) override {
-    return new ExchangeReader(transport_);
+// gRPC's callback threads end with the last channel that has used them, and that end must not come
+// on one of those threads: gRPC 1.51 would join it to itself. Streams and calls end there and take
+// their channels along, so the transport holds a channel of its own, to nowhere, that has made a
+// call; it goes last, on the thread that destroys the transport.
+struct GrpcTransport::Anchor {
+  explicit Anchor(GrpcTransport* transport) {
+    call.stub = internal::Peer::NewStub(grpc::CreateChannel("", nullptr));
+    call.stub->async()->Call(&call.context, &call.request, &call.reply,
+                             [transport](const grpc::Status&) { transport->CallEnded(); });
   }
 
-  grpc::ServerUnaryReactor* Call(grpc::CallbackServerContext* context,
-                                 const internal::AddressCall* request,
-                                 internal::AddressCallReply* reply) override {
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    std::shared_lock lock(transport_->handler_mutex_);
-    if (!transport_->address_calls_) {
-      reactor->Finish({grpc::StatusCode::UNAVAILABLE, "the node is starting or stopping"});
-      return reactor;
-    }
-    transport_->address_calls_(
-        request->method(), Bytes(request->body()), [reactor, reply](StatusOr<Bytes> answer) {
-          if (!answer.ok()) {
-            reactor->Finish({static_cast<grpc::StatusCode>(answer.status().code()),
-                             std::string(MessageOf(answer.status()))});
-            return;
-          }
-          reply->set_body(std::string(answer->view()));
-          reactor->Finish(grpc::Status::OK);
-        });
-    return reactor;
-  }
-
- private:
-  GrpcTransport* const transport_;
+  OneCall call;
 };
 
 GrpcTransport::GrpcTransport(const PeerLinkOptions& options, Executor* executor,
@@ -100,13 +47,17 @@ GrpcTransport::GrpcTransport(const PeerLinkOptions& options, Executor* executor,
     : options_(options),
       logger_(std::move(logger)),
       strand_(executor->NewStrand("transport")),
-      service_(std::make_unique<Service>(this)),
-      next_seed_(seed) {}
+      service_(NewService(this)),
+      next_seed_(seed),
+      open_(1),
+      anchor_(std::make_unique<Anchor>(this)) {}
 
 GrpcTransport::~GrpcTransport() {
   Stop();
   std::unique_lock lock(mutex_);
   all_ended_.wait(lock, [this] { return open_ == 0; });
+  lock.unlock();
+  anchor_ = nullptr;
 }
 
 void GrpcTransport::CallEnded() {
@@ -115,49 +66,6 @@ void GrpcTransport::CallEnded() {
 }
 
 grpc::Service* GrpcTransport::service() { return service_.get(); }
-
-grpc::Status GrpcTransport::CheckHello(const internal::Hello& hello) const {
-  std::lock_guard lock(mutex_);
-  if (hello.version() != kPeerProtocolVersion) {
-    return {grpc::StatusCode::FAILED_PRECONDITION,
-            fmt::format("this node speaks version {} of the peer protocol, not {}",
-                        kPeerProtocolVersion, hello.version())};
-  }
-  if (!self_) return {grpc::StatusCode::UNAVAILABLE, "this node is not a member yet"};
-  if (ClusterId(hello.cluster_id()) != cluster_ || NodeId(hello.to()) != self_ ||
-      NodeId(hello.from()) == self_ || hello.from() == 0) {
-    return {
-        grpc::StatusCode::PERMISSION_DENIED,
-        fmt::format("WRONG_CLUSTER: this is node {} of cluster {:016x}; the peer looks for node "
-                    "{} of cluster {:016x}: check the addresses, and whose data directory is "
-                    "where",
-                    self_.value(), cluster_.value(), hello.to(), hello.cluster_id())};
-  }
-  return grpc::Status::OK;
-}
-
-void GrpcTransport::Lost(NodeId node) {
-  std::shared_lock lock(handler_mutex_);
-  if (handler_ != nullptr) handler_->OnUnreachable(node);
-}
-
-void GrpcTransport::Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from) {
-  NodeId self;
-  {
-    std::lock_guard lock(mutex_);
-    self = self_;
-  }
-  StatusOr<std::vector<PeerMessage>> messages = DecodeBatch(std::move(batch), from, self);
-  if (!messages.ok()) {
-    logger_->warn("node {}: {}", from.value(), MessageOf(messages.status()));
-    return;
-  }
-  if (messages->empty()) return;
-  std::shared_lock lock(handler_mutex_);
-  if (handler_ != nullptr) handler_->OnMessages(*std::move(messages));
-}
-
-// ---- sending --------------------------------------------------------------------------------
 
 void GrpcTransport::Start(ClusterId cluster, NodeId self, TransportHandler* handler) {
   {
@@ -169,7 +77,17 @@ void GrpcTransport::Start(ClusterId cluster, NodeId self, TransportHandler* hand
   handler_ = handler;
 }
 
-std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string& address) {
+PeerLink::World::OnTrouble GrpcTransport::Trouble(const std::string& address) {
+  return [this, address](NodeId peer, const grpc::Status& status) {
+    const bool refused = status.error_code() == grpc::StatusCode::PERMISSION_DENIED ||
+                         status.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
+    logger_->log(refused ? spdlog::level::warn : spdlog::level::info, "node {} at {}: {}; retrying",
+                 peer.value(), address, status.ok() ? "closed the stream" : status.error_message());
+  };
+}
+
+std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string& address,
+                                                  PeerLink::World::OnTrouble on_trouble) {
   internal::Hello hello;
   hello.set_cluster_id(cluster_.value());
   hello.set_from(self_.value());
@@ -183,8 +101,13 @@ std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string
     std::shared_lock lock(handler_mutex_);
     if (handler_ != nullptr) handler_->OnReachable(peer);
   };
+  world.on_trouble = std::move(on_trouble);
   ++open_;
-  return std::make_shared<PeerLink>(options_, world, std::move(hello), ChannelTo(address));
+  return {new PeerLink(options_, world, std::move(hello), ChannelTo(address)),
+          [this](PeerLink* link) {
+            delete link;
+            CallEnded();
+          }};
 }
 
 std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& address) {
@@ -199,10 +122,6 @@ std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& addre
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
-void GrpcTransport::CloseLink(const std::shared_ptr<PeerLink>& link) {
-  link->Close([this] { CallEnded(); });
 }
 
 void GrpcTransport::SetPeers(const std::vector<PeerAddress>& peers) {
@@ -227,13 +146,13 @@ void GrpcTransport::SetPeers(const std::vector<PeerAddress>& peers) {
     for (const auto& [node, address] : wanted) {
       Peer& peer = peers_[node];
       peer.address = address;
-      peer.link = MakeLink(node, address);
-      peer.bulk = MakeLink(node, address);
+      peer.link = MakeLink(node, address, Trouble(address));
+      peer.bulk = MakeLink(node, address, nullptr);
       opening.push_back(peer.link);
       opening.push_back(peer.bulk);
     }
   }
-  for (const std::shared_ptr<PeerLink>& link : closing) CloseLink(link);
+  for (const std::shared_ptr<PeerLink>& link : closing) link->Close();
   for (const std::shared_ptr<PeerLink>& link : opening) link->Connect();
 }
 
@@ -263,14 +182,7 @@ void GrpcTransport::Send(std::vector<PeerMessage> messages) {
 
 void GrpcTransport::CallAddress(const std::string& address, std::uint32_t method, Bytes body,
                                 Duration timeout, UniqueFunction<void(StatusOr<Bytes>)> done) {
-  struct OneCall {
-    std::unique_ptr<internal::Peer::Stub> stub;
-    grpc::ClientContext context;
-    internal::AddressCall request;
-    internal::AddressCallReply reply;
-    UniqueFunction<void(StatusOr<Bytes>)> done;
-  };
-  auto call = std::make_shared<OneCall>();
+  auto call = std::make_unique<OneCall>();
   {
     std::unique_lock lock(mutex_);
     if (stopped_) {
@@ -278,10 +190,10 @@ void GrpcTransport::CallAddress(const std::string& address, std::uint32_t method
       done(Error(Reason::kNodeStopping, "the node is stopping"));
       return;
     }
+    if (channels_.size() > kAddressChannelsMax) channels_.clear();
     std::shared_ptr<grpc::Channel>& channel = channels_[address];
     if (!channel) channel = ChannelTo(address);
     call->stub = internal::Peer::NewStub(channel);
-    if (channels_.size() > kAddressChannelsMax) channels_.clear();
     ++open_;
   }
   call->request.set_method(method);
@@ -289,15 +201,18 @@ void GrpcTransport::CallAddress(const std::string& address, std::uint32_t method
   call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                           gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
   call->done = std::move(done);
-  call->stub->async()->Call(&call->context, &call->request, &call->reply,
-                            [this, call, address](grpc::Status status) {
-                              if (status.ok()) {
-                                call->done(Bytes(std::move(*call->reply.mutable_body())));
-                              } else {
-                                call->done(FromGrpc(status, address));
-                              }
-                              CallEnded();
-                            });
+  OneCall* const raw = call.release();
+  raw->stub->async()->Call(&raw->context, &raw->request, &raw->reply,
+                           [this, raw, address](const grpc::Status& status) {
+                             std::unique_ptr<OneCall> ended(raw);
+                             if (status.ok()) {
+                               ended->done(Bytes(std::move(*ended->reply.mutable_body())));
+                             } else {
+                               ended->done(FromGrpc(status, address));
+                             }
+                             ended = nullptr;  // and perhaps its channel
+                             CallEnded();
+                           });
 }
 
 void GrpcTransport::SetAddressCallHandler(AddressCallHandler handler) {
@@ -323,9 +238,9 @@ void GrpcTransport::Stop() {
     handler_ = nullptr;
     address_calls_ = nullptr;
   }
-  // Streams end by themselves, each keeping alive what it needs; whoever destroys the transport
-  // waits for the last of them.
-  for (const std::shared_ptr<PeerLink>& link : closing) CloseLink(link);
+  // Streams end by themselves, each keeping its link alive; whoever destroys the transport waits
+  // for the last of them.
+  for (const std::shared_ptr<PeerLink>& link : closing) link->Close();
 }
 
 std::uint64_t GrpcTransport::dropped() const {

@@ -3,7 +3,7 @@
 // Two client streams per peer: one for consensus and requests, one for parts of snapshots, so that
 // no heartbeat waits behind a file. The receiving side is a service that the owner registers on its
 // gRPC server, which clients share. Every stream opens with the cluster and the nodes at both ends;
-// a stranger is turned away with PERMISSION_DENIED.
+// a stranger is turned away with PERMISSION_DENIED, and the log of either side says so once.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -14,8 +14,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/executor.h"
@@ -24,9 +26,6 @@
 #include "raft/transport/transport.h"
 
 namespace flotilla::raft {
-
-// Above the largest batch that the store accepts, with room for its envelope.
-inline constexpr int kPeerMessageBytesMax = 96 << 20;
 
 class GrpcTransport final : public Transport {
  public:
@@ -51,26 +50,34 @@ class GrpcTransport final : public Transport {
  private:
   class Service;
   class ExchangeReader;
+  struct OneCall;
+  struct Anchor;
   struct Peer {
     std::string address;
     std::shared_ptr<PeerLink> link;
     std::shared_ptr<PeerLink> bulk;
   };
 
-  std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address);
+  static std::unique_ptr<grpc::Service> NewService(GrpcTransport* transport);
+  std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address,
+                                     PeerLink::World::OnTrouble on_trouble);
+  // Logs why there is no stream to the address.
+  PeerLink::World::OnTrouble Trouble(const std::string& address);
   void CallEnded();
-  void CloseLink(const std::shared_ptr<PeerLink>& link);
   std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
   // A stream to or from the node has ended, and what was under way on it.
   void Lost(NodeId node);
-  void Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from);
+  // Not OK when the batch is malformed: nothing of it was delivered.
+  Status Deliver(std::shared_ptr<const internal::PeerBatch> batch, NodeId from);
   // OK when a stream that opens so may go on.
-  grpc::Status CheckHello(const internal::Hello& hello) const;
+  grpc::Status CheckHello(const internal::Hello& hello);
+  // With the lock held: once per stranger.
+  void LogStranger(const internal::Hello& hello, const std::string& why);
 
   const PeerLinkOptions options_;
   const std::shared_ptr<spdlog::logger> logger_;
   const std::unique_ptr<Strand> strand_;
-  std::unique_ptr<Service> service_;
+  const std::unique_ptr<grpc::Service> service_;
 
   // Held shared while a handler runs, so that Stop() can wait for it.
   mutable std::shared_mutex handler_mutex_;
@@ -84,9 +91,11 @@ class GrpcTransport final : public Transport {
   std::uint64_t next_seed_;
   std::map<NodeId, Peer> peers_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;  // of CallAddress()
-  // Streams and calls that gRPC still knows; the destructor waits for them.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> strangers_;     // logged: cluster, node
+  // Links and calls that exist; the destructor waits for their ends.
   int open_ = 0;
   std::condition_variable all_ended_;
+  std::unique_ptr<Anchor> anchor_;
 };
 
 }  // namespace flotilla::raft

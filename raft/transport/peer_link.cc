@@ -28,8 +28,12 @@ class PeerLink::Stream : public grpc::ClientWriteReactor<internal::PeerBatch> {
   // Exactly once, and no write starts afterwards.
   void Release() { RemoveHold(); }
 
+  void OnReadInitialMetadataDone(bool ok) override {
+    link_->OnAnswered(ok && context_.GetServerInitialMetadata().contains(kPeerAcceptedKey));
+  }
   void OnWriteDone(bool ok) override { link_->OnWritten(ok); }
   void OnDone(const grpc::Status& status) override {
+    // To its end, this object's and perhaps that of the link and its channel.
     const std::shared_ptr<Stream> self = std::move(self_);
     link_->OnEnded(status);
   }
@@ -60,6 +64,7 @@ void PeerLink::Connect() {
     stream_ = std::make_shared<Stream>(shared_from_this());
     stream = stream_;
     writing_ = true;  // the hello
+    refused_ = false;
   }
   stream->Start(stream);
 }
@@ -82,6 +87,10 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
   }
   for (PeerMessage& message : messages) {
     const std::size_t bytes = WireBytes(message);
+    if (bytes > options_.message_bytes_max) {
+      ++dropped_;
+      continue;
+    }
     const bool fits = queue_.empty() || (queue_bytes_ + bytes <= options_.queue_bytes_max &&
                                          queue_.size() < options_.queue_messages_max);
     if (!fits) {
@@ -112,36 +121,59 @@ bool PeerLink::NextBatch(internal::PeerBatch& batch) {
   return taken > 0;
 }
 
-void PeerLink::OnWritten(bool ok) {
-  bool now_reachable = false;
-  std::shared_ptr<Stream> broken;
+void PeerLink::OnAnswered(bool accepted) {
+  std::shared_ptr<Stream> refused;
   {
     std::lock_guard lock(mutex_);
-    if (!ok || closed_) {
+    if (accepted) {
+      if (closed_) return;
+      reachable_ = true;
+      reported_codes_ = 0;
+      pause_ = options_.reconnect_pause_min;
+    } else {
+      refused_ = true;
+      if (!writing_) refused = stream_;
+      writing_ = true;
+    }
+  }
+  // Not cancelled: OnDone shall bring the peer's own word.
+  if (refused) refused->Release();
+  if (accepted) world_.on_reachable(peer_);
+}
+
+void PeerLink::OnWritten(bool ok) {
+  std::shared_ptr<Stream> broken;
+  bool cancel = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!ok || closed_ || refused_) {
       // OnDone follows once the hold is gone; until then no write may start.
       broken = stream_;
+      cancel = !refused_;
     } else {
       writing_ = false;
-      now_reachable = !reachable_;
-      reachable_ = true;
-      pause_ = options_.reconnect_pause_min;
       if (NextBatch(stream_->batch())) {
         writing_ = true;
         stream_->Write();
       }
     }
   }
-  if (broken) {
-    broken->Cancel();
-    broken->Release();
-  }
-  if (now_reachable) world_.on_reachable(peer_);
+  if (!broken) return;
+  if (cancel) broken->Cancel();
+  broken->Release();
 }
 
-void PeerLink::OnEnded(const grpc::Status&) {
+bool PeerLink::News(grpc::StatusCode code) {
+  const std::uint32_t bit = 1u << (static_cast<std::uint32_t>(code) % 32);
+  const bool news = (reported_codes_ & bit) == 0;
+  reported_codes_ |= bit;
+  return news;
+}
+
+void PeerLink::OnEnded(const grpc::Status& status) {
   bool report = false;
+  bool news = false;
   Duration wait{0};
-  Closure ended;
   {
     std::lock_guard lock(mutex_);
     stream_ = nullptr;
@@ -151,8 +183,7 @@ void PeerLink::OnEnded(const grpc::Status&) {
     reachable_ = false;
     // Every time: what was sent while this attempt was under way is lost, too.
     report = !closed_;
-    ended = std::move(ended_);
-    ended_ = nullptr;
+    news = report && News(status.error_code());
     const auto span = static_cast<std::uint64_t>(pause_.count());
     wait = Duration(static_cast<std::int64_t>(random_.Between(span / 2, span)));
     pause_ = std::min(pause_ * 2, options_.reconnect_pause_max);
@@ -162,11 +193,11 @@ void PeerLink::OnEnded(const grpc::Status&) {
       });
     }
   }
+  if (news && world_.on_trouble) world_.on_trouble(peer_, status);
   if (report) world_.on_unreachable(peer_);
-  if (ended) ended();
 }
 
-void PeerLink::Close(Closure ended) {
+void PeerLink::Close() {
   std::shared_ptr<Stream> stream;
   bool idle = false;
   {
@@ -175,12 +206,8 @@ void PeerLink::Close(Closure ended) {
     stream = stream_;
     idle = !writing_;
     writing_ = true;
-    if (stream) ended_ = std::move(ended);
   }
-  if (!stream) {
-    ended();
-    return;
-  }
+  if (!stream) return;
   stream->Cancel();
   // With a write under way its completion releases the hold.
   if (idle) stream->Release();

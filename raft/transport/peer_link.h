@@ -2,7 +2,8 @@
 //
 // What is sent while a write is under way goes out together in the next one; a lone message waits
 // for nothing. The queue is bounded: what does not fit is dropped, as the network might have done.
-// A broken stream drops its queue, is reported once, and is made again after a pause.
+// A broken stream drops its queue, is reported, and is made again after a pause. The peer accepts a
+// stream by its initial metadata; until then the link is not reachable, however much was written.
 //
 // Internal to raft/transport. All methods: any thread.
 #pragma once
@@ -23,11 +24,18 @@
 
 namespace flotilla::raft {
 
+// Above the largest batch that the store accepts, with room for its envelope.
+inline constexpr int kPeerMessageBytesMax = 96 << 20;
+// On the initial metadata of an accepted stream.
+inline constexpr char kPeerAcceptedKey[] = "flotilla-peer-accepted";
+
 struct PeerLinkOptions {
   std::size_t queue_bytes_max = 128 << 20;
   std::size_t queue_messages_max = 100'000;
   // A write stops growing here; a single larger message still goes.
   std::size_t batch_bytes_max = 1 << 20;
+  // A larger one would break the stream for all others: it is dropped.
+  std::size_t message_bytes_max = kPeerMessageBytesMax - (1 << 20);
   Duration reconnect_pause_min = std::chrono::milliseconds(50);
   Duration reconnect_pause_max = std::chrono::seconds(1);
 };
@@ -38,6 +46,9 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     Strand* strand = nullptr;  // runs the pauses between attempts; outlives the link
     std::function<void(NodeId)> on_unreachable;
     std::function<void(NodeId)> on_reachable;
+    // Why there is no stream: once per code until the peer accepts one again. May be empty.
+    using OnTrouble = std::function<void(NodeId, const grpc::Status&)>;
+    OnTrouble on_trouble;
     std::uint64_t seed = 1;
   };
 
@@ -46,16 +57,19 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   void Connect();
   void Send(std::vector<PeerMessage> messages);
-  // Ends the stream; `ended` is called once nothing of it runs any more.
-  void Close(Closure ended);
+  // Ends the stream. The link exists until nothing of its streams does.
+  void Close();
 
   std::uint64_t dropped() const;
 
  private:
   class Stream;
 
+  void OnAnswered(bool accepted);
   void OnWritten(bool ok);
   void OnEnded(const grpc::Status& status);
+  // With the lock held: whether the code is news.
+  bool News(grpc::StatusCode code);
   // With the lock held: the next batch, or nothing to send.
   bool NextBatch(internal::PeerBatch& batch);
 
@@ -72,10 +86,11 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::size_t queue_bytes_ = 0;
   std::uint64_t dropped_ = 0;
   bool writing_ = false;
+  bool refused_ = false;  // or never connected: no write may follow the one under way
   bool reachable_ = false;
+  std::uint32_t reported_codes_ = 0;  // a bit each, since the peer accepted a stream
   bool closed_ = false;
   Duration pause_;
-  Closure ended_;
 };
 
 }  // namespace flotilla::raft

@@ -59,8 +59,9 @@ class TransportHandler {
   virtual ~TransportHandler() = default;
   // What arrived together comes together.
   virtual void OnMessages(std::vector<PeerMessage> messages) = 0;
-  // The stream to a node broke, or could not be made (once per change of state).
+  // A stream to or from a node broke, or could not be made: what was under way is lost. Each time.
   virtual void OnUnreachable(NodeId node) = 0;
+  // The node has accepted a stream.
   virtual void OnReachable(NodeId node) = 0;
 };
 
