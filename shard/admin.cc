@@ -13,6 +13,15 @@ namespace {
 
 constexpr Duration kRetryPause = std::chrono::milliseconds(100);
 constexpr Duration kHelloTimeout = std::chrono::seconds(2);
+// An answer may get lost on its way (the asker's address has changed, say): what may be asked
+// again is, after this.
+constexpr Duration kAttemptMax = std::chrono::seconds(1);
+
+// A second execution changes nothing. Not so a transfer to whomever is best.
+bool Repeatable(const AdminRequest& request) {
+  return request.verb != AdminVerb::kSnapshot &&
+         (request.verb != AdminVerb::kTransfer || request.node);
+}
 
 AdminResult Failed(Status status) {
   AdminResult result;
@@ -221,11 +230,11 @@ void Admin::RunThere(NodeId node, AdminRequest request, MonoTime deadline, Done 
     return;
   }
   Bytes body(EncodeAdminRequest(request, left));
-  calls_->Call(node, raft::PeerMethod::kAdmin, std::move(body), left, {},
+  const Duration attempt = Repeatable(request) ? std::min(left, kAttemptMax) : left;
+  calls_->Call(node, raft::PeerMethod::kAdmin, std::move(body), attempt, {},
                [this, request = std::move(request), deadline,
                 done = std::move(done)](StatusOr<Bytes> answer) mutable {
                  if (!answer.ok()) {
-                   // All verbs are harmless when repeated.
                    Again(std::move(request), deadline, std::move(done), answer.status());
                    return;
                  }
