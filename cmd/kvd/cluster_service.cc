@@ -1,5 +1,7 @@
 #include "cmd/kvd/cluster_service.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "cmd/kvd/metrics.h"
@@ -72,6 +74,14 @@ void EncodeGroup(const GroupInfo& group, NodeId self, v1::GroupStatus& out) {
   out.set_quiescent(group.core.quiescent);
 }
 
+// 0 is the data group, and there is no other yet.
+Status CheckGroup(std::uint64_t group) {
+  if (group == 0 || GroupId(group) == kFirstDataGroup) return absl::OkStatus();
+  return Error(
+      Reason::kGroupNotFound,
+      fmt::format("there is no group {}: `kvctl status` lists those that there are", group));
+}
+
 }  // namespace
 
 ClusterService::ClusterService(const Options& options, Node* node, const Clock* clock)
@@ -131,6 +141,10 @@ grpc::ServerUnaryReactor* ClusterService::AddReplica(grpc::CallbackServerContext
                                                      const v1::AddReplicaRequest* request,
                                                      v1::AddReplicaResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
+    reactor->Finish(ToGrpc(known));
+    return reactor;
+  }
   if (request->address().empty()) {
     reactor->Finish(ToGrpc(Error(Reason::kBadRequest, "name the address of the node to add")));
     return reactor;
@@ -148,6 +162,10 @@ grpc::ServerUnaryReactor* ClusterService::RemoveReplica(grpc::CallbackServerCont
                                                         const v1::RemoveReplicaRequest* request,
                                                         v1::RemoveReplicaResponse*) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
+    reactor->Finish(ToGrpc(known));
+    return reactor;
+  }
   node_->RemoveReplica(
       GroupId(request->group_id()), NodeId(request->node_id()),
       DeadlineOf(*context, *clock_, options_.default_timeout),
@@ -159,6 +177,10 @@ grpc::ServerUnaryReactor* ClusterService::PromoteReplica(grpc::CallbackServerCon
                                                          const v1::PromoteReplicaRequest* request,
                                                          v1::PromoteReplicaResponse*) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
+    reactor->Finish(ToGrpc(known));
+    return reactor;
+  }
   node_->PromoteReplica(
       GroupId(request->group_id()), NodeId(request->node_id()),
       DeadlineOf(*context, *clock_, options_.default_timeout),
@@ -170,6 +192,10 @@ grpc::ServerUnaryReactor* ClusterService::TransferLeadership(
     grpc::CallbackServerContext* context, const v1::TransferLeadershipRequest* request,
     v1::TransferLeadershipResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
+    reactor->Finish(ToGrpc(known));
+    return reactor;
+  }
   node_->TransferLeadership(GroupId(request->group_id()), NodeId(request->node_id()),
                             DeadlineOf(*context, *clock_, options_.default_timeout),
                             [response, reactor](const StatusOr<NodeId>& leader) {
@@ -183,6 +209,10 @@ grpc::ServerUnaryReactor* ClusterService::TriggerSnapshot(grpc::CallbackServerCo
                                                           const v1::TriggerSnapshotRequest* request,
                                                           v1::TriggerSnapshotResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
+    reactor->Finish(ToGrpc(known));
+    return reactor;
+  }
   node_->TriggerSnapshot(GroupId(request->group_id()), NodeId(request->node_id()),
                          DeadlineOf(*context, *clock_, options_.default_timeout),
                          [response, reactor](const StatusOr<Node::SnapshotTaken>& taken) {

@@ -30,6 +30,10 @@ FORBIDDEN = re.compile(
     r"steady_clock::now|\bstd::thread\b|\bstd::jthread\b")
 UNDONE = re.compile(r"TODO|FIXME|XXX")
 LINES_MAX = 600
+# In the table for what is to come: nothing returns them yet.
+PROMISED_REASONS = {"TIMESTAMP_TOO_OLD"}
+# Tests that are told of reasons and sort them; nothing there provokes one.
+SORTING_TESTS = {"tests/client/retry_test.cc", "tests/client/errors_test.cc"}
 
 
 def tracked(root):
@@ -98,6 +102,26 @@ def check_errors(root, report):
             report(f"proto/ERRORS.md: has no line for {name}")
 
 
+def check_reasons_tested(root, report):
+    """Each reason is named by a test that provokes it; a loop over the table names none."""
+    table = root / "base/reasons.inc"
+    if not table.is_file():
+        return
+    tests, product = "", ""
+    for path in tracked(root):
+        name = path.relative_to(root).as_posix()
+        if re.fullmatch(r"tests/.*_test\.(cc|py)", name) and name not in SORTING_TESTS:
+            tests += path.read_text()
+        elif name.split("/")[0] in ALLOWED and path.suffix in (".h", ".cc"):
+            product += path.read_text()
+    for enumerator, name in re.findall(r'FLOTILLA_REASON\((\w+), "(\w+)"', table.read_text()):
+        if name in PROMISED_REASONS:
+            if re.search(rf"Reason::{enumerator}\b", product):
+                report(f"tests/tools/check.py: {name} is returned by now: test it, do not promise it")
+        elif not re.search(rf'Reason::{enumerator}\b|"{name}"', tests):
+            report(f"tests/: no test provokes {name}")
+
+
 def check(root):
     violations = []
     report = violations.append
@@ -120,6 +144,7 @@ def check(root):
         if (root / folder).is_dir():
             check_readme(root, folder, report)
     check_errors(root, report)
+    check_reasons_tested(root, report)
     return violations
 
 
@@ -131,14 +156,25 @@ def self_test():
             "raft/core/b.cc": "#include <grpcpp/grpcpp.h>\n",
             "kv/c.cc": "std::this_thread::sleep_for(x);\n",
             "kv/d.cc": "\n" * 700,
+            "kv/e.cc": "return Error(Reason::kLater);\n",
+            "base/reasons.inc": 'FLOTILLA_REASON(kA, "A_TESTED", kOk, kNever, 1, "")\n'
+                                'FLOTILLA_REASON(kB, "B_TESTED", kOk, kNever, 1, "")\n'
+                                'FLOTILLA_REASON(kC, "C_SORTED", kOk, kNever, 1, "")\n'
+                                'FLOTILLA_REASON(kLater, "TIMESTAMP_TOO_OLD", kOk, kNever, 1, "")\n',
+            "tests/base/a_test.cc": "EXPECT_EQ(ReasonOf(status), Reason::kA);\n",
+            "tests/base/b_test.py": 'self.refused("B_TESTED")\n',
+            "tests/client/retry_test.cc": "Sort(Reason::kC);\n",
         }.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         found = "\n".join(check(root))
         for expected in ("base/ must not include raft/group.h", "the core must not include",
-                         "gRPC appears", "clocks, threads", "700 lines", "has no README"):
+                         "gRPC appears", "clocks, threads", "700 lines", "has no README",
+                         "no test provokes C_SORTED", "TIMESTAMP_TOO_OLD is returned by now"):
             assert expected in found, expected
+        for tested in ("A_TESTED", "B_TESTED"):
+            assert f"no test provokes {tested}" not in found, found
 
 
 def main():
