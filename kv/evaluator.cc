@@ -89,6 +89,15 @@ rocksdb::Iterator& Evaluator::Rows() {
   return *rows_;
 }
 
+rocksdb::Iterator& Evaluator::Points() {
+  if (!points_) {
+    rocksdb::ReadOptions options;
+    options.prefix_same_as_start = true;
+    points_.reset(database_.db().NewIterator(options, database_.versions()));
+  }
+  return *points_;
+}
+
 StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms) {
   ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
   expiry_due_ = next_expiry_ms != 0 && next_expiry_ms <= MillisecondsOf(reader.first());
@@ -224,8 +233,10 @@ Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
   CHECK(tracking_);
   if (const auto found = written_.find(encoded); found != written_.end()) return found->second;
   Newest newest;
-  rocksdb::Iterator& rows = Rows();
-  rows.Seek(encoded);
+  rocksdb::Iterator& rows = Points();
+  std::string target = encoded;
+  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
+  rows.Seek(target);
   if (rows.Valid() && rows.key().size() == encoded.size() + kTimestampBytes &&
       rows.key().starts_with(encoded)) {
     ReadAt(rows, newest, want_value);

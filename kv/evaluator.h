@@ -82,7 +82,9 @@ class Evaluator {
   std::uint64_t DeleteRange(const CommandView& command, const WriteOp& op, Timestamp timestamp);
   Newest Read(const std::string& encoded, bool want_value);
   void ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value);
+  // Over all rows, and over the versions of one key at a time, which looks into fewer files.
   rocksdb::Iterator& Rows();
+  rocksdb::Iterator& Points();
   void AddRow(std::string_view encoded_key, Timestamp timestamp, std::string_view header,
               std::string_view value);
   void Check(const rocksdb::Status& status, std::string_view what);
@@ -94,6 +96,7 @@ class Evaluator {
   std::string keys_;
   std::string headers_;
   std::unique_ptr<rocksdb::Iterator> rows_;
+  std::unique_ptr<rocksdb::Iterator> points_;
   // What this batch has written, by encoded key; kept only once something reads (`tracking_`).
   std::map<std::string, Newest, std::less<>> written_;
   bool tracking_ = false;
