@@ -10,6 +10,10 @@ namespace flotilla::raft {
 namespace {
 
 constexpr std::size_t kAddressChannelsMax = 64;
+// Beyond these a message goes beside the others. Requests of AppendEntries are filled up to a
+// mebibyte; only a single larger entry is above.
+constexpr std::size_t kCallBytesMax = 1 << 20;
+constexpr std::size_t kEntriesBytesMax = 4 << 20;
 
 Status FromGrpc(const grpc::Status& status, const std::string& address) {
   return Error(status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
@@ -156,6 +160,21 @@ void GrpcTransport::SetPeers(const std::vector<PeerAddress>& peers) {
   for (const std::shared_ptr<PeerLink>& link : opening) link->Connect();
 }
 
+const std::shared_ptr<PeerLink>& GrpcTransport::Route(const PeerMessage& message, Peer& peer) {
+  if (const auto* call = std::get_if<Call>(&message.payload)) {
+    return call->bulk || call->body.size() > kCallBytesMax ? peer.bulk : peer.link;
+  }
+  const MessageBody& body = std::get<GroupMessage>(message.payload).message.body;
+  if (!std::holds_alternative<AppendRequest>(body)) return peer.link;
+  if (WireBytes(message) > kEntriesBytesMax) {
+    peer.entries_on_bulk = true;
+    peer.bulk->NoteLarge();
+  } else if (peer.entries_on_bulk && !peer.bulk->Carrying()) {
+    peer.entries_on_bulk = false;
+  }
+  return peer.entries_on_bulk ? peer.bulk : peer.link;
+}
+
 void GrpcTransport::Send(std::vector<PeerMessage> messages) {
   // Runs of messages for the same stream travel together.
   std::vector<std::pair<std::shared_ptr<PeerLink>, std::vector<PeerMessage>>> per_link;
@@ -165,9 +184,7 @@ void GrpcTransport::Send(std::vector<PeerMessage> messages) {
     for (PeerMessage& message : messages) {
       const auto found = peers_.find(message.to);
       if (found == peers_.end()) continue;
-      const auto* call = std::get_if<Call>(&message.payload);
-      const std::shared_ptr<PeerLink>& link =
-          call != nullptr && call->bulk ? found->second.bulk : found->second.link;
+      const std::shared_ptr<PeerLink>& link = Route(message, found->second);
       auto one = per_link.begin();
       while (one != per_link.end() && one->first != link) ++one;
       if (one == per_link.end()) {

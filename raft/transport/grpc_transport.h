@@ -1,9 +1,11 @@
 // GrpcTransport: the transport over gRPC, for production.
 //
-// Two client streams per peer: one for consensus and requests, one for parts of snapshots, so that
-// no heartbeat waits behind a file. The receiving side is a service that the owner registers on its
-// gRPC server, which clients share. Every stream opens with the cluster and the nodes at both ends;
-// a stranger is turned away with PERMISSION_DENIED, and the log of either side says so once.
+// Two client streams per peer: one for consensus and requests, one for parts of snapshots and for
+// messages of megabytes, so that no heartbeat waits behind them. Log entries behind a large one
+// take its way until it has gone: overtaking it, they would be rejected. The receiving side is a
+// service that the owner registers on its gRPC server, which clients share. Every stream opens with
+// the cluster and the nodes at both ends; a stranger is turned away with PERMISSION_DENIED, and the
+// log of either side says so once.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -56,7 +58,11 @@ class GrpcTransport final : public Transport {
     std::string address;
     std::shared_ptr<PeerLink> link;
     std::shared_ptr<PeerLink> bulk;
+    bool entries_on_bulk = false;  // a large one went there and may be there still
   };
+
+  // With the lock held: the stream that the message takes.
+  static const std::shared_ptr<PeerLink>& Route(const PeerMessage& message, Peer& peer);
 
   static std::unique_ptr<grpc::Service> NewService(GrpcTransport* transport);
   std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address,

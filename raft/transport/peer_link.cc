@@ -6,6 +6,11 @@
 #include "raft/transport/codec.h"
 
 namespace flotilla::raft {
+namespace {
+
+constexpr auto kLargeLinger = std::chrono::seconds(2);
+
+}  // namespace
 
 // The gRPC side of one attempt. Keeps itself and its link alive until OnDone().
 class PeerLink::Stream : public grpc::ClientWriteReactor<internal::PeerBatch> {
@@ -216,6 +221,23 @@ void PeerLink::Close() {
 std::uint64_t PeerLink::dropped() const {
   std::lock_guard lock(mutex_);
   return dropped_;
+}
+
+void PeerLink::NoteLarge() {
+  std::lock_guard lock(mutex_);
+  const std::uint64_t number = ++large_sent_;
+  large_ = number;
+  world_.strand->After(kLargeLinger, [weak = weak_from_this(), number] {
+    const std::shared_ptr<PeerLink> link = weak.lock();
+    if (!link) return;
+    std::lock_guard link_lock(link->mutex_);
+    if (link->large_ == number) link->large_ = 0;
+  });
+}
+
+bool PeerLink::Carrying() const {
+  std::lock_guard lock(mutex_);
+  return large_ != 0 || writing_ || !queue_.empty();
 }
 
 }  // namespace flotilla::raft

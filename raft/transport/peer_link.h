@@ -61,6 +61,10 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void Close();
 
   std::uint64_t dropped() const;
+  // A large message takes this stream: Carrying() until it is written, and for a while after that,
+  // because nobody says when it has arrived.
+  void NoteLarge();
+  bool Carrying() const;
 
  private:
   class Stream;
@@ -85,6 +89,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::vector<PeerMessage> queue_;
   std::size_t queue_bytes_ = 0;
   std::uint64_t dropped_ = 0;
+  std::uint64_t large_sent_ = 0;
+  std::uint64_t large_ = 0;  // the newest one's number, while it counts
   bool writing_ = false;
   bool refused_ = false;  // or never connected: no write may follow the one under way
   bool reachable_ = false;

@@ -76,6 +76,61 @@ TEST(GrpcTransport, PartsOfSnapshotsArriveBesideTheRest) {
   b.WaitUntil([&] { return b.others.size() == 20 && b.numbers.size() == 20; });
 }
 
+PeerMessage Entries(std::uint64_t index, std::size_t bytes) {
+  AppendRequest append;
+  append.entries = {{.term = Term(1),
+                     .index = Index(index),
+                     .kind = EntryKind::kCommand,
+                     .payload = Bytes(std::string(bytes, 'e'))}};
+  append.previous_index = Index(index - 1);
+  return {.from = kA,
+          .to = kB,
+          .payload = GroupMessage{
+              .group = GroupId(2),
+              .message = {.from = kA, .to = kB, .term = Term(1), .body = std::move(append)}}};
+}
+
+// A leader whose heartbeats wait behind the largest batch is deposed before it is replicated.
+TEST(GrpcTransport, HeartbeatsDoNotWaitBehindLargeMessages) {
+  TransportNode a(kA);
+  TransportNode b(kB);
+  a.Dial(b);
+  a.WaitUntil([&] { return a.reachable == 2; });  // both streams
+  for (const PeerMessage& large : {Entries(1, 60 << 20), CallTo(kB, 60 << 20, false)}) {
+    b.WaitUntil([&] {
+      b.numbers.clear();
+      b.others.clear();
+      return true;
+    });
+    a.transport().Send({large});
+    a.Send(kB, 1);
+    b.WaitUntil([&] { return b.numbers.size() == 1; });
+    b.WaitUntil([&] {
+      EXPECT_THAT(b.others, SizeIs(0)) << "it came first";
+      return true;
+    });
+    b.WaitUntil([&] { return b.others.size() == 1; });
+  }
+}
+
+TEST(GrpcTransport, EntriesKeepTheirOrderBehindALargeOne) {
+  TransportNode a(kA);
+  TransportNode b(kB);
+  a.Dial(b);
+  a.WaitUntil([&] { return a.reachable == 2; });
+  constexpr std::uint64_t kEntries = 200;
+  for (std::uint64_t index = 1; index <= kEntries; ++index) {
+    const bool large = index % 20 == 3;
+    if (large) b.WaitUntil([&] { return b.others.size() == index - 1; });
+    a.transport().Send({Entries(index, large ? 6 << 20 : 100)});
+  }
+  b.WaitUntil([&] { return b.others.size() == kEntries; });
+  for (std::uint64_t i = 0; i < kEntries; ++i) {
+    const auto& group = std::get<GroupMessage>(b.others[i].payload);
+    EXPECT_EQ(std::get<AppendRequest>(group.message.body).previous_index, Index(i));
+  }
+}
+
 // Accepts connections and says nothing: a stream to it never comes up, and never breaks.
 class SilentPeer {
  public:
