@@ -134,6 +134,9 @@ void Formation::TryToFound() {
   for (const auto& [uuid, seen] : seen_) {
     if (founders.size() < options_.expect) founders.emplace_back(uuid, seen.address);
   }
+  // People number nodes by their addresses: so does the cluster.
+  std::sort(founders.begin(), founders.end(),
+            [](const auto& a, const auto& b) { return a.second < b.second; });
   for (const auto& [uuid, address] : founders) {
     const NodeId node = founding.members.next_node;
     founding.members.records.push_back(

@@ -144,7 +144,10 @@ TEST(Formation, ThreeNodesFoundOneCluster) {
   ASSERT_TRUE(fleet.node("a").founded);
   EXPECT_EQ(fleet.node("a").founded, fleet.node("b").founded);
   EXPECT_EQ(fleet.node("a").founded, fleet.node("c").founded);
-  EXPECT_EQ(fleet.node("a").founded->members.records.size(), 3u);
+  const Members& members = fleet.node("a").founded->members;
+  ASSERT_EQ(members.records.size(), 3u);
+  EXPECT_EQ(members.FindAddress("a")->node, NodeId(1)) << "numbered by address, whoever proposes";
+  EXPECT_EQ(members.FindAddress("c")->node, NodeId(3));
 }
 
 TEST(Formation, OneCommonAddressIsEnoughToFindEachOther) {

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""clang-tidy over all of the project's sources; exits 1 when it finds something.
+"""clang-tidy over all of the project's sources, and every header compiled alone; exits 1 when there
+is something to mend.
 
 usage: tidy.py BUILD_DIRECTORY [FILE...]
 
-A source that passed is looked at again only when it, a header that it includes, or .clang-tidy has
+A file that passed is looked at again only when it, a header that it includes, or .clang-tidy has
 changed: the build directory remembers.
 """
 
@@ -46,6 +47,33 @@ def dependencies(build):
     return by_object
 
 
+def headers():
+    listed = subprocess.run(["git", "ls-files", "*.h"], text=True, capture_output=True, check=True,
+                            cwd=ROOT).stdout
+    return [ROOT / name for name in listed.splitlines()]
+
+
+def included(path, seen):
+    """The project's files that a header includes, and what those include."""
+    if path in seen or not path.exists():
+        return seen
+    seen.add(path)
+    for name in re.findall(r'^#include "([^"]+)"', path.read_text(), re.M):
+        included(ROOT / name, seen)
+    return seen
+
+
+def flags(build):
+    """What a source that sees everything is compiled with."""
+    for command in json.loads((build / "compile_commands.json").read_text()):
+        if command["file"].endswith("cmd/kvd/server.cc"):
+            words = command["command"].split()
+            words = words[next(i for i, word in enumerate(words) if "clang++" in word):]
+            return words[:words.index("-o")] + ["-fsyntax-only", "-x", "c++-header",
+                                                "-Wno-pragma-once-outside-header"]
+    sys.exit("error: cmd/kvd/server.cc is not in compile_commands.json")
+
+
 def digest(paths):
     total = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
     for path in sorted(set(paths)):
@@ -66,24 +94,35 @@ def main():
     stamps = build / "tidy"
     stamps.mkdir(exist_ok=True)
     made_from = dependencies(build)
+    compiler = flags(build)
+
+    def compile_alone(path):
+        done = subprocess.run([*compiler, str(path)], text=True, capture_output=True, cwd=build)
+        return done.returncode == 0, done.stderr
+
+    work = [(path, [path, *made_from.get(output, [])], lambda path: tidy(build, path))
+            for path, output in sorted(sources(build).items())]
+    work += [(path, included(path, set()), compile_alone) for path in headers()]
     todo = []
-    for path, output in sorted(sources(build).items()):
+    for path, parts, look in work:
         if wanted and path not in wanted:
             continue
-        state = digest([path, *made_from.get(output, [])])
+        state = digest(parts)
         stamp = stamps / str(path.relative_to(ROOT)).replace("/", ".")
         if not stamp.exists() or stamp.read_text() != state:
-            todo.append((path, stamp, state))
+            todo.append((path, look, stamp, state))
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for (path, stamp, state), (good, text) in zip(
-                todo, pool.map(lambda item: tidy(build, item[0]), todo)):
+        looked = {pool.submit(look, path): (stamp, state) for path, look, stamp, state in todo}
+        for done in concurrent.futures.as_completed(looked):
+            good, text = done.result()
+            stamp, state = looked[done]
             if good:
                 stamp.write_text(state)
             else:
                 bad += 1
                 print(text, end="", flush=True)
-    print(f"clang-tidy: {len(todo)} sources looked at, {bad} with findings")
+    print(f"clang-tidy and headers: {len(todo)} files looked at, {bad} with findings")
     sys.exit(1 if bad else 0)
 
 
