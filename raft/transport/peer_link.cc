@@ -1,6 +1,7 @@
 #include "raft/transport/peer_link.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "raft/transport/codec.h"
@@ -74,8 +75,20 @@ void PeerLink::Connect() {
   stream->Start(stream);
 }
 
+// Writes when it goes, run or not: the link waits for the completion.
+class PeerLink::DeferredWrite {
+ public:
+  DeferredWrite(std::shared_ptr<Stream> stream, std::vector<PeerMessage> messages)
+      : stream_(std::move(stream)), messages_(std::move(messages)) {}
+  ~DeferredWrite() { Write(*stream_, messages_); }
+
+ private:
+  const std::shared_ptr<Stream> stream_;
+  const std::vector<PeerMessage> messages_;
+};
+
 void PeerLink::Send(std::vector<PeerMessage> messages) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (closed_) return;
   // Without a stream the message would be old when one is there again.
   if (!stream_) {
@@ -85,8 +98,9 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
     });
     // Whoever waits for an answer is told; Raft's own messages need no such word.
     if (asks) {
-      world_.strand->Post(
-          [unreachable = world_.on_unreachable, peer = peer_] { unreachable(peer); });
+      world_.strand->Post([weak = weak_from_this()] {
+        if (const auto link = weak.lock()) link->world_.on_unreachable(link->peer_);
+      });
     }
     return;
   }
@@ -105,25 +119,42 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
     queue_bytes_ += bytes;
     queue_.push_back(std::move(message));
   }
-  if (writing_ || !NextBatch(stream_->batch())) return;
+  if (writing_ || queue_.empty()) return;
+  std::size_t bytes = 0;
+  std::vector<PeerMessage> batch = TakeBatch(bytes);
+  const std::shared_ptr<Stream> stream = stream_;
   writing_ = true;
-  stream_->Write();
+  lock.unlock();
+  if (bytes <= options_.batch_bytes_max) {
+    Write(*stream, batch);
+    return;
+  }
+  // Encoding megabytes would hold the sender up, who may be about to send heartbeats.
+  auto write = std::make_unique<DeferredWrite>(stream, std::move(batch));
+  world_.strand->Post([write = std::move(write)]() mutable { write = nullptr; });
 }
 
-bool PeerLink::NextBatch(internal::PeerBatch& batch) {
-  batch.Clear();
+std::vector<PeerMessage> PeerLink::TakeBatch(std::size_t& bytes) {
   std::size_t taken = 0;
-  std::size_t bytes = 0;
   while (taken < queue_.size()) {
     const std::size_t size = WireBytes(queue_[taken]);
     if (taken > 0 && bytes + size > options_.batch_bytes_max) break;
-    AddToBatch(queue_[taken], batch);
     bytes += size;
     ++taken;
   }
-  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
   queue_bytes_ -= std::min(queue_bytes_, bytes);
-  return taken > 0;
+  if (taken == queue_.size()) return std::exchange(queue_, {});
+  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(taken);
+  std::vector<PeerMessage> batch(std::make_move_iterator(queue_.begin()),
+                                 std::make_move_iterator(end));
+  queue_.erase(queue_.begin(), end);
+  return batch;
+}
+
+void PeerLink::Write(Stream& stream, const std::vector<PeerMessage>& messages) {
+  stream.batch().Clear();
+  for (const PeerMessage& message : messages) AddToBatch(message, stream.batch());
+  stream.Write();
 }
 
 void PeerLink::OnAnswered(bool accepted) {
@@ -147,25 +178,29 @@ void PeerLink::OnAnswered(bool accepted) {
 }
 
 void PeerLink::OnWritten(bool ok) {
-  std::shared_ptr<Stream> broken;
+  std::shared_ptr<Stream> stream;
+  std::vector<PeerMessage> next;
+  bool over = false;
   bool cancel = false;
   {
     std::lock_guard lock(mutex_);
+    stream = stream_;
     if (!ok || closed_ || refused_) {
       // OnDone follows once the hold is gone; until then no write may start.
-      broken = stream_;
+      over = true;
       cancel = !refused_;
     } else {
-      writing_ = false;
-      if (NextBatch(stream_->batch())) {
-        writing_ = true;
-        stream_->Write();
-      }
+      std::size_t bytes = 0;
+      next = TakeBatch(bytes);
+      writing_ = !next.empty();
     }
   }
-  if (!broken) return;
-  if (cancel) broken->Cancel();
-  broken->Release();
+  if (over) {
+    if (cancel) stream->Cancel();
+    stream->Release();
+  } else if (!next.empty()) {
+    Write(*stream, next);
+  }
 }
 
 bool PeerLink::News(grpc::StatusCode code) {

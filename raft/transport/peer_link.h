@@ -68,14 +68,17 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
  private:
   class Stream;
+  class DeferredWrite;
 
   void OnAnswered(bool accepted);
   void OnWritten(bool ok);
   void OnEnded(const grpc::Status& status);
   // With the lock held: whether the code is news.
   bool News(grpc::StatusCode code);
-  // With the lock held: the next batch, or nothing to send.
-  bool NextBatch(internal::PeerBatch& batch);
+  // With the lock held: what goes into the next write, nothing when nothing waits.
+  std::vector<PeerMessage> TakeBatch(std::size_t& bytes);
+  // Without the lock: encoding takes its time.
+  static void Write(Stream& stream, const std::vector<PeerMessage>& messages);
 
   const PeerLinkOptions options_;
   const World world_;

@@ -19,6 +19,8 @@ class Traffic {
   Traffic(TransportNode& from, const TransportNode& to, NodeId to_node)
       : thread_([this, &from, address = to.address(), to_node] {
           const Bytes body(std::string(10'000, 'b'));
+          const Bytes large(std::string(3 << 20, 'l'));
+          std::uint64_t rounds = 0;
           std::uint64_t number = 0;
           while (!ended_) {
             std::vector<PeerMessage> messages;
@@ -28,8 +30,8 @@ class Traffic {
                                 .payload = Call{.id = 1,
                                                 .answer = false,
                                                 .method = 1,
-                                                .bulk = number % 2 == 0,
-                                                .body = body}});
+                                                .bulk = rounds % 2 == 0,
+                                                .body = ++rounds % 50 == 1 ? large : body}});
             from.transport().Send(std::move(messages));
             std::this_thread::yield();
             if (asked_ < 100) {
