@@ -225,7 +225,7 @@ TEST_F(ConfigTest, PrintConfigSaysWhatHoldsAndWhereItCameFrom) {
   EXPECT_THAT(line("data_dir"), EndsWith("# " + path_ + ":2:1"));
   EXPECT_THAT(line("threads"), AllOf(HasSubstr("\"2\""), EndsWith("# FLOTILLA_THREADS")));
   EXPECT_THAT(line("retention"), AllOf(HasSubstr("\"1h\""), EndsWith("# --retention")));
-  EXPECT_THAT(line("memtable"), AllOf(HasSubstr("\"64MiB\""), EndsWith("# default")));
+  EXPECT_THAT(line("wal_segment"), AllOf(HasSubstr("\"64MiB\""), EndsWith("# default")));
 
   // And it is a file that says the same.
   WriteFile(got.text);
