@@ -25,7 +25,7 @@ class Workload {
     // Each client keeps so many operations going at once. One of them only reads: it goes on where
     // a write would wait for a quorum.
     int lanes = 3;
-    Duration think_max = std::chrono::milliseconds(40);
+    Duration think_max = std::chrono::milliseconds(50);
     Duration timeout = std::chrono::seconds(5);
     std::uint64_t seed = 1;
   };
