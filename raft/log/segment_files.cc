@@ -129,6 +129,12 @@ StatusOr<SegmentHandle> SegmentFiles::OpenSegment(std::uint64_t generation) {
   return OpenFile(PathOf(generation));
 }
 
+std::unique_ptr<rocksdb::FSRandomAccessFile> SegmentFiles::OpenToForget(const std::string& path) {
+  std::unique_ptr<rocksdb::FSRandomAccessFile> file;
+  files_.NewRandomAccessFile(path, PlainOptions(), &file, nullptr).PermitUncheckedError();
+  return file;
+}
+
 StatusOr<SegmentHandle> SegmentFiles::OpenFile(const std::string& path) {
   std::unique_ptr<rocksdb::FSRandomRWFile> file;
   RETURN_IF_ERROR(FromIo(files_.NewRandomRWFile(path, PlainOptions(), &file, nullptr),
@@ -180,6 +186,8 @@ Status SegmentFiles::WriteZeros(Filling& filling, std::size_t bytes_max) {
   }
   // In slices: a large sync at the end would hold up those of the log.
   RETURN_IF_ERROR(FromIo(filling.file->Sync(kIo, nullptr), "syncing " + filling.path));
+  // The log writes whole pages: nobody needs the zeros in memory, which the next slice can have.
+  filling.file->InvalidateCache(0, filling.written).PermitUncheckedError();
   if (filling.written == filling.bytes) {
     RETURN_IF_ERROR(FromIo(filling.file->Close(kIo, nullptr), "closing " + filling.path));
   }

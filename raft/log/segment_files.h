@@ -43,6 +43,9 @@ class SegmentFiles {
   // Opens a segment for reading and writing.
   StatusOr<SegmentHandle> OpenSegment(std::uint64_t generation);
 
+  // A handle by which the pages of a segment are dropped from memory; none when it cannot be had.
+  std::unique_ptr<rocksdb::FSRandomAccessFile> OpenToForget(const std::string& path);
+
   std::size_t spares() const { return spares_.size(); }
   // The highest generation that a spare was named for, or that was written into one under a name
   // which a power cut has taken back: not to be used again while they exist.

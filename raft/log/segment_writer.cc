@@ -11,6 +11,8 @@ namespace flotilla::raft::log {
 namespace {
 
 const rocksdb::IOOptions kIo;
+// Pages are dropped from memory in runs of so many bytes.
+constexpr std::uint64_t kForgetBytes = 1 << 20;
 
 std::uint64_t Mix(std::uint64_t value) {
   value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
@@ -68,6 +70,8 @@ Status SegmentWriter::Roll(std::size_t record_bytes, bool& fatal) {
   file_bytes_ = header.bytes;
   header_ = EncodeSegmentHeader(header);
   position_ = {header.generation, kFirstBatchOffset};
+  pages_ = files_.OpenToForget(path_);
+  forgotten_ = 0;
 
   Segment segment;
   segment.generation = generation();
@@ -120,7 +124,15 @@ Status SegmentWriter::Sync() {
   state_.CountSync(clock_.Now() - began);
   RETURN_IF_ERROR(FromIo(status, "syncing the log segment " + path_));
   synced_ = position_;
+  ForgetPages();
   return absl::OkStatus();
+}
+
+void SegmentWriter::ForgetPages() {
+  const std::uint64_t whole = position_.offset / kPageBytes * kPageBytes;
+  if (pages_ == nullptr || whole < forgotten_ + kForgetBytes) return;
+  pages_->InvalidateCache(forgotten_, whole - forgotten_).PermitUncheckedError();
+  forgotten_ = whole;
 }
 
 }  // namespace flotilla::raft::log

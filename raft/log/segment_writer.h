@@ -49,6 +49,8 @@ class SegmentWriter {
   // For a segment that is left before anything was written to it.
   Status WriteHeaderAlone();
   Status Sync();
+  // What is synced need not stay in the page cache: the newest entries are in the log's own.
+  void ForgetPages();
   std::uint64_t NewSalt() const;
 
   SegmentFiles& files_;
@@ -56,6 +58,8 @@ class SegmentWriter {
   const Clock& clock_;
 
   SegmentHandle file_;  // none before the first Roll()
+  std::unique_ptr<rocksdb::FSRandomAccessFile> pages_;
+  std::uint64_t forgotten_ = 0;  // of the segment, from its start
   std::string path_;
   std::uint32_t seed_ = 0;
   std::uint64_t file_bytes_ = 0;
