@@ -14,7 +14,7 @@ inline constexpr std::size_t kBatchOpsMax = 100'000;
 // One page of a scan: rows, and bytes of keys and values (a single larger row still fits).
 inline constexpr std::uint32_t kScanRowsMax = 10'000;
 inline constexpr std::uint32_t kScanRowsDefault = 1'000;
-inline constexpr std::size_t kScanBytesMax = 4 << 20;
+inline constexpr std::size_t kScanBytesMax = 3 << 20;
 
 static_assert(kKeyBytesMax + kValueBytesMax < kBatchBytesMax);
 

@@ -1,6 +1,7 @@
 #include "raft/apply_pump.h"
 
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 
@@ -45,15 +46,11 @@ void ApplyPump::Push(Work work) {
     std::lock_guard lock(mutex_);
     if (!stopped_) {
       queue_.push_back(std::move(work));
-      if (scheduled_) return;
-      scheduled_ = true;
+      if (!std::exchange(scheduled_, true)) strand_->Post([this] { Run(); });
+      return;
     }
   }
-  if (!work.proposals.empty()) {
-    FailAll(work.proposals, Stopping());
-    return;
-  }
-  strand_->Post([this] { Run(); });
+  FailAll(work.proposals, Stopping());
 }
 
 void ApplyPump::Run() {

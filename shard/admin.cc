@@ -111,7 +111,8 @@ void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
     if (!request.node || request.node == self) {
       Snapshot(replica, std::move(done));
     } else {
-      RunThere(request.node, std::move(request), deadline, std::move(done));
+      const NodeId node = request.node;
+      RunThere(node, std::move(request), deadline, std::move(done));
     }
     return;
   }

@@ -50,6 +50,44 @@ bool Repeatable(const Ticket& ticket) {
          static_cast<bool>(command.session.client);
 }
 
+// What a forwarded message may carry, unless one request or answer alone is larger: a few of the
+// largest together would exceed what the transport takes.
+constexpr std::size_t kForwardBytesMax = 4 << 20;
+
+std::size_t WeightOf(const Ticket& ticket) {
+  const auto* write = std::get_if<WriteCall>(&ticket.request().call);
+  return 64 + (write != nullptr ? write->command.size() : 0);
+}
+
+std::size_t WeightOf(const GatewayAnswer& answer) {
+  std::size_t bytes = 64;
+  if (const auto* one = std::get_if<kv::GetResult>(&answer.result)) {
+    bytes += one->value.size();
+  } else if (const auto* many = std::get_if<std::vector<kv::GetResult>>(&answer.result)) {
+    for (const kv::GetResult& result : *many) bytes += 32 + result.value.size();
+  } else if (const auto* page = std::get_if<kv::ScanPage>(&answer.result)) {
+    for (const kv::ScanRow& row : page->rows) bytes += 32 + row.key.size() + row.value.size();
+  }
+  return bytes;
+}
+
+// Gives them out in runs that may travel together.
+template <class Item, class Send>
+void SendInRuns(std::vector<Item> items, Send send) {
+  std::vector<Item> run;
+  std::size_t bytes = 0;
+  for (Item& item : items) {
+    const std::size_t weight = WeightOf(item);
+    if (!run.empty() && bytes + weight > kForwardBytesMax) {
+      send(std::exchange(run, {}));
+      bytes = 0;
+    }
+    bytes += weight;
+    run.push_back(std::move(item));
+  }
+  if (!run.empty()) send(std::move(run));
+}
+
 }  // namespace
 
 // Counts what is open, so that admission can be bounded.
@@ -78,8 +116,10 @@ class RequestRouter::ForwardSink final : public AnswerSink {
       : calls_(calls), to_(to), id_(id) {}
 
   void OnAnswers(std::vector<GatewayAnswer> answers) override {
-    calls_->Notify(to_, raft::PeerMethod::kForwardAnswers, id_,
-                   Bytes(EncodeForwardedAnswers(answers)));
+    SendInRuns(std::move(answers), [this](const std::vector<GatewayAnswer>& run) {
+      calls_->Notify(to_, raft::PeerMethod::kForwardAnswers, id_,
+                     Bytes(EncodeForwardedAnswers(run)));
+    });
   }
 
   // Answers of the asker's request numbers; used when nothing can be evaluated.
@@ -207,16 +247,17 @@ void RequestRouter::Forward(NodeId to, std::vector<Ticket> tickets) {
     // A forwarded request is not forwarded again: its asker decides.
     if (ticket.batch->Begin(ticket.slot)) mine.push_back(std::move(ticket));
   }
-  if (mine.empty()) return;
-  Bytes body(EncodeForwardedRequests(mine, clock_->Now()));
-  std::uint64_t id = 0;
-  {
-    std::lock_guard lock(forwards_mutex_);
-    id = next_forward_++;
-    const std::size_t open = mine.size();
-    forwards_[id] = {.to = to, .tickets = std::move(mine), .open = open};
-  }
-  calls_->Notify(to, raft::PeerMethod::kForwardRequests, id, std::move(body));
+  SendInRuns(std::move(mine), [this, to](std::vector<Ticket> run) {
+    Bytes body(EncodeForwardedRequests(run, clock_->Now()));
+    std::uint64_t id = 0;
+    {
+      std::lock_guard lock(forwards_mutex_);
+      id = next_forward_++;
+      const std::size_t open = run.size();
+      forwards_[id] = {.to = to, .tickets = std::move(run), .open = open};
+    }
+    calls_->Notify(to, raft::PeerMethod::kForwardRequests, id, std::move(body));
+  });
 }
 
 void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body) {
@@ -251,8 +292,7 @@ void RequestRouter::OnForwardedAnswers(std::uint64_t id, const Bytes& body) {
       if (answer.id >= forwarded.tickets.size()) continue;
       Ticket& ticket = forwarded.tickets[answer.id];
       if (!ticket.batch) continue;  // a repeated answer
-      answered.emplace_back(std::move(ticket), std::move(answer));
-      ticket.batch = nullptr;
+      answered.emplace_back(std::exchange(ticket, Ticket()), std::move(answer));
       --forwarded.open;
     }
     if (forwarded.open == 0) forwards_.erase(found);

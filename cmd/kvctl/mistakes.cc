@@ -56,7 +56,7 @@ const CLI::App* Innermost(const CLI::App* app) {
 std::string PathOf(const CLI::App* app) {
   std::string path = app->get_name();
   for (const CLI::App* up = app->get_parent(); up != nullptr; up = up->get_parent()) {
-    path = up->get_name() + " " + path;
+    path.insert(0, up->get_name() + " ");
   }
   return path;
 }

@@ -77,6 +77,7 @@ class Loader {
       return;
     }
     std::vector<std::string> known;
+    known.reserve(options_.size());
     for (const ConfigOption& option : options_) known.push_back(option.FileKey());
     for (const auto& [key, node] : table) {
       const std::string name(key.str());
@@ -142,7 +143,7 @@ class Loader {
 
  private:
   static std::optional<std::string> TextOf(const toml::node& node) {
-    if (const auto text = node.value_exact<std::string>()) return *text;
+    if (auto text = node.value_exact<std::string>()) return text;
     if (const auto number = node.value_exact<std::int64_t>()) return std::to_string(*number);
     if (const auto flag = node.value_exact<bool>()) return *flag ? "true" : "false";
     if (const toml::array* array = node.as_array()) {

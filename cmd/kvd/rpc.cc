@@ -8,7 +8,7 @@ MonoTime DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clo
                     Duration fallback) {
   const gpr_timespec deadline = gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC);
   const gpr_timespec left = gpr_time_sub(deadline, gpr_now(GPR_CLOCK_MONOTONIC));
-  constexpr std::int64_t kSecondsMax = 24 * 3600;
+  constexpr std::int64_t kSecondsMax = 86'400;
   if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0 ||
       left.tv_sec > kSecondsMax) {
     return clock.Now() + fallback;

@@ -28,9 +28,9 @@ std::string EncodeScanToken(const ScanToken& scan, std::string_view resume_key) 
 }
 
 StatusOr<std::string> DecodeScanToken(std::string_view token, const ScanToken& scan) {
-  const Status bad = Error(Reason::kBadToken,
-                           "the continuation token is damaged or comes from another scan: repeat "
-                           "the same request with the token of its own last page, or start anew");
+  Status bad = Error(Reason::kBadToken,
+                     "the continuation token is damaged or comes from another scan: repeat "
+                     "the same request with the token of its own last page, or start anew");
   if (token.size() < 9) return bad;
   const std::string_view body = token.substr(0, token.size() - 4);
   if (LoadFixed32(token.data() + body.size()) != Crc32c(body)) return bad;

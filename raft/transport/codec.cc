@@ -195,7 +195,8 @@ void AddToBatch(const PeerMessage& message, internal::PeerBatch& batch) {
 StatusOr<std::vector<PeerMessage>> DecodeBatch(std::shared_ptr<const internal::PeerBatch> batch,
                                                NodeId from, NodeId to) {
   std::vector<PeerMessage> messages;
-  messages.reserve(static_cast<std::size_t>(batch->messages_size() + batch->calls_size()));
+  messages.reserve(static_cast<std::size_t>(batch->messages_size()) +
+                   static_cast<std::size_t>(batch->calls_size()));
   for (const internal::GroupMessage& in : batch->messages()) {
     GroupMessage group;
     group.group = GroupId(in.group_id());

@@ -399,6 +399,19 @@ class Limits(Base):
         rows = [row for page in self.kv.Scan(kv.ScanRequest(prefix=b"large")) for row in page.rows]
         self.assertEqual(rows[0].value, value)
 
+    def test_many_large_values_through_a_follower(self):
+        value = os.urandom(VALUE_MAX)
+        self.kv.Put(kv.PutRequest(key=b"large", value=value))
+        # Together more than one message between nodes may carry.
+        answers = self.pipeline(
+            [kv.Request(id=i, get=kv.GetRequest(key=b"large")) for i in range(1, 15)], timeout=60)
+        for i in range(1, 15):
+            self.assertEqual(answers[i].get.value, value)
+        answers = self.pipeline([kv.Request(id=i, put=kv.PutRequest(key=b"large/%d" % i, value=value))
+                                 for i in range(1, 8)], timeout=60)
+        for i in range(1, 8):
+            self.assertGreater(answers[i].put.version, 0)
+
     def largest_batch(self):
         # Eight values of the largest size less their keys, to the byte.
         return [put(b"%d" % i, bytes(VALUE_MAX - 1)) for i in range(8)]

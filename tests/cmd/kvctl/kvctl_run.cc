@@ -20,7 +20,7 @@ Outcome RunIn(const std::function<int(Session&)>& run) {
   }
   const auto slurp = [](std::FILE* file) {
     std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
-    std::rewind(file);
+    std::fseek(file, 0, SEEK_SET);
     text.resize(std::fread(text.data(), 1, text.size(), file));
     std::fclose(file);
     return text;

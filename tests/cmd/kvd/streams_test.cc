@@ -215,9 +215,9 @@ class EagerGateway final : public Gateway {
  public:
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override {
     for (const GatewayRequest& request : requests) {
-      const std::size_t unread = ++answered_ - read_;
-      if (unread > unread_max_) unread_max_ = unread;
-      if (answered_ == kReadAfter) enough_.store(true), enough_.notify_all();
+      const std::size_t unread = ++answered - read_count;
+      if (unread > unread_max) unread_max = unread;
+      if (answered == kReadAfter) enough.store(true), enough.notify_all();
       sink->OnAnswers({FakeGateway::AnswerTo(
           {.request = request, .sink = nullptr},
           kv::GetResult{.found = true, .value = std::string(1 << 20, 'v')})});
@@ -225,10 +225,10 @@ class EagerGateway final : public Gateway {
   }
 
   static constexpr std::size_t kReadAfter = 17;
-  std::atomic<std::size_t> answered_ = 0;
-  std::atomic<std::size_t> read_ = 0;
-  std::atomic<std::size_t> unread_max_ = 0;
-  std::atomic<bool> enough_ = false;
+  std::atomic<std::size_t> answered = 0;
+  std::atomic<std::size_t> read_count = 0;
+  std::atomic<std::size_t> unread_max = 0;
+  std::atomic<bool> enough = false;
 };
 
 TEST(PipelineStream, AClientThatDoesNotReadItsAnswersIsNotReadFrom) {
@@ -245,15 +245,15 @@ TEST(PipelineStream, AClientThatDoesNotReadItsAnswersIsNotReadFrom) {
     }
     stream->WritesDone();
   });
-  gateway.enough_.wait(false);
+  gateway.enough.wait(false);
   for (v1::PipelineResponse response; stream->Read(&response);) {
-    gateway.read_ += static_cast<std::size_t>(response.responses_size());
+    gateway.read_count += static_cast<std::size_t>(response.responses_size());
   }
   writing.join();
   EXPECT_TRUE(stream->Finish().ok());
-  EXPECT_EQ(gateway.read_, kRequests);
+  EXPECT_EQ(gateway.read_count, kRequests);
   // 16 MiB wait in the reactor; gRPC holds the rest.
-  EXPECT_LT(gateway.unread_max_, 40u);
+  EXPECT_LT(gateway.unread_max, 40u);
 }
 
 TEST_F(StreamsTest, AClientThatGoesAwayLeavesNothingBehind) {
