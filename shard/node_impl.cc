@@ -195,6 +195,12 @@ void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
       departed_.try_emplace(node, Departed{.address = address, .until = until});
     }
     for (const MemberRecord& record : members->records) departed_.erase(record.node);
+    if (addresses_.contains(identity_.node) && members->Find(identity_.node) == nullptr) {
+      world_.logger->warn(
+          "node {} is no longer a member of cluster {:016x}: stop it; to join again it needs an "
+          "empty data directory",
+          identity_.node.value(), identity_.cluster.value());
+    }
     addresses_.clear();
     uuids_.clear();
     for (const MemberRecord& record : members->records) {

@@ -61,7 +61,6 @@ class Player {
 
   static Route ReadRoute(std::istringstream& words) {
     Route route;
-    std::string arrow;
     words >> route.from;
     if (words) words.ignore(2) >> route.to;
     return route;
