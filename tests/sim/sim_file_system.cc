@@ -141,7 +141,7 @@ IOStatus SimFileSystem::MatchFaults(const DiskCall& call) {
 template <class Effect>
 IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std::uint64_t bytes,
                             Effect effect) {
-  const IOStatus off = IOStatus::IOError("the simulated disk has no power", std::string(path));
+  IOStatus off = IOStatus::IOError("the simulated disk has no power", std::string(path));
   DiskCall call{0, operation, path, bytes};
   std::shared_ptr<const CallHook> call_hook;
   {
