@@ -244,7 +244,7 @@ class Cluster(unittest.TestCase):
                 wait_for("the node to be ready", node.ready)
 
             def on_record():
-                members = self.kvctl("member", "list").stdout
+                members = self.kvctl("member", "list", check=False).stdout
                 return all(node.address in members for node in self.nodes)
 
             wait_for("the new addresses to be on record", on_record)
