@@ -202,9 +202,13 @@ void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
           identity_.node.value(), identity_.cluster.value());
     }
     addresses_.clear();
+    recorded_.clear();
     uuids_.clear();
     for (const MemberRecord& record : members->records) {
-      addresses_[record.node] = record.address;
+      const auto learned = learned_.find(record.node);
+      const bool moved = learned != learned_.end() && learned->second.instead_of == record.address;
+      addresses_[record.node] = moved ? learned->second.address : record.address;
+      recorded_[record.node] = record.address;
       uuids_[record.uuid] = record.node;
     }
     peers = Peers();

@@ -131,6 +131,13 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   Identity identity_;
   std::map<NodeId, std::string> addresses_;
   std::map<NodeUuid, NodeId> uuids_;
+  // Where members say they are; holds until the group's record of them changes.
+  struct Learned {
+    std::string instead_of;
+    std::string address;
+  };
+  std::map<NodeId, std::string> recorded_;
+  std::map<NodeId, Learned> learned_;
   // Members that were removed lately: they are still owed the news, and answers.
   struct Departed {
     std::string address;

@@ -187,6 +187,7 @@ void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRe
     identity_ = identity;
     for (const MemberRecord& record : contacts) {
       addresses_.try_emplace(record.node, record.address);
+      recorded_.try_emplace(record.node, record.address);
     }
     peers = Peers();
   }
@@ -251,6 +252,7 @@ void NodeImpl::LearnAddress(const Hello& hello) {
     world_.logger->info("node {} is reached at {} now, not at {}", node->second.value(),
                         hello.address, known);
     known = hello.address;
+    learned_[node->second] = {.instead_of = recorded_[node->second], .address = hello.address};
     peers = Peers();
   }
   world_.transport->SetPeers(peers);
