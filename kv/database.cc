@@ -118,6 +118,20 @@ Status FromRocks(const rocksdb::Status& status, std::string_view where) {
                fmt::format("{}: {}", where, status.ToString()));
 }
 
+rocksdb::ReadOptions PointReads() {
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = true;
+  return options;
+}
+
+bool SeekNewest(rocksdb::Iterator& rows, std::string_view encoded_key) {
+  std::string target(encoded_key);
+  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
+  rows.Seek(target);
+  return rows.Valid() && rows.key().size() == target.size() &&
+         rows.key().starts_with(rocksdb::Slice(encoded_key.data(), encoded_key.size()));
+}
+
 StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
                                                    const StoreOptions& options,
                                                    const StoreResources& resources,

@@ -30,6 +30,13 @@ struct CollectorState {
 // A RocksDB error as ours: damage names the file and the way out.
 Status FromRocks(const rocksdb::Status& status, std::string_view where);
 
+// For iterators over the versions of one key at a time: bloom filters tell which files to leave
+// out.
+rocksdb::ReadOptions PointReads();
+// Puts such an iterator on the newest version of a key. False: it has none, or the iterator's
+// status says what went wrong.
+bool SeekNewest(rocksdb::Iterator& rows, std::string_view encoded_key);
+
 class Database {
  public:
   struct Callbacks {

@@ -91,9 +91,7 @@ rocksdb::Iterator& Evaluator::Rows() {
 
 rocksdb::Iterator& Evaluator::Points() {
   if (!points_) {
-    rocksdb::ReadOptions options;
-    options.prefix_same_as_start = true;
-    points_.reset(database_.db().NewIterator(options, database_.versions()));
+    points_.reset(database_.db().NewIterator(PointReads(), database_.versions()));
   }
   return *points_;
 }
@@ -234,13 +232,7 @@ Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
   if (const auto found = written_.find(encoded); found != written_.end()) return found->second;
   Newest newest;
   rocksdb::Iterator& rows = Points();
-  std::string target = encoded;
-  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
-  rows.Seek(target);
-  if (rows.Valid() && rows.key().size() == encoded.size() + kTimestampBytes &&
-      rows.key().starts_with(encoded)) {
-    ReadAt(rows, newest, want_value);
-  }
+  if (SeekNewest(rows, encoded)) ReadAt(rows, newest, want_value);
   Check(rows.status(), "reading the state machine");
   return newest;
 }

@@ -34,22 +34,8 @@ Status Take(const rocksdb::Iterator& rows, std::uint64_t now_ms, GetResult& resu
 
 Status GetOne(rocksdb::Iterator& rows, KeyspaceId keyspace, std::string_view key,
               std::uint64_t now_ms, GetResult& result) {
-  std::string target = EncodeKey(keyspace, key);
-  const std::size_t size = target.size();
-  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
-  rows.Seek(target);
-  if (!rows.Valid()) return FromRocks(rows.status(), "reading a key");
-  const rocksdb::Slice found = rows.key();
-  if (found.size() != target.size() || !found.starts_with(rocksdb::Slice(target.data(), size))) {
-    return absl::OkStatus();
-  }
-  return Take(rows, now_ms, result);
-}
-
-rocksdb::ReadOptions PointReads() {
-  rocksdb::ReadOptions options;
-  options.prefix_same_as_start = true;
-  return options;
+  if (SeekNewest(rows, EncodeKey(keyspace, key))) return Take(rows, now_ms, result);
+  return FromRocks(rows.status(), "reading a key");
 }
 
 // Rows of a page, and what it weighs.

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "shard/address_call.h"
+
 namespace flotilla {
 namespace {
 
@@ -43,15 +45,10 @@ std::vector<std::string> Formation::Others() const {
 void Formation::Call(const std::string& address, raft::PeerMethod method, std::string body,
                      UniqueFunction<void(StatusOr<Bytes>)> then) {
   const Duration timeout = method == raft::PeerMethod::kJoin ? kJoinTimeout : kCallTimeout;
-  world_.transport->CallAddress(
-      address, static_cast<std::uint32_t>(method), Bytes(std::move(body)), timeout,
-      [self = shared_from_this(), then = std::move(then)](StatusOr<Bytes> answer) mutable {
-        Strand* const strand = self->world_.strand;
-        strand->Post(
-            [self = std::move(self), then = std::move(then), answer = std::move(answer)]() mutable {
-              if (!self->ended_) then(std::move(answer));
-            });
-      });
+  CallOnStrand(world_.transport, world_.strand, address, method, std::move(body), timeout,
+               [self = shared_from_this(), then = std::move(then)](StatusOr<Bytes> answer) mutable {
+                 if (!self->ended_) then(std::move(answer));
+               });
 }
 
 void Formation::Round() {

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "shard/address_call.h"
+
 namespace flotilla {
 namespace {
 
@@ -30,18 +32,12 @@ std::vector<std::string> Greeter::Others() const {
 }
 
 void Greeter::Call(const std::string& address, raft::PeerMethod method, std::string body,
-                   std::function<void(const std::string&)> then) {
+                   std::function<void(std::string_view)> then) {
   const Duration timeout = method == raft::PeerMethod::kJoin ? kJoinTimeout : kHelloTimeout;
-  world_.transport->CallAddress(
-      address, static_cast<std::uint32_t>(method), Bytes(std::move(body)), timeout,
-      [self = shared_from_this(), then = std::move(then)](const StatusOr<Bytes>& answer) mutable {
-        if (!answer.ok()) return;
-        Strand* const strand = self->world_.strand;
-        strand->Post(
-            [self = std::move(self), then = std::move(then), body = std::string(answer->view())] {
-              if (!self->ended_) then(body);
-            });
-      });
+  CallOnStrand(world_.transport, world_.strand, address, method, std::move(body), timeout,
+               [self = shared_from_this(), then = std::move(then)](const StatusOr<Bytes>& answer) {
+                 if (answer.ok() && !self->ended_) then(answer->view());
+               });
 }
 
 void Greeter::Round() {
@@ -78,7 +74,7 @@ void Greeter::GreetAll() {
                    .heard_of = {}};
   for (const std::string& address : Others()) {
     Call(address, raft::PeerMethod::kHello, EncodeHello(mine),
-         [this, address](const std::string& body) {
+         [this, address](std::string_view body) {
            const StatusOr<Hello> hello = DecodeHello(body);
            if (hello.ok()) OnAnswer(address, *hello);
          });
@@ -100,13 +96,14 @@ void Greeter::Announce() {
   const std::string& address = kin_[next_++ % kin_.size()];
   world_.logger->info("telling {} that this node's address is {} now", address, options_.address);
   const JoinCall call{.uuid = options_.uuid, .address = options_.address, .promote = false};
-  Call(address, raft::PeerMethod::kJoin, EncodeJoinCall(call), [this, address](const auto& body) {
-    const StatusOr<Admission> admission = DecodeAdmission(body);
-    if (admission.ok() && !admission->status.ok()) {
-      world_.logger->warn("{} did not take this node's address: {}", address,
-                          MessageOf(admission->status));
-    }
-  });
+  Call(address, raft::PeerMethod::kJoin, EncodeJoinCall(call),
+       [this, address](std::string_view body) {
+         const StatusOr<Admission> admission = DecodeAdmission(body);
+         if (admission.ok() && !admission->status.ok()) {
+           world_.logger->warn("{} did not take this node's address: {}", address,
+                               MessageOf(admission->status));
+         }
+       });
 }
 
 }  // namespace flotilla

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -67,7 +68,7 @@ class Greeter : public std::enable_shared_from_this<Greeter> {
   void OnAnswer(const std::string& address, const Hello& hello);
   void Announce();
   void Call(const std::string& address, raft::PeerMethod method, std::string body,
-            std::function<void(const std::string&)> then);
+            std::function<void(std::string_view)> then);
   std::vector<std::string> Others() const;
 
   const Options options_;

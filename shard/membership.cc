@@ -26,7 +26,9 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
     done(members.status());
     return;
   }
-  if (const MemberRecord* known = members->FindUuid(uuid); known && known->address == address) {
+  const auto known = std::find_if(members->records.begin(), members->records.end(),
+                                  [&](const MemberRecord& record) { return record.uuid == uuid; });
+  if (known != members->records.end() && known->address == address) {
     done(known->node);
     return;
   }
@@ -41,11 +43,9 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
   const raft::Configuration& now = group_->core().configuration();
   raft::MembershipChange change{.voters = now.voters, .learners = now.learners, .context = {}};
   NodeId node = members->next_node;
-  const auto moved = std::find_if(members->records.begin(), members->records.end(),
-                                  [&](const MemberRecord& record) { return record.uuid == uuid; });
-  if (moved != members->records.end()) {
-    node = moved->node;
-    moved->address = address;
+  if (known != members->records.end()) {
+    node = known->node;
+    known->address = address;
   } else {
     members->next_node = node.Next();
     members->records.push_back(
@@ -77,14 +77,12 @@ void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Stat
     return;
   }
   const raft::Configuration& now = group_->core().configuration();
-  // Ids are never used again: this one has been removed, perhaps by an earlier try.
-  if (!now.Contains(node) && node && node < members->next_node) {
-    done(absl::OkStatus());
-    return;
-  }
   if (!now.Contains(node)) {
-    done(Error(Reason::kNodeNotFound,
-               fmt::format("node {} is no member of group {}", node.value(), id_.value())));
+    // Ids are never used again: one that was given has been removed, perhaps by an earlier try.
+    const bool removed = node && node < members->next_node;
+    done(removed ? absl::OkStatus()
+                 : Error(Reason::kNodeNotFound, fmt::format("node {} is no member of group {}",
+                                                            node.value(), id_.value())));
     return;
   }
   std::erase_if(members->records, [&](const MemberRecord& record) { return record.node == node; });

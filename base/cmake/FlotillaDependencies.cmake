@@ -18,6 +18,13 @@ pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 
+# The allocator of programs that need a fast one; a sanitizer brings its own.
+add_library(flotilla_allocator INTERFACE)
+if(NOT FLOTILLA_SANITIZE)
+  target_link_libraries(flotilla_allocator INTERFACE
+    "-Wl,--no-as-needed" PkgConfig::JEMALLOC "-Wl,--as-needed")
+endif()
+
 # Names that stay the same should the package behind them change.
 add_library(flotilla_grpc INTERFACE)
 target_link_libraries(flotilla_grpc INTERFACE PkgConfig::GRPC protobuf::libprotobuf)
