@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/executor.h"
 #include "base/status.h"
 #include "raft/apply_pump.h"
@@ -42,6 +43,8 @@ struct GroupOptions {
   CoreOptions core;
   // Log bytes after which the state machine is flushed and the log's prefix released.
   std::uint64_t compact_after_bytes = 256 << 20;
+  // What one Tick() stands for. Needed with leases only.
+  Duration tick{0};
 };
 
 // What a group's owner learns; all on the raft strand.
@@ -65,6 +68,7 @@ class Group {
   // Outlive the group.
   struct World {
     Executor* executor = nullptr;
+    const Clock* clock = nullptr;
     Log* log = nullptr;
     Transport* transport = nullptr;
     // Reads of log entries that have left the cache.
@@ -133,6 +137,8 @@ class Group {
   void Commit(IndexRange range);
   void FailOverwritten(Index first);
   void OnTick();
+  bool TicksByClock() const;
+  void CatchUpTicks();
   void StepMessage(Message message);
   void SendSnapshot(NodeId to);
   void InstallSnapshot(const SnapshotMark& mark);
@@ -165,6 +171,9 @@ class Group {
   std::deque<std::pair<Index, std::uint64_t>> log_sizes_;  // per persisted batch: last index, bytes
   bool compacting_ = false;
   int ticks_until_housekeeping_ = 0;
+  // With leases, of a leader: its term, and until when its ticks count.
+  Term ticked_term_;
+  MonoTime ticked_to_{};
 };
 
 // Brings what the log holds of a group together with what its state machine has: after a snapshot

@@ -98,6 +98,7 @@ raft::GroupOptions NodeImpl::GroupOptionsFor(GroupId group) const {
   raft::GroupOptions options;
   options.group = group;
   options.compact_after_bytes = options_.compact_after_bytes;
+  options.tick = tick_;
   options.core.self = identity_.node;
   options.core.election_timeout_ticks = static_cast<int>(options_.election_timeout / tick_);
   options.core.heartbeat_ticks = std::max(1, static_cast<int>(options_.heartbeat_interval / tick_));
@@ -127,6 +128,7 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   world.host = this;
   world.logger = world_.logger;
   world.group.executor = world_.executor;
+  world.group.clock = world_.clock;
   world.group.log = log_.get();
   world.group.transport = world_.transport;
   world.group.catch_up = catch_up_.get();
