@@ -48,6 +48,7 @@ struct Call {
   // Some attempt left this process and its fate is not known: the write may have happened.
   bool perhaps = false;
   Lane* lane = nullptr;  // where it awaits its answer; null: waiting to be sent
+  MonoTime sent;         // there
   Status last_error;     // of the last failed attempt
 
   // ---- links of the deadline list (deadlines.h) ------------------------------------------------

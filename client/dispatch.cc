@@ -80,13 +80,15 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
                      std::clamp<std::int64_t>(left, 1, std::numeric_limits<std::uint32_t>::max())));
     lane.batch.mutable_requests()->UnsafeArenaAddAllocated(&call->request);
     call->lane = &lane;
+    call->sent = now;
     bytes += call->bytes;
     ++requests;
   }
   if (requests == 0) return false;
+  lane.batch_bytes = bytes;
   if (lane.in_flight == 0) {
     lane.heard = now;  // it owes an answer from now on
-    Arm(now + options_.stall_timeout, now);
+    Arm(now + patience_.With(bytes), now);
   }
   lane.in_flight += requests;
   in_flight_ += requests;

@@ -64,7 +64,8 @@ Dispatcher::Dispatcher(const ClientOptions& options, const ClientWorld& world)
       connector_(world.connector),
       strand_(world.executor->NewStrand("client")),
       random_(world.seed),
-      routes_(options.endpoints, random_.Fork()) {
+      routes_(options.endpoints, random_.Fork()),
+      patience_(options.stall_timeout) {
   NewSession();
   CHECK_GT(options_.max_pool_size, 0u);
   CHECK_GT(options_.outstanding_max, 0u);
@@ -160,11 +161,12 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
   if (stopping_) return;
   const MonoTime now = clock_->Now();
   lane.heard = now;
-  stalls_ = 0;
+  Duration slowest{0};
   bool learned = false;  // one answer of a batch tells as much about the leader as all
   for (v1::Response& response : *responses.mutable_responses()) {
     Call* call = calls_.Find(response.id());
     if (call == nullptr || call->lane != &lane) continue;  // ended, or sent elsewhere meanwhile
+    slowest = std::max(slowest, now - call->sent);
     if (response.has_error()) {
       AttemptFailed(call, FromWire(response.error()), now);
       continue;
@@ -184,6 +186,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     call->response = &response;
     answered.push_back(Take(call));
   }
+  patience_.Answered(slowest);
   ++corked_;
   ++busy_;
   lock.unlock();

@@ -31,6 +31,7 @@
 #include "client/deadlines.h"
 #include "client/lane.h"
 #include "client/options.h"
+#include "client/patience.h"
 #include "client/routes.h"
 #include "client/sequences.h"
 
@@ -144,7 +145,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   bool stopping_ = false;
   bool shut_down_ = false;
   MonoTime armed_for_ = MonoTime::max();
-  std::uint32_t stalls_ = 0;  // in a row
+  Patience patience_;
   bool asking_for_members_ = false;
   MonoTime members_asked_at_ = MonoTime::min();
 };

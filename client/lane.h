@@ -37,6 +37,7 @@ class Lane final : public ConnectionObserver {
   // A thread is inside Send(): the batch's calls must stay as they are.
   bool in_send = false;
   std::size_t in_flight = 0;
+  std::size_t batch_bytes = 0;  // of the newest one
   // When the connection last showed life, or began to owe an answer.
   MonoTime heard;
 

@@ -35,9 +35,10 @@ struct ClientOptions {
   Duration connection_timeout = std::chrono::seconds(2);
   // An idle connection beyond `min_idle` is closed after this long.
   Duration idle_timeout = std::chrono::seconds(60);
-  // A connection that owes answers and is silent for this long is given up, and its calls go to
-  // another node; doubled while it keeps happening.
-  Duration stall_timeout = std::chrono::seconds(2);
+  // A connection that owes answers and is silent for this long, or for several times as long as
+  // answers took lately, is given up, and its calls go to another node; doubled while it keeps
+  // happening. A leader that is paused or cut off costs about this much.
+  Duration stall_timeout = std::chrono::milliseconds(500);
 
   // ---- bounds ----------------------------------------------------------------------------------
 

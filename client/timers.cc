@@ -9,8 +9,6 @@
 namespace flotilla::client {
 namespace {
 
-constexpr std::uint32_t kStallDoublingsMax = 4;
-
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
@@ -74,7 +72,6 @@ Status Dispatcher::ExpiryError(const Call& call) const {
 }
 
 void Dispatcher::CheckLanes(MonoTime now) {
-  const Duration patience = options_.stall_timeout * (1 << std::min(stalls_, kStallDoublingsMax));
   std::vector<std::pair<std::shared_ptr<Lane>, Status>> lost;
   for (auto& [address, lanes] : pool_) {
     std::size_t spare = lanes.size() > options_.min_idle ? lanes.size() - options_.min_idle : 0;
@@ -89,6 +86,7 @@ void Dispatcher::CheckLanes(MonoTime now) {
             Error(Reason::kUnreachable, fmt::format("no connection to {} within {:g} s", address,
                                                     Seconds(options_.connection_timeout)));
       } else if (lane->in_flight > 0) {
+        const Duration patience = patience_.With(lane->batch_bytes);
         due = lane->heard + patience;
         error = Error(Reason::kUnreachable,
                       fmt::format("{} has been silent for {:g} s", address, Seconds(patience)));
@@ -97,7 +95,7 @@ void Dispatcher::CheckLanes(MonoTime now) {
         due = lane->heard + options_.idle_timeout;
       }
       if (due <= now && !lane->in_send) {
-        if (lane->in_flight > 0) ++stalls_;
+        if (lane->in_flight > 0) patience_.RanOut();
         lost.emplace_back(lane, error);
       } else if (due != MonoTime::max()) {
         Arm(std::max(due, now + Deadlines::kBucket), now);
