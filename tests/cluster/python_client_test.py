@@ -16,10 +16,10 @@ import unittest
 
 import grpc
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import cluster_test  # noqa: E402  takes BIN_DIRECTORY from the arguments
+import harness
+from harness import REPOSITORY, wait_for
 
-from cluster_test import REPOSITORY, wait_for  # noqa: E402
+harness.start()
 
 # What Debian packages no stubs for.
 STANDARD = """
@@ -111,7 +111,7 @@ class Base(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.harness = cluster_test.Cluster("form")
+        cls.harness = harness.Cluster("form")
         cls.harness.setUp()
         cls.addClassCleanup(cls.harness.doCleanups)
         cls.harness.form(cls.NODES)
@@ -509,8 +509,8 @@ class Alone(Base):
                      code=grpc.StatusCode.FAILED_PRECONDITION)
 
     def test_a_node_that_waits_for_others_says_that_it_is_not_ready(self):
-        ports = cluster_test.free_ports(3)
-        node = cluster_test.Node(self.harness.directory, 9, ports[:2])
+        ports = harness.free_ports(3)
+        node = harness.Node(self.harness.directory, 9, ports[:2])
         self.addCleanup(node.end)
         node.start([node.address, f"127.0.0.1:{ports[2]}"], 2)
         peer = Peer(node)

@@ -9,14 +9,12 @@ Containers, network and volumes are named flotilla-check-*, and are removed at t
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+from harness import REPOSITORY, Writer, free_ports, wait_for  # noqa: E402
 
 
 def run(*command, check=True, env=None):
@@ -25,25 +23,6 @@ def run(*command, check=True, env=None):
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n"
                              f"{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def wait_for(what, condition, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s for {what}")
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Cluster:
@@ -83,6 +62,10 @@ class Cluster:
         return run("docker", "run", "--rm", "--network", self.network, "--entrypoint", "kvctl",
                    "flotilla", "--endpoints", self.inner, *arguments, check=check)
 
+    def shell(self):
+        return ["docker", "run", "--rm", "-i", "--network", self.network, "--entrypoint", "kvctl",
+                "flotilla", "--endpoints", self.inner, "--timeout", "5s", "shell"]
+
     def leader(self):
         found = None
 
@@ -101,69 +84,12 @@ class Cluster:
         return found
 
 
-class Writer:
-    """Writes one key after another and remembers what was acknowledged."""
-
-    def __init__(self, cluster):
-        self.cluster = cluster
-        self.acknowledged = []
-        self.longest_gap = 0.0
-        self.stopping = False
-        self.process = None
-        self.thread = threading.Thread(target=self.work)
-        self.thread.start()
-
-    def open(self):
-        self.process = subprocess.Popen(
-            ["docker", "run", "--rm", "-i", "--network", self.cluster.network, "--entrypoint",
-             "kvctl", "flotilla", "--endpoints", self.cluster.inner, "--timeout", "5s", "shell"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def work(self):
-        self.open()
-        number = 0
-        last = time.monotonic()
-        while not self.stopping:
-            number += 1
-            answer = ""
-            try:
-                self.process.stdin.write(f"put w/{number:08} value-{number}\n")
-                self.process.stdin.flush()
-                answer = self.process.stdout.readline()
-            except OSError:
-                pass
-            if answer.strip() == "ok":
-                now = time.monotonic()
-                self.longest_gap = max(self.longest_gap, now - last)
-                last = now
-                self.acknowledged.append(number)
-            elif not self.stopping:
-                self.process.kill()
-                self.process.wait()
-                self.open()
-        self.process.stdin.close()
-        self.process.wait()
-
-    def wait_for_more(self, count, seconds=60):
-        start = len(self.acknowledged)
-        wait_for(f"{count} more acknowledged writes",
-                 lambda: len(self.acknowledged) >= start + count, seconds)
-
-    def gap(self):
-        longest, self.longest_gap = self.longest_gap, 0.0
-        return longest
-
-    def stop(self):
-        self.stopping = True
-        self.thread.join()
-
-
 def verify(cluster, writer):
     for name in cluster.names:
         found = dict(line.split("\t") for line in run(
-            "docker", "exec", cluster.container(name), "kvctl", "scan", "--prefix", "w/", "-o",
+            "docker", "exec", cluster.container(name), "kvctl", "scan", "--prefix", writer.prefix, "-o",
             "plain").splitlines())
-        lost = [n for n in writer.acknowledged if found.get(f"w/{n:08}") != f"value-{n}"]
+        lost = [n for n in writer.acknowledged if found.get(writer.key(n)) != writer.value(n)]
         if lost:
             raise AssertionError(f"{name}: {len(lost)} acknowledged writes are gone: {lost[:10]}")
 
@@ -215,7 +141,7 @@ def check(cluster):
     cluster.wait_healthy()
     print(f"  {len(cluster.names)} containers have formed a cluster", flush=True)
     check_from_host(cluster)
-    writer = Writer(cluster)
+    writer = Writer(cluster.shell())
     try:
         writer.wait_for_more(200)
         fault(cluster, writer, "killed", lambda name: run("docker", "kill", cluster.container(name)),
