@@ -108,8 +108,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
 
 Status FromRocks(const rocksdb::Status& status, std::string_view where) {
   if (status.ok()) return absl::OkStatus();
-  // A file that another one names is part of the data.
-  if (status.IsCorruption() || status.IsPathNotFound()) {
+  if (status.IsCorruption()) {
     return Error(Reason::kDataDamaged,
                  fmt::format("{}: {}; remove this node from the cluster, empty its data directory "
                              "and let it join again",
@@ -158,17 +157,14 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
 
   std::unique_ptr<Database> database(new Database());
   const std::vector<rocksdb::ColumnFamilyDescriptor> families{
-      {rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions()},
+      // Unused; but RocksDB resumes after a full disk only once the largest memtable would fit.
+      {rocksdb::kDefaultColumnFamilyName, SmallFamily(options, resources)},
       {"versions", VersionsFamily(options, resources, std::move(collector))},
       {"locks", SmallFamily(options, resources)},
       {"meta", SmallFamily(options, resources)}};
   rocksdb::DB* db = nullptr;
-  rocksdb::Status opened = rocksdb::DB::Open(db_options, path, families, &database->handles_, &db);
-  // What the files say fits nothing that we ever wrote.
-  if (opened.IsNotFound() || opened.IsInvalidArgument() || opened.IsNotSupported()) {
-    opened = rocksdb::Status::Corruption(opened.ToString());
-  }
-  RETURN_IF_ERROR(FromRocks(opened, path));
+  RETURN_IF_ERROR(
+      FromRocks(rocksdb::DB::Open(db_options, path, families, &database->handles_, &db), path));
   database->db_.reset(db);
   database->versions_ = database->handles_[1];
   database->locks_ = database->handles_[2];
@@ -188,6 +184,13 @@ Status Database::Write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   return FromRocks(db_->Write(options, &batch), "writing to the state machine");
+}
+
+Status Database::Resume() {
+  const rocksdb::Status resumed = db_->Resume();
+  if (!resumed.IsBusy()) return FromRocks(resumed, "resuming after a full disk");
+  // RocksDB is about to do so itself.
+  return Error(Reason::kDiskFull, "the state machine waits for space on its disk");
 }
 
 Status Database::RequestFlush() {

@@ -59,7 +59,10 @@ class Database {
   rocksdb::ColumnFamilyHandle* locks() const { return locks_; }
   rocksdb::ColumnFamilyHandle* meta() const { return meta_; }
 
+  // DISK_FULL, with nothing written, from when a flush found no space until Resume() succeeded.
   Status Write(rocksdb::WriteBatch& batch);
+  // Flushes what could not be flushed for want of space; waits for it.
+  Status Resume();
   // Asks for a flush of everything; never waits for it.
   Status RequestFlush();
 

@@ -68,6 +68,17 @@ Status StoreImpl::OpenDatabase() {
 }
 
 Status StoreImpl::LoadMeta() {
+  ASSIGN_OR_RETURN(const raft::SnapshotMark mark, ReadState());
+  {
+    std::lock_guard lock(flush_mutex_);
+    commits_.clear();
+  }
+  applied_.store(mark.index.value());
+  durable_.store(mark.index.value());
+  return absl::OkStatus();
+}
+
+StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
   rocksdb::DB& db = database_->db();
   std::string text;
   raft::SnapshotMark mark;
@@ -99,14 +110,9 @@ Status StoreImpl::LoadMeta() {
     std::lock_guard lock(mark_mutex_);
     mark_ = mark;
   }
-  {
-    std::lock_guard lock(flush_mutex_);
-    commits_.clear();
-  }
-  applied_.store(mark.index.value());
-  durable_.store(mark.index.value());
   last_timestamp_.store(last_timestamp);
-  return RefreshNextExpiry();
+  RETURN_IF_ERROR(RefreshNextExpiry());
+  return mark;
 }
 
 Status StoreImpl::RefreshNextExpiry() {
@@ -128,26 +134,39 @@ raft::SnapshotMark StoreImpl::mark() const {
 
 // ---- applying -------------------------------------------------------------------------------
 
-Status StoreImpl::Apply(std::vector<raft::AppliedEntry> entries) {
+Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
+  if (out_of_space_) RETURN_IF_ERROR(database_->Resume());
+  out_of_space_ = false;
+  std::size_t committed = 0;
+  const Status status = ApplyFrom(entries, committed);
+  entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(committed));
+  RunBackgroundWork();
+  if (status.ok() || ReasonOf(status) != Reason::kDiskFull) return status;
+  // What memory has learned of commands that did not get into the database is forgotten.
+  out_of_space_ = true;
+  ASSIGN_OR_RETURN(const raft::SnapshotMark mark, ReadState());
+  CHECK_EQ(mark.index.value(), applied_.load());
+  return status;
+}
+
+Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed) {
   std::size_t bytes = 0;
   for (const raft::AppliedEntry& applied : entries) bytes += applied.entry.payload.size();
   std::vector<std::vector<WriteResult>> results(entries.size());
   Timestamp timestamp = last_timestamp();
-  std::size_t next = 0;
-  while (next < entries.size()) {
-    const std::size_t first = next;
+  while (committed < entries.size()) {
+    std::size_t next = committed;
     Evaluator evaluator(*database_, sessions_);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
       const raft::Entry& entry = entries[next].entry;
-      CHECK_EQ(entry.index.value(), applied_.load() + (next - first) + 1);
+      CHECK_EQ(entry.index.value(), applied_.load() + (next - committed) + 1);
       if (entry.kind == raft::EntryKind::kConfiguration) NoteConfiguration(entry);
       if (entry.kind != raft::EntryKind::kCommand) continue;
       ASSIGN_OR_RETURN(const bool afresh,
                        evaluator.MustStartAfresh(entry.payload.view(), next_expiry_ms_.load()));
       if (afresh) break;
-      RETURN_IF_ERROR(
-          Located(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp)));
+      RETURN_IF_ERROR(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp));
       sessions_.FinishEntry(entry.index, timestamp, *database_, evaluator.batch());
       applied_commands_.fetch_add(results[next].size(), std::memory_order_relaxed);
       const std::uint64_t expiry = evaluator.earliest_expiry_ms();
@@ -156,12 +175,12 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry> entries) {
     }
     last_timestamp_.store(timestamp.value());
     RETURN_IF_ERROR(Commit(evaluator, entries[next - 1].entry));
-    for (std::size_t i = first; i < next; ++i) {
-      if (!entries[i].proposal) continue;
-      static_cast<WriteProposal&>(*entries[i].proposal).Complete(std::move(results[i]));
+    for (; committed < next; ++committed) {
+      if (!entries[committed].proposal) continue;
+      static_cast<WriteProposal&>(*entries[committed].proposal)
+          .Complete(std::move(results[committed]));
     }
   }
-  RunBackgroundWork();
   return absl::OkStatus();
 }
 

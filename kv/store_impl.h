@@ -27,7 +27,7 @@ class StoreImpl final : public Store {
   Status OpenAll();
 
   // raft::StateMachine
-  Status Apply(std::vector<raft::AppliedEntry> entries) override;
+  Status Apply(std::vector<raft::AppliedEntry>& entries) override;
   raft::Index applied() const override { return raft::Index(applied_.load()); }
   raft::Index durable() const override { return raft::Index(durable_.load()); }
   raft::SnapshotMark mark() const override;
@@ -53,13 +53,13 @@ class StoreImpl final : public Store {
     UniqueFunction<void(StatusOr<raft::Index>)> done;
   };
 
-  // reads.cc
-  // Says where, if RocksDB did not.
-  Status Located(const Status& status) const;
-
   // store_impl.cc
   Status OpenDatabase();
   Status LoadMeta();
+  // The rest of what memory has of the state, as the database has it.
+  StatusOr<raft::SnapshotMark> ReadState();
+  // Applies entries from `committed` on, and moves it past those that are.
+  Status ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed);
   Status Commit(Evaluator& evaluator, const raft::Entry& last);
   void NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
@@ -85,6 +85,7 @@ class StoreImpl final : public Store {
   // Apply strand.
   Sessions sessions_;
   std::uint64_t snapshots_taken_ = 0;
+  bool out_of_space_ = false;
   std::uint64_t unflushed_bytes_ = 0;  // inline_background_work only
 
   mutable std::mutex mark_mutex_;

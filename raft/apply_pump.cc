@@ -10,9 +10,13 @@ namespace {
 
 // Payload bytes of one atomic step of the state machine.
 constexpr std::size_t kApplyBytesMax = 4 << 20;
+// Between two looks for space on a full disk.
+constexpr Duration kSpacePause = std::chrono::milliseconds(200);
 
 void FailAll(std::vector<PlacedProposal>& proposals, const Status& status) {
-  for (PlacedProposal& placed : proposals) placed.proposal->Fail(status);
+  for (PlacedProposal& placed : proposals) {
+    if (placed.proposal) placed.proposal->Fail(status);  // else it was answered
+  }
   proposals.clear();
 }
 
@@ -34,11 +38,11 @@ ApplyPump::ApplyPump(GroupId group, Log* log, StateMachine* machine, std::unique
 
 void ApplyPump::Enqueue(IndexRange range, std::vector<PlacedProposal> proposals) {
   CHECK(!range.empty());
-  Push({.range = range, .proposals = std::move(proposals), .closure = nullptr});
+  Push({.range = range, .proposals = std::move(proposals), .closure = nullptr, .taken = 0});
 }
 
 void ApplyPump::Post(Closure closure) {
-  Push({.range = {}, .proposals = {}, .closure = std::move(closure)});
+  Push({.range = {}, .proposals = {}, .closure = std::move(closure), .taken = 0});
 }
 
 void ApplyPump::Push(Work work) {
@@ -54,68 +58,93 @@ void ApplyPump::Push(Work work) {
 }
 
 void ApplyPump::Run() {
+  if (TakeQueue() && !retry_scheduled_) Drain();
+}
+
+bool ApplyPump::TakeQueue() {
   std::vector<Work> queue;
   {
     std::lock_guard lock(mutex_);
-    queue.swap(queue_);
     scheduled_ = false;
+    queue.swap(queue_);
+    if (stopped_) {
+      // Nothing is left but what waits for space.
+      for (Work& work : backlog_) FailAll(work.proposals, Stopping());
+      backlog_.clear();
+      return false;
+    }
   }
   // Neighbouring ranges become one, so that they share a step of the state machine.
-  std::vector<Work> merged;
   for (Work& work : queue) {
-    if (!work.closure && !merged.empty() && !merged.back().closure) {
-      Work& last = merged.back();
+    if (!work.closure && !backlog_.empty() && !backlog_.back().closure) {
+      Work& last = backlog_.back();
       CHECK_EQ(last.range.end, work.range.first);
       last.range.end = work.range.end;
       for (PlacedProposal& placed : work.proposals) last.proposals.push_back(std::move(placed));
     } else {
-      merged.push_back(std::move(work));
+      backlog_.push_back(std::move(work));
     }
   }
-  for (Work& work : merged) {
+  return true;
+}
+
+void ApplyPump::Drain() {
+  while (!backlog_.empty()) {
+    Work& work = backlog_.front();
     if (work.closure) {
       work.closure();
-      continue;
-    }
-    if (failed_) {
+    } else if (failed_) {
       FailAll(work.proposals, Stopping());
-      continue;
-    }
-    if (Status status = ApplyRange(work); !status.ok()) {
+    } else if (Status status = ApplyRange(work); !status.ok()) {
+      if (ReasonOf(status) == Reason::kDiskFull) {
+        out_of_space_.store(true);
+        retry_scheduled_ = true;
+        strand_->After(kSpacePause, [this] {
+          retry_scheduled_ = false;
+          Run();
+        });
+        return;
+      }
       failed_ = true;
       FailAll(work.proposals, Stopping());
       callbacks_.on_fatal(status);
     }
+    backlog_.pop_front();
   }
+  out_of_space_.store(false);
 }
 
 Status ApplyPump::ApplyRange(Work& work) {
-  auto proposal = work.proposals.begin();
-  IndexRange rest = work.range;
-  while (!rest.empty()) {
-    std::optional<std::vector<Entry>> entries = log_->ReadCached(group_, rest, kApplyBytesMax);
+  while (!work.range.empty()) {
+    std::optional<std::vector<Entry>> entries =
+        log_->ReadCached(group_, work.range, kApplyBytesMax);
     if (!entries) {
-      ASSIGN_OR_RETURN(auto read, log_->Read(group_, rest, kApplyBytesMax));
+      ASSIGN_OR_RETURN(auto read, log_->Read(group_, work.range, kApplyBytesMax));
       entries = std::move(read);
     }
     CHECK(!entries->empty());
-    CHECK_EQ(entries->front().index, rest.first);
-    std::vector<AppliedEntry> applied;
-    applied.reserve(entries->size());
+    CHECK_EQ(entries->front().index, work.range.first);
+    std::vector<AppliedEntry> batch;
+    batch.reserve(entries->size());
     for (Entry& entry : *entries) {
-      AppliedEntry& one = applied.emplace_back();
-      if (proposal != work.proposals.end() && proposal->index == entry.index) {
-        one.proposal = std::move(proposal->proposal);
-        ++proposal;
+      AppliedEntry& one = batch.emplace_back();
+      if (work.taken < work.proposals.size() && work.proposals[work.taken].index == entry.index) {
+        one.proposal = std::move(work.proposals[work.taken++].proposal);
       }
       one.entry = std::move(entry);
     }
-    const Index last = applied.back().entry.index;
-    RETURN_IF_ERROR(machine_->Apply(std::move(applied)));
-    callbacks_.on_applied(last);
-    rest.first = last.Next();
+    Index end = batch.back().entry.index.Next();
+    const Status status = machine_->Apply(batch);
+    if (!status.ok() && !batch.empty()) {
+      end = batch.front().entry.index;
+      for (auto left = batch.rbegin(); left != batch.rend(); ++left) {
+        if (left->proposal) work.proposals[--work.taken].proposal = std::move(left->proposal);
+      }
+    }
+    if (end > work.range.first) callbacks_.on_applied(end.Previous());
+    work.range.first = end;
+    RETURN_IF_ERROR(status);
   }
-  work.proposals.clear();
   return absl::OkStatus();
 }
 
@@ -127,6 +156,7 @@ void ApplyPump::Stop() {
     queue.swap(queue_);
   }
   for (Work& work : queue) FailAll(work.proposals, Stopping());
+  strand_->Post([this] { Run(); });
 }
 
 }  // namespace flotilla::raft

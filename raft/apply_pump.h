@@ -5,7 +5,9 @@
 // heartbeat. Whatever was committed while a batch was being applied goes into the next one.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -46,6 +48,9 @@ class ApplyPump {
   // Runs `closure` on the apply strand after what was enqueued so far.
   void Post(Closure closure);
 
+  // The state machine waits for space on the disk. Any thread.
+  bool out_of_space() const { return out_of_space_.load(std::memory_order_relaxed); }
+
   // Fails the proposals that wait and applies nothing more. Any thread.
   void Stop();
 
@@ -53,11 +58,16 @@ class ApplyPump {
   struct Work {
     IndexRange range;
     std::vector<PlacedProposal> proposals;
-    Closure closure;  // instead of a range
+    Closure closure;        // instead of a range
+    std::size_t taken = 0;  // proposals that went with their entries
   };
 
   void Push(Work work);
   void Run();
+  // Adds what has gathered to the backlog; false when stopped.
+  bool TakeQueue();
+  // Applies until nothing is left, or no space.
+  void Drain();
   Status ApplyRange(Work& work);
 
   const GroupId group_;
@@ -71,7 +81,12 @@ class ApplyPump {
   bool scheduled_ = false;
   bool stopped_ = false;
 
-  bool failed_ = false;  // apply strand
+  // Apply strand.
+  std::deque<Work> backlog_;
+  bool retry_scheduled_ = false;
+  bool failed_ = false;
+
+  std::atomic<bool> out_of_space_{false};
 };
 
 }  // namespace flotilla::raft

@@ -239,6 +239,16 @@ bool Group::TransferLeadership(NodeId target) { return core_->TransferLeadership
 
 void Group::StepDown() { core_->StepDown(); }
 
+void Group::AbandonProposals() {
+  for (PendingProposal& proposal : proposals_) {
+    proposal.placed.proposal->Fail(Error(
+        Reason::kOutcomeUnknown,
+        "the leader's disk does not answer, and another node leads: repeat the write with the "
+        "same client id and sequence number"));
+  }
+  proposals_.clear();
+}
+
 void Group::Wake() { core_->Wake(); }
 
 void Group::ReportUnreachable(NodeId node) { core_->ReportUnreachable(node); }

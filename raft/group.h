@@ -100,7 +100,8 @@ class Group {
   // ---- raft strand ---------------------------------------------------------------------------
 
   const Core& core() const { return *core_; }
-  bool disk_full() const { return persister_->disk_full(); }
+  // The log or the state machine waits for space.
+  bool disk_full() const { return persister_->disk_full() || pump_->out_of_space(); }
   Index applied() const { return applied_; }
 
   // Appends one entry; on success the proposal is answered by the state machine, or failed when it
@@ -110,6 +111,8 @@ class Group {
   MembershipRefusal ProposeMembership(MembershipChange change);
   bool TransferLeadership(NodeId target);
   void StepDown();
+  // Fails the proposals that were not applied with OUTCOME_UNKNOWN: others may finish them.
+  void AbandonProposals();
   void Wake();
   void ReportUnreachable(NodeId node);
 

@@ -45,9 +45,11 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
-  // Applies consecutive entries as one atomic step and answers their proposals. An error is final
-  // for the replica: the disk failed or the data is damaged (the driver stops the group).
-  virtual Status Apply(std::vector<AppliedEntry> entries) = 0;
+  // Applies consecutive entries as one atomic step and answers their proposals. DISK_FULL: those
+  // that remain in `entries`, perhaps not all, were not applied; call again with them in a while.
+  // Any other error is final for the replica: the disk failed or the data is damaged (the driver
+  // stops the group).
+  virtual Status Apply(std::vector<AppliedEntry>& entries) = 0;
 
   // What the memory has; and what survives a crash (the flushed state). durable <= applied.
   virtual Index applied() const = 0;

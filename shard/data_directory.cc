@@ -79,6 +79,13 @@ StatusOr<std::vector<GroupId>> DataDirectory::ListGroups() const {
   return ids;
 }
 
+StatusOr<std::uint64_t> DataDirectory::FreeBytes() const {
+  std::uint64_t bytes = 0;
+  RETURN_IF_ERROR(
+      FromIO(files_->GetFreeSpace(path_, rocksdb::IOOptions(), &bytes, nullptr), path_));
+  return bytes;
+}
+
 StatusOr<bool> DataDirectory::HasLog() const {
   std::vector<std::string> names;
   const rocksdb::IOStatus listed =

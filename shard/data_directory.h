@@ -44,6 +44,8 @@ class DataDirectory {
   StatusOr<std::vector<GroupId>> ListGroups() const;
   // True when the log has at least one file.
   StatusOr<bool> HasLog() const;
+  // Of the disk that holds it.
+  StatusOr<std::uint64_t> FreeBytes() const;
   // Deletes the log and all groups: the leavings of a founding that was cut short before the node
   // had told anybody.
   Status RemoveUnfounded() const;

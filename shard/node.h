@@ -53,6 +53,9 @@ struct NodeOptions {
   Duration heartbeat_interval = std::chrono::milliseconds(50);
   bool leases = false;
   Duration quiesce_after = std::chrono::seconds(0);  // 0: never
+  // A write or sync of the log that takes longer makes the node look slow (kSlowDisk, not Ready())
+  // and give its leaderships away.
+  Duration slow_disk_after = std::chrono::milliseconds(500);
 
   std::size_t block_cache_bytes = 256 << 20;
   std::size_t write_buffer_bytes = 128 << 20;
@@ -62,6 +65,9 @@ struct NodeOptions {
   // Requests admitted and not yet answered, per node: beyond either, OVERLOADED.
   std::size_t admitted_requests_max = 100'000;
   std::size_t admitted_bytes_max = 512 << 20;
+  // While the data directory has less space free, writes are refused with DISK_FULL, so that what
+  // was accepted can be finished and reads go on; 0: no such look.
+  std::uint64_t disk_reserve_bytes = 0;
   // Log bytes of a group after which it takes a snapshot of itself and lets the log go.
   std::uint64_t compact_after_bytes = 256 << 20;
 };

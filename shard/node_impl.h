@@ -92,6 +92,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void Tick();
   void Housekeep();
   void WatchDisk();
+  void WatchSpace();
   void Fatal(const Status& status);
   void MakeReplicaOnDemand(GroupId group);
   void AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica);
@@ -150,6 +151,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   Duration tick_;
   int ticks_until_housekeeping_ = 0;
+  int ticks_until_disk_watch_ = 0;
+  MonoTime disk_slow_until_{};  // control strand
+  bool space_is_low_ = false;   // control strand
 };
 
 }  // namespace flotilla

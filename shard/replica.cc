@@ -134,7 +134,7 @@ void Replica::Bounce() {
 }
 
 void Replica::ProposeWrites() {
-  if (group_->disk_full()) {
+  if (DiskFull()) {
     AnswerCollector answers;
     for (const Ticket& ticket : writes_) {
       answers.Fail(ticket, Error(Reason::kDiskFull,
@@ -203,7 +203,7 @@ void Replica::ProposeExpiry() {
   const std::uint64_t next_ms = store_->next_expiry_ms();
   if (next_ms == 0 || expiry_proposed_ms_ >= next_ms) return;
   const auto now_ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
-  if (now_ms < next_ms + kExpirySlackMs || group_->disk_full()) return;
+  if (now_ms < next_ms + kExpirySlackMs || DiskFull()) return;
   if (last_proposed_ > group_->core().commit()) return;  // that entry moves the time as well
   expiry_proposed_ms_ = now_ms;
   ProposeEntry({});
@@ -276,6 +276,8 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
   }
   leads_.store(leading, std::memory_order_relaxed);
   serving_.store(false, std::memory_order_relaxed);
+  // What a slow disk holds up here is not held up elsewhere.
+  if (std::exchange(giving_away_, false) && !leading) group_->AbandonProposals();
   if (leading) {
     term_start_ = group_->core().last_index();
     last_proposed_ = raft::Index(0);
@@ -313,6 +315,16 @@ void Replica::TransferLeadership(NodeId target, MonoTime deadline,
     return;
   }
   transfers_.push_back({.deadline = deadline, .done = std::move(done)});
+}
+
+void Replica::GiveLeadershipAway() {
+  const raft::Core& core = group_->core();
+  if (core.role() != raft::Role::kLeader || core.Status().transfer_target) return;
+  if (!giving_away_) {
+    giving_away_ = group_->TransferLeadership(NodeId());
+  } else {
+    group_->StepDown();  // whom it was offered did not take it
+  }
 }
 
 void Replica::SettleTransfers() {

@@ -68,6 +68,8 @@ class Replica final : private raft::GroupListener {
 
   void Receive(std::vector<raft::Message> messages) { group_->Receive(std::move(messages)); }
   void Tick() { group_->Tick(); }
+  // The node's disk is nearly full: writes are refused.
+  void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
 
   NodeId leader() const { return NodeId(leader_.load(std::memory_order_relaxed)); }
   bool leads() const { return leads_.load(std::memory_order_relaxed); }
@@ -82,6 +84,9 @@ class Replica final : private raft::GroupListener {
   // Calls `done` with the node that leads after the transfer; NOT_LEADER when this one does not.
   void TransferLeadership(NodeId target, MonoTime deadline,
                           UniqueFunction<void(StatusOr<NodeId>)> done);
+  // To the best of the others, or else to whom they elect; called again until it has happened. Not
+  // when there is no other voter.
+  void GiveLeadershipAway();
 
   // Fails what waits. Any thread; see raft::Group::Stop().
   void Stop();
@@ -103,6 +108,9 @@ class Replica final : private raft::GroupListener {
   void OnFatal(const Status& status) override;
 
   void ProposeWrites();
+  bool DiskFull() const {
+    return space_is_low_.load(std::memory_order_relaxed) || group_->disk_full();
+  }
   // False when the group refused for now.
   bool ProposeEntry(std::vector<Ticket> tickets);
   void ProposeExpiry();
@@ -124,6 +132,7 @@ class Replica final : private raft::GroupListener {
   std::atomic<std::uint64_t> leader_{0};
   std::atomic<bool> leads_{false};
   std::atomic<bool> serving_{false};
+  std::atomic<bool> space_is_low_{false};
 
   std::mutex mutex_;
   std::vector<Ticket> submitted_;
@@ -138,6 +147,7 @@ class Replica final : private raft::GroupListener {
   raft::Index last_proposed_;
   std::uint64_t expiry_proposed_ms_ = 0;
   std::vector<TransferWait> transfers_;
+  bool giving_away_ = false;  // in this term
   raft::Index members_seen_;
   std::string members_context_;
 };

@@ -49,7 +49,9 @@ void FindProblems(ClusterView& view, const std::map<std::string, std::uint64_t>&
       continue;
     }
     if (line.node.cluster_id() != 0) clusters.insert(line.node.cluster_id());
-    if (line.node.state() != v1::NODE_STATE_SERVING) {
+    if (line.node.state() == v1::NODE_STATE_SLOW_DISK) {
+      view.problems.push_back(name + ": its disk does not answer; it gives its leaderships away");
+    } else if (line.node.state() != v1::NODE_STATE_SERVING) {
       view.problems.push_back(name + " is not serving");
     }
     if (line.group.group_id() != 0) groups.insert(line.group.group_id());

@@ -33,6 +33,7 @@ struct Config {
   Duration heartbeat_interval{};
   Duration quiesce_after{};
   Duration shutdown_grace{};
+  Duration slow_disk_after{};
   Duration retention{};
   bool leases = false;
 
@@ -42,6 +43,7 @@ struct Config {
   std::uint64_t wal_segment = 0;
   std::uint64_t wal_cache = 0;
   std::uint64_t compact_after = 0;
+  std::uint64_t disk_reserve = 0;
   std::uint32_t threads = 0;
   std::uint32_t requests_max = 0;
 };

@@ -21,6 +21,7 @@
 namespace flotilla {
 namespace {
 
+constexpr char kSlowDiskPage[] = "the disk does not answer\n";
 constexpr auto kHealthPeriod = std::chrono::milliseconds(100);
 
 NodeOptions ToNodeOptions(const Config& config) {
@@ -34,6 +35,7 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.heartbeat_interval = config.heartbeat_interval;
   options.leases = config.leases;
   options.quiesce_after = config.quiesce_after;
+  options.slow_disk_after = config.slow_disk_after;
   options.block_cache_bytes = config.block_cache;
   options.write_buffer_bytes = config.write_buffer;
   options.log.segment_bytes = config.wal_segment;
@@ -43,6 +45,7 @@ NodeOptions ToNodeOptions(const Config& config) {
       std::chrono::duration_cast<std::chrono::milliseconds>(config.retention).count());
   options.admitted_requests_max = config.requests_max;
   options.compact_after_bytes = config.compact_after;
+  options.disk_reserve_bytes = config.disk_reserve;
   return options;
 }
 
@@ -140,14 +143,14 @@ Status Server::Parts::StartHttp() {
   HttpServer::Pages pages;
   pages.healthz = [this] {
     const bool slow = node->state() == NodeState::kSlowDisk;
-    return HttpServer::Page{.code = slow ? 503 : 200,
-                            .body = slow ? "the disk does not answer\n" : "ok\n"};
+    return HttpServer::Page{.code = slow ? 503 : 200, .body = slow ? kSlowDiskPage : "ok\n"};
   };
   pages.readyz = [this] {
-    const bool ready = node->Ready();
-    return HttpServer::Page{
-        .code = ready ? 200 : 503,
-        .body = ready ? "ready\n" : "not a member of a cluster with a leader yet\n"};
+    if (node->Ready()) return HttpServer::Page{.code = 200, .body = "ready\n"};
+    return HttpServer::Page{.code = 503,
+                            .body = node->state() == NodeState::kSlowDisk
+                                        ? kSlowDiskPage
+                                        : "not a member of a cluster with a leader yet\n"};
   };
   pages.metrics = [this] {
     auto promise = std::make_shared<std::promise<NodeInfo>>();

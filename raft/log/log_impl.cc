@@ -123,8 +123,8 @@ std::vector<GroupId> LogImpl::Pressure() { return state_.Pressure(); }
 
 LogStats LogImpl::Stats() const {
   LogStats stats = state_.Stats();
-  if (const std::int64_t began = writer_->sync_began(); began != 0) {
-    stats.sync_under_way = clock_.Now().time_since_epoch() - Duration(began);
+  if (const std::int64_t began = work_began_.load(std::memory_order_relaxed); began != 0) {
+    stats.io_under_way = clock_.Now().time_since_epoch() - Duration(began);
   }
   return stats;
 }
@@ -141,6 +141,7 @@ void LogImpl::Stop(Closure done) {
 void LogImpl::Drain() {
   drain_scheduled_.store(false);
   if (failed_ || stopped_) return;
+  const AtWork at_work(*this);
   WriteOneBatch(LogState::Mode::kWrites);
   if (failed_) return;
   if (state_.HasPending() && !retry_scheduled_) ScheduleDrain();

@@ -44,6 +44,19 @@ class LogImpl final : public Log {
   void ScheduleDrain();
   void ScheduleUpkeep();
 
+  // For its lifetime the writer is at work.
+  class AtWork {
+   public:
+    explicit AtWork(LogImpl& log) : log_(log) {
+      log_.work_began_.store(log_.clock_.Now().time_since_epoch().count(),
+                             std::memory_order_relaxed);
+    }
+    ~AtWork() { log_.work_began_.store(0, std::memory_order_relaxed); }
+
+   private:
+    LogImpl& log_;
+  };
+
   // --- The writer strand -------------------------------------------------------------------------
 
   void Drain();
@@ -84,6 +97,7 @@ class LogImpl final : public Log {
 
   std::atomic<bool> drain_scheduled_{false};
   std::atomic<bool> upkeep_scheduled_{false};
+  std::atomic<std::int64_t> work_began_{0};  // 0: it rests
   std::shared_ptr<bool> alive_;
   // Last: its queued closures may run while it is destroyed.
   std::unique_ptr<Strand> strand_;

@@ -16,6 +16,7 @@ constexpr std::size_t kRewriteSliceBytes = 1 << 20;
 void LogImpl::Upkeep() {
   upkeep_scheduled_.store(false);
   if (failed_ || stopped_) return;
+  const AtWork at_work(*this);
   // In this order: a segment that is freed is a spare that need not be made.
   const bool more = FreeOldest() || RewriteSlice() || MakeSpare();
   if (failed_ || !more) return;

@@ -7,6 +7,9 @@
 namespace flotilla::raft::log {
 namespace {
 
+// Gaps take memory until copies fill them; beyond this the log is not believed.
+constexpr std::uint64_t kGapEntriesMax = 1 << 28;
+
 void TruncateFrom(ReplayedGroup& group, Index index) {
   group.configurations.erase(group.configurations.lower_bound(index), group.configurations.end());
   if (index <= group.first) {
@@ -29,20 +32,17 @@ void StartAfter(ReplayedGroup& group, Index index, Term term) {
   if (group.items.empty()) group.first = index.Next();
 }
 
-}  // namespace
-
-// Gaps take memory until copies fill them: beyond what the log can hold it is not believed.
-bool Replay::PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
-                      std::uint32_t offset) const {
+bool PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+              std::uint32_t offset) {
   const Index index = record.index;
   if (group.items.empty()) group.first = index;
   if (index < group.first) {
-    if (group.first - index > entries_max_) return false;
+    if (group.first - index > kGapEntriesMax) return false;
     group.items.PushFront(group.first - index);
     group.first = index;
   }
   if (index > group.last()) {
-    if (index - group.last() > entries_max_) return false;
+    if (index - group.last() > kGapEntriesMax) return false;
     while (group.last() < index) group.items.PushBack(IndexItem());
   }
   IndexItem& item = group.items[index - group.first];
@@ -54,8 +54,8 @@ bool Replay::PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t 
   return true;
 }
 
-bool Replay::ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
-                        std::uint32_t offset, std::string& what) const {
+bool ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+                std::uint32_t offset, std::string& what) {
   if (!record.index || !record.term) {
     what = "an entry has no index or no term";
     return false;
@@ -75,6 +75,8 @@ bool Replay::ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_
   }
   return true;
 }
+
+}  // namespace
 
 bool Replay::Apply(const Record& record, std::uint32_t generation, std::uint32_t offset,
                    std::string& what) {

@@ -118,9 +118,7 @@ Status SegmentWriter::Write(std::uint64_t oldest_generation, bool sync, bool& sy
 
 Status SegmentWriter::Sync() {
   const MonoTime began = clock_.Now();
-  sync_began_.store(began.time_since_epoch().count(), std::memory_order_relaxed);
   const rocksdb::IOStatus status = file_->Sync(kIo, nullptr);
-  sync_began_.store(0, std::memory_order_relaxed);
   state_.CountSync(clock_.Now() - began);
   RETURN_IF_ERROR(FromIo(status, "syncing the log segment " + path_));
   synced_ = position_;

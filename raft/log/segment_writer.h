@@ -6,7 +6,6 @@
 // After an error of Write() or Sync() nothing may be written any more: what is on disk is unknown.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -43,7 +42,6 @@ class SegmentWriter {
   bool untouched() const { return file_ == nullptr; }
 
   // When the sync under way began, by the clock, in nanoseconds; 0 without one. Any thread.
-  std::int64_t sync_began() const { return sync_began_.load(std::memory_order_relaxed); }
 
  private:
   // For a segment that is left before anything was written to it.
@@ -68,7 +66,6 @@ class SegmentWriter {
   std::string header_;  // of a segment that has not been written yet
   std::uint64_t next_generation_;
   BatchBuilder builder_;
-  std::atomic<std::int64_t> sync_began_{0};
 };
 
 }  // namespace flotilla::raft::log

@@ -82,7 +82,7 @@ class Bench {
     std::vector<raft::AppliedEntry> entries(1);
     entries[0].entry = log_.back();
     entries[0].proposal = std::make_unique<Collecting>(&results);
-    EXPECT_TRUE(store_->Apply(std::move(entries)).ok());
+    EXPECT_TRUE(store_->Apply(entries).ok());
     return results;
   }
   WriteResult Write(const WriteOp& op, const Session& session = {}) {
@@ -97,7 +97,7 @@ class Bench {
            ++i) {
         entries.emplace_back().entry = log_[i];
       }
-      ASSERT_TRUE(store_->Apply(std::move(entries)).ok());
+      ASSERT_TRUE(store_->Apply(entries).ok());
     }
   }
 

@@ -59,6 +59,16 @@ TEST(KvctlHealth, NobodyAnsweringIsAProblemForEachEndpoint) {
   EXPECT_EQ(ViewOf({Down("h:1"), Down("h:2")}).problems.size(), 2u);
 }
 
+TEST(KvctlHealth, ADiskThatHangsIsAProblem) {
+  NodeAnswer slow = Up(2, v1::ROLE_FOLLOWER, 3, 90);
+  slow.status->mutable_node()->set_state(v1::NODE_STATE_SLOW_DISK);
+  const ClusterView view =
+      ViewOf({Up(1, v1::ROLE_LEADER, 3, 90), slow, Up(3, v1::ROLE_FOLLOWER, 3, 90)});
+  ASSERT_EQ(view.problems.size(), 1u);
+  EXPECT_NE(view.problems[0].find("n2"), std::string::npos);
+  EXPECT_NE(view.problems[0].find("its disk does not answer"), std::string::npos);
+}
+
 TEST(KvctlHealth, NoLeaderIsAProblemAndLeavesTheLagUnknown) {
   const ClusterView view =
       ViewOf({Up(1, v1::ROLE_CANDIDATE, 3, 90), Up(2, v1::ROLE_FOLLOWER, 3, 90),

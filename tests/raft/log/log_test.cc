@@ -304,6 +304,21 @@ TEST_F(LogTest, AFailedSyncIsFinal) {
   EXPECT_EQ(files.calls(), calls) << "nothing may be written or synced after a failed sync";
 }
 
+TEST_F(LogTest, AnOperationThatHangsShowsInTheStats) {
+  ExpectOk(Write(MakeWrite(1, 1, 1, 1)));
+  EXPECT_EQ(log->Stats().io_under_way, Duration(0));
+  for (const auto hanging : {sim::DiskOperation::kWrite, sim::DiskOperation::kSync}) {
+    Duration shown{0};
+    files.SetCallHook([&](const sim::DiskCall& call) {
+      if (call.operation == hanging) shown = std::max(shown, log->Stats().io_under_way);
+      return rocksdb::IOStatus::OK();
+    });
+    ExpectOk(Write(MakeWrite(1, 2, 2, 1)));
+    EXPECT_GT(shown, Duration(0));
+    EXPECT_EQ(log->Stats().io_under_way, Duration(0));
+  }
+}
+
 TEST_F(LogTest, AFailedWriteIsFinal) {
   ExpectOk(Write(MakeWrite(1, 1, 1, 1)));
   files.AddFault({.operation = sim::DiskOperation::kWrite, .path_contains = ".log"});

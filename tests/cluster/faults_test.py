@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Real kvd processes on bad ground: disks that hang, are full or decay, descriptors that run out.
+
+usage: faults_test.py BIN_DIRECTORY [TEST...]
+"""
+
+import os
+import pathlib
+import subprocess
+import unittest
+
+import harness
+from harness import Writer, fetch, wait_for
+
+harness.start()
+REFUSED = 6  # kvctl's exit code
+
+
+class SlowDisk(harness.Cluster):
+    def test_a_leader_whose_disk_hangs_looks_slow_and_is_replaced(self):
+        self.form(3, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
+                                       "DISK_HANGS": str(node.directory / "hangs")})
+        writer = Writer(self.shell())
+        self.addCleanup(writer.stop)
+        writer.wait_for_more(20)
+        leader = self.wait_for_leader()
+        writer.gap()
+        hangs = leader.directory / "hangs"
+        hangs.touch()
+        wait_for("another leader",
+                 lambda: any(node.leads() for node in self.others(leader)), 5)
+        writer.wait_for_more(20)
+        self.assertLess(writer.gap(), 2)
+        self.assertFalse(leader.leads())
+        status, page = fetch(f"http://{leader.http}/readyz")
+        self.assertEqual((status, page), (503, "the disk does not answer\n"))
+        shown = self.kvctl("status", check=False)
+        self.assertEqual(shown.returncode, 9)
+        self.assertIn("its disk does not answer", shown.stdout)
+        # A follower now: it acknowledges nothing, and the others go on without it.
+        writer.wait_for_more(20)
+        hangs.unlink()
+        self.wait_ready([leader])
+        writer.stop()
+        self.check_writers(writer)
+
+
+class FullDisk(harness.Cluster):
+    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB", "--compact-after", "2MiB",
+             "--write-buffer", "8MiB", "--wal-cache", "1MiB", "--disk-reserve", "8MiB")
+
+    def mount(self, node):
+        node.data.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", node.data],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", node.data], check=True)
+
+    def fill(self, prefix, count=2000):
+        """Writes until it is refused; how many got through, and the refusal."""
+        for number in range(count):
+            done = self.kvctl("put", f"{prefix}{number}", "x" * 100_000, "--timeout", "2s",
+                              check=False)
+            if done.returncode == REFUSED:
+                return number, done
+        self.fail("the disk never filled up")
+
+    def test_reads_go_on_and_space_given_back_is_used_again(self):
+        self.form(3, prepare=self.mount)
+        self.kvctl("put", "k", "v")
+        ballasts = [node.data / "ballast" for node in self.nodes]
+        for ballast in ballasts:
+            ballast.write_bytes(bytes(16 << 20))
+        filled, refusal = self.fill("a")
+        self.assertIn("is full", refusal.stderr)
+        for _ in range(2):
+            self.assertEqual(self.kvctl("get", "k").stdout, "v")
+            self.assertEqual(len(self.kvctl("get", f"a{filled - 1}").stdout), 100_000)
+        for node in self.nodes:
+            self.assertTrue(node.running(), node.log())
+        for ballast in ballasts:
+            ballast.unlink()
+        wait_for("writes to go on",
+                 lambda: self.kvctl("put", "k", "w", check=False).returncode == 0)
+        again, _ = self.fill("b")
+        self.assertGreater(again, 50)
+        self.assertEqual(self.kvctl("get", "k").stdout, "w")
+        self.assertEqual(len(self.kvctl("get", f"a{filled - 1}").stdout), 100_000)
+
+    def test_a_node_that_had_no_reserve_waits_for_space_too(self):
+        self.form(1, prepare=self.mount)
+        node = self.nodes[0]
+        node.end()
+        node.flags = [*node.flags, "--disk-reserve", "0"]
+        self.start(node)
+        self.wait_ready()
+        ballast = node.data / "ballast"
+        ballast.write_bytes(bytes(16 << 20))
+        filled, _ = self.fill("a")
+        self.assertTrue(node.running(), node.log())
+        ballast.unlink()
+        wait_for("writes to go on",
+                 lambda: self.kvctl("put", "k", "w", "--timeout", "2s", check=False).returncode == 0)
+        self.assertEqual(len(self.kvctl("get", f"a{filled - 1}").stdout), 100_000)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
