@@ -108,7 +108,8 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
 
 Status FromRocks(const rocksdb::Status& status, std::string_view where) {
   if (status.ok()) return absl::OkStatus();
-  if (status.IsCorruption()) {
+  // A file that another one names is part of the data.
+  if (status.IsCorruption() || status.IsPathNotFound()) {
     return Error(Reason::kDataDamaged,
                  fmt::format("{}: {}; remove this node from the cluster, empty its data directory "
                              "and let it join again",
@@ -163,8 +164,12 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
       {"locks", SmallFamily(options, resources)},
       {"meta", SmallFamily(options, resources)}};
   rocksdb::DB* db = nullptr;
-  RETURN_IF_ERROR(
-      FromRocks(rocksdb::DB::Open(db_options, path, families, &database->handles_, &db), path));
+  rocksdb::Status opened = rocksdb::DB::Open(db_options, path, families, &database->handles_, &db);
+  // What the files say fits nothing that we ever wrote.
+  if (opened.IsNotFound() || opened.IsInvalidArgument() || opened.IsNotSupported()) {
+    opened = rocksdb::Status::Corruption(opened.ToString());
+  }
+  RETURN_IF_ERROR(FromRocks(opened, path));
   database->db_.reset(db);
   database->versions_ = database->handles_[1];
   database->locks_ = database->handles_[2];

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kv/blob_files.h"
 #include "kv/key_codec.h"
 #include "kv/limits.h"
 #include "kv/store_impl.h"
@@ -127,13 +128,22 @@ Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std:
 
 }  // namespace
 
+Status StoreImpl::Located(const Status& status) const {
+  if (status.ok() || ReasonOf(status) != Reason::kDataDamaged ||
+      MessageOf(status).find("lob") == std::string_view::npos) {
+    return status;
+  }
+  const std::string place = FindDamagedBlob(*resources_.env, DbPath());
+  return Annotate(status, place.empty() ? DbPath() : place);
+}
+
 StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {
   std::shared_lock lock(database_mutex_);
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(PointReads(), database_->versions()));
   GetResult result;
-  RETURN_IF_ERROR(GetOne(*rows, keyspace, key, now_ms, result));
+  RETURN_IF_ERROR(Located(GetOne(*rows, keyspace, key, now_ms, result)));
   return result;
 }
 
@@ -150,7 +160,7 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
             [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
   std::vector<GetResult> results(keys.size());
   for (const std::size_t i : order) {
-    RETURN_IF_ERROR(GetOne(*rows, keyspace, keys[i], now_ms, results[i]));
+    RETURN_IF_ERROR(Located(GetOne(*rows, keyspace, keys[i], now_ms, results[i])));
   }
   return results;
 }
@@ -169,9 +179,9 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
   ScanPage page;
   PageBuilder builder(request, page);
   if (request.reverse) {
-    RETURN_IF_ERROR(ScanReverse(*rows, start, end, now_ms, builder, page));
+    RETURN_IF_ERROR(Located(ScanReverse(*rows, start, end, now_ms, builder, page)));
   } else {
-    RETURN_IF_ERROR(ScanForward(*rows, start, end, now_ms, builder, page));
+    RETURN_IF_ERROR(Located(ScanForward(*rows, start, end, now_ms, builder, page)));
   }
   return page;
 }

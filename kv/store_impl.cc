@@ -166,7 +166,8 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
       ASSIGN_OR_RETURN(const bool afresh,
                        evaluator.MustStartAfresh(entry.payload.view(), next_expiry_ms_.load()));
       if (afresh) break;
-      RETURN_IF_ERROR(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp));
+      RETURN_IF_ERROR(
+          Located(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp)));
       sessions_.FinishEntry(entry.index, timestamp, *database_, evaluator.batch());
       applied_commands_.fetch_add(results[next].size(), std::memory_order_relaxed);
       const std::uint64_t expiry = evaluator.earliest_expiry_ms();

@@ -53,6 +53,10 @@ class StoreImpl final : public Store {
     UniqueFunction<void(StatusOr<raft::Index>)> done;
   };
 
+  // reads.cc
+  // Says where, if RocksDB did not.
+  Status Located(const Status& status) const;
+
   // store_impl.cc
   Status OpenDatabase();
   Status LoadMeta();

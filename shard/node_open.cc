@@ -67,6 +67,15 @@ Status NodeImpl::OpenIdentity() {
   if (identity) {
     identity_ = *identity;
   } else {
+    // The identity is the first file that a node writes.
+    ASSIGN_OR_RETURN(const bool has_log, directory_->HasLog());
+    if (has_log) {
+      return Error(Reason::kDataDamaged,
+                   fmt::format("{}/IDENTITY is missing, but {} holds a node's log: restore the "
+                               "file; or remove that node from the cluster, empty {} and let it "
+                               "join again as a new one",
+                               directory_->path(), directory_->wal(), directory_->path()));
+    }
     identity_.uuid = NodeUuid(random_.Next() | 1);
     RETURN_IF_ERROR(directory_->StoreIdentity(identity_));
   }

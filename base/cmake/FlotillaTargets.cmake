@@ -22,6 +22,7 @@ target_compile_options(flotilla_flags INTERFACE
   -Wimplicit-fallthrough -Wshadow -fno-omit-frame-pointer)
 add_link_options(-fuse-ld=lld-19)
 if(FLOTILLA_SANITIZE)
+  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS")
   add_compile_options(-fsanitize=${FLOTILLA_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${FLOTILLA_SANITIZE})
 endif()

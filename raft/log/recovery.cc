@@ -17,6 +17,8 @@ namespace flotilla::raft::log {
 namespace {
 
 constexpr std::size_t kReadBytes = 4 << 20;
+// Checksum and length (8), and one byte each for both kinds, group, term and index.
+constexpr std::size_t kEntryBytesMin = 13;
 const rocksdb::IOOptions kIo;
 
 class Recoverer {
@@ -32,6 +34,7 @@ class Recoverer {
     SegmentHeader header;
     bool valid = false;    // the header is this segment's
     bool damaged = false;  // it is nobody's; otherwise the file was never written under this name
+    std::uint64_t bytes = 0;
   };
 
   Status ReadHeaders(const std::vector<std::uint64_t>& generations);
@@ -53,7 +56,8 @@ class Recoverer {
   LogState& state_;
   LogRecovery& recovery_;
   std::map<std::uint64_t, Found> found_;
-  Replay replay_;
+  std::uint64_t log_bytes_ = 0;
+  Replay replay_{0};
   std::string buffer_;
 };
 
@@ -86,13 +90,21 @@ Status Recoverer::ReadFile(const std::string& path, std::size_t bytes, std::stri
 Status Recoverer::ReadHeaders(const std::vector<std::uint64_t>& generations) {
   for (const std::uint64_t generation : generations) {
     std::string sector;
-    RETURN_IF_ERROR(ReadFile(segments_.PathOf(generation), kSectorBytes, sector));
+    const std::string path = segments_.PathOf(generation);
     Found& found = found_[generation];
+    RETURN_IF_ERROR(
+        FromIo(files_.GetFileSize(path, kIo, &found.bytes, nullptr), "asking the size of " + path));
+    log_bytes_ += found.bytes;
+    RETURN_IF_ERROR(ReadFile(path, kSectorBytes, sector));
     const HeaderState state = DecodeSegmentHeader(sector, found.header);
     found.valid = state == HeaderState::kValid && found.header.generation == generation;
     // A recycled file keeps an earlier life's header until the first write under its new name.
     found.damaged = state == HeaderState::kDamaged ||
                     (state == HeaderState::kValid && found.header.generation > generation);
+    // A file gets its name when all of it is on the disk.
+    if (sector.size() < kSectorBytes || (found.valid && found.bytes < found.header.bytes)) {
+      return Damaged(path, found.bytes, "the file is cut off here");
+    }
   }
   return absl::OkStatus();
 }
@@ -216,6 +228,7 @@ void Recoverer::FillState() {
 StatusOr<RecoveredTail> Recoverer::Run() {
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> generations, segments_.OpenDirectory());
   RETURN_IF_ERROR(ReadHeaders(generations));
+  const std::uint64_t entries_max = log_bytes_ / kEntryBytesMin;
   RecoveredTail tail;
   ASSIGN_OR_RETURN(const std::uint64_t in_spares, segments_.NewestGenerationInSpares());
   tail.next_generation = std::max(in_spares, generations.empty() ? 0 : generations.back()) + 1;
@@ -236,9 +249,10 @@ StatusOr<RecoveredTail> Recoverer::Run() {
     std::uint64_t oldest = newest->oldest_generation;
     std::uint64_t end = 0;
     const std::uint64_t no_limit = newest_data.size();
+    replay_ = Replay(entries_max);
     RETURN_IF_ERROR(ReplaySegment(*newest, newest_data, no_limit, end, oldest));
     RETURN_IF_ERROR(CheckTornTail(*newest, newest_data, end));
-    replay_ = Replay();
+    replay_ = Replay(entries_max);
     recovery_.segments_read = 0;
 
     ASSIGN_OR_RETURN(const std::vector<SegmentHeader> chain, FollowChain(*newest, oldest));
@@ -276,11 +290,7 @@ StatusOr<RecoveredTail> Recoverer::Run() {
   // Emptied before the power cut, or renamed and never written.
   for (const auto& [generation, found] : found_) {
     if (kept.contains(generation)) continue;
-    std::uint64_t bytes = 0;
-    const std::string path = segments_.PathOf(generation);
-    RETURN_IF_ERROR(
-        FromIo(files_.GetFileSize(path, kIo, &bytes, nullptr), "asking the size of " + path));
-    RETURN_IF_ERROR(segments_.Retire(generation, bytes, nullptr));
+    RETURN_IF_ERROR(segments_.Retire(generation, found.bytes, nullptr));
   }
   return tail;
 }

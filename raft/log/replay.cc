@@ -7,9 +7,6 @@
 namespace flotilla::raft::log {
 namespace {
 
-// Gaps take memory until copies fill them; beyond this the log is not believed.
-constexpr std::uint64_t kGapEntriesMax = 1 << 28;
-
 void TruncateFrom(ReplayedGroup& group, Index index) {
   group.configurations.erase(group.configurations.lower_bound(index), group.configurations.end());
   if (index <= group.first) {
@@ -32,17 +29,20 @@ void StartAfter(ReplayedGroup& group, Index index, Term term) {
   if (group.items.empty()) group.first = index.Next();
 }
 
-bool PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
-              std::uint32_t offset) {
+}  // namespace
+
+// Gaps take memory until copies fill them: beyond what the log can hold it is not believed.
+bool Replay::PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+                      std::uint32_t offset) const {
   const Index index = record.index;
   if (group.items.empty()) group.first = index;
   if (index < group.first) {
-    if (group.first - index > kGapEntriesMax) return false;
+    if (group.first - index > entries_max_) return false;
     group.items.PushFront(group.first - index);
     group.first = index;
   }
   if (index > group.last()) {
-    if (index - group.last() > kGapEntriesMax) return false;
+    if (index - group.last() > entries_max_) return false;
     while (group.last() < index) group.items.PushBack(IndexItem());
   }
   IndexItem& item = group.items[index - group.first];
@@ -54,8 +54,8 @@ bool PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generati
   return true;
 }
 
-bool ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
-                std::uint32_t offset, std::string& what) {
+bool Replay::ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+                        std::uint32_t offset, std::string& what) const {
   if (!record.index || !record.term) {
     what = "an entry has no index or no term";
     return false;
@@ -75,8 +75,6 @@ bool ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t genera
   }
   return true;
 }
-
-}  // namespace
 
 bool Replay::Apply(const Record& record, std::uint32_t generation, std::uint32_t offset,
                    std::string& what) {

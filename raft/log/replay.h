@@ -32,6 +32,9 @@ struct ReplayedGroup {
 
 class Replay {
  public:
+  // No log of this size holds more entries of a group than `entries_max`.
+  explicit Replay(std::uint64_t entries_max) : entries_max_(entries_max) {}
+
   // False, with the reason in `what`: no sound log has this record here.
   bool Apply(const Record& record, std::uint32_t generation, std::uint32_t offset,
              std::string& what);
@@ -46,6 +49,12 @@ class Replay {
   std::map<GroupId, ReplayedGroup>& groups() { return groups_; }
 
  private:
+  bool ApplyEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+                  std::uint32_t offset, std::string& what) const;
+  bool PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t generation,
+                std::uint32_t offset) const;
+
+  std::uint64_t entries_max_;
   std::map<GroupId, ReplayedGroup> groups_;
 };
 

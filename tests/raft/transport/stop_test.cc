@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -34,10 +35,10 @@ class Traffic {
                                                 .body = ++rounds % 50 == 1 ? large : body}});
             from.transport().Send(std::move(messages));
             std::this_thread::yield();
-            if (asked_ < 100) {
-              ++asked_;
+            if (*asked_ < 100) {
+              ++*asked_;
               from.transport().CallAddress(address, 1, body, std::chrono::seconds(5),
-                                           [this](const StatusOr<Bytes>&) { --asked_; });
+                                           [asked = asked_](const StatusOr<Bytes>&) { --*asked; });
             }
           }
         }) {}
@@ -49,7 +50,8 @@ class Traffic {
 
  private:
   std::atomic<bool> ended_ = false;
-  std::atomic<int> asked_ = 0;
+  // Shared with calls whose answers come after this object.
+  const std::shared_ptr<std::atomic<int>> asked_ = std::make_shared<std::atomic<int>>(0);
   std::thread thread_;
 };
 

@@ -1,0 +1,66 @@
+#include "kv/blob_files.h"
+
+#include <fmt/format.h>
+#include <rocksdb/env.h>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "base/coding.h"
+#include "base/crc32c.h"
+
+namespace flotilla::kv {
+namespace {
+
+// RocksDB's format: a header, records, a footer. A record: lengths of key and value and an
+// expiration (fixed64 each), the checksum of these, that of key and value (fixed32 each), key,
+// value.
+constexpr std::size_t kFileHeaderBytes = 30;
+constexpr std::size_t kFileFooterBytes = 32;
+constexpr std::size_t kRecordHeaderBytes = 32;
+constexpr std::size_t kCoveredHeaderBytes = 24;
+
+// As RocksDB stores checksums.
+std::uint32_t Masked(std::uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
+
+// The offset of the first record that is not sound; `data.size()` when all are.
+std::size_t FirstDamaged(std::string_view data) {
+  if (data.size() < kFileHeaderBytes + kFileFooterBytes) return 0;
+  const std::size_t end = data.size() - kFileFooterBytes;
+  for (std::size_t offset = kFileHeaderBytes; offset < end;) {
+    const std::string_view rest = data.substr(offset, end - offset);
+    if (rest.size() < kRecordHeaderBytes) return offset;
+    const std::uint64_t key = LoadFixed64(rest.data());
+    const std::uint64_t value = LoadFixed64(rest.data() + 8);
+    const std::uint32_t header_crc = LoadFixed32(rest.data() + kCoveredHeaderBytes);
+    const std::uint32_t blob_crc = LoadFixed32(rest.data() + kCoveredHeaderBytes + 4);
+    const std::size_t room = rest.size() - kRecordHeaderBytes;
+    if (Masked(Crc32c(rest.substr(0, kCoveredHeaderBytes))) != header_crc || key > room ||
+        value > room - key ||
+        Masked(Crc32c(rest.substr(kRecordHeaderBytes, key + value))) != blob_crc) {
+      return offset;
+    }
+    offset += kRecordHeaderBytes + key + value;
+  }
+  return data.size();
+}
+
+}  // namespace
+
+std::string FindDamagedBlob(rocksdb::Env& env, const std::string& directory) {
+  std::vector<std::string> names;
+  if (!env.GetChildren(directory, &names).ok()) return {};
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    if (!name.ends_with(".blob")) continue;
+    const std::string path = directory + "/" + name;
+    std::string data;
+    if (!rocksdb::ReadFileToString(&env, path, &data).ok()) continue;
+    const std::size_t offset = FirstDamaged(data);
+    if (offset < data.size()) return fmt::format("{} at offset {}", path, offset);
+  }
+  return {};
+}
+
+}  // namespace flotilla::kv
