@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/function.h"
@@ -40,6 +41,11 @@ class Strand {
   // Runs `closure` on this strand later, never inside this call. After the executor has stopped,
   // the closure is destroyed unrun. Any thread.
   virtual void Post(Closure closure) = 0;
+
+  // As Post(), but an idle strand may run `closure` at once, inside this call and on this thread:
+  // that spares a lone request the wait for another one. For closures that never block, from
+  // callers that hold no lock which the closure could want. Any thread; see also HurriedTurn.
+  virtual void Dispatch(Closure closure) { Post(std::move(closure)); }
 
   // Runs `closure` on this strand once, no earlier than `delay` from now (at once, when it is
   // negative) by the monotonic clock, never inside this call. Timers run in the order of their

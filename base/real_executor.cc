@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/turn.h"
 
 namespace flotilla {
 namespace {
@@ -42,6 +43,31 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
       closures_.push_back(std::move(closure));
       if (scheduled_) return;
       scheduled_ = true;
+    }
+    Schedule();
+  }
+
+  // Runs `closure` here and now if nothing of this strand runs or waits.
+  void Dispatch(Closure closure) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return;
+      if (scheduled_) {
+        closures_.push_back(std::move(closure));
+        return;
+      }
+      scheduled_ = true;
+      dispatched_ = true;
+    }
+    Queue* const outer = std::exchange(current_, this);
+    std::exchange(closure, nullptr)();
+    current_ = outer;
+    {
+      std::lock_guard lock(mutex_);
+      dispatched_ = false;
+      if (closed_) closed_wake_.notify_all();
+      scheduled_ = !closures_.empty() && !closed_;
+      if (!scheduled_) return;
     }
     Schedule();
   }
@@ -113,10 +139,11 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     std::vector<Closure> closures;
     std::unordered_map<TimerId, Closure> timers;
     {
-      std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       closed_ = true;
       closures.swap(closures_);
       timers.swap(timers_);
+      closed_wake_.wait(lock, [this] { return !dispatched_; });
     }
   }
 
@@ -137,8 +164,10 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
   std::vector<Closure> closures_;
   std::unordered_map<TimerId, Closure> timers_;
   TimerId next_timer_ = 1;
-  bool scheduled_ = false;
+  bool scheduled_ = false;   // a turn of it is under way or on its way
+  bool dispatched_ = false;  // one of them inside Dispatch()
   bool closed_ = false;
+  std::condition_variable closed_wake_;
 };
 
 thread_local RealExecutor::Queue* RealExecutor::Queue::current_ = nullptr;
@@ -181,13 +210,16 @@ class RealExecutor::Pool {
     {
       std::lock_guard lock(mutex_);
       if (stopped_) return;
+      // A thread of this pool that is about to come back takes the only item itself.
+      const bool mine = current_ == this && BriefTurn::Active() && items_.empty();
       items_.push_back(std::move(item));
-      wake = idle_ > 0;
+      wake = idle_ > 0 && !mine;
     }
     if (wake) wake_.notify_one();
   }
 
   void Work() {
+    current_ = this;
     std::unique_lock lock(mutex_);
     while (true) {
       while (items_.empty() && !stopped_) {
@@ -209,6 +241,8 @@ class RealExecutor::Pool {
     }
   }
 
+  static thread_local Pool* current_;  // whose thread this is
+
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Item> items_;
@@ -216,6 +250,8 @@ class RealExecutor::Pool {
   bool stopped_ = false;
   std::vector<std::thread> threads_;
 };
+
+thread_local RealExecutor::Pool* RealExecutor::Pool::current_ = nullptr;
 
 class RealExecutor::Timers {
  public:
@@ -318,7 +354,7 @@ class RealExecutor::Registry {
 namespace {
 
 // A strand's face over its queue.
-template <class Queue, class Timers>
+template <class Queue, class Timers, bool kDispatches>
 class StrandFace : public Strand {
  public:
   StrandFace(std::shared_ptr<Queue> queue, std::shared_ptr<Timers> timers)
@@ -326,6 +362,15 @@ class StrandFace : public Strand {
   ~StrandFace() override { queue_->Abandon(); }
 
   void Post(Closure closure) override { queue_->Post(std::move(closure)); }
+  void Dispatch(Closure closure) override {
+    if (!kDispatches || HurriedTurn::Active()) {
+      queue_->Post(std::move(closure));
+      return;
+    }
+    // The closure may destroy the strand.
+    const std::shared_ptr<Queue> queue = queue_;
+    queue->Dispatch(std::move(closure));
+  }
   TimerId After(Duration delay, Closure closure) override {
     const TimerId id = queue_->AddTimer(std::move(closure));
     timers_->Add(delay, queue_, id);
@@ -423,13 +468,13 @@ RealExecutor::~RealExecutor() { Stop(); }
 std::unique_ptr<Strand> RealExecutor::NewStrand(std::string_view) {
   std::shared_ptr<Queue> queue = std::make_shared<PoolStrand>(pool_);
   registry_->Add(queue);
-  return std::make_unique<StrandFace<Queue, Timers>>(std::move(queue), timers_);
+  return std::make_unique<StrandFace<Queue, Timers, true>>(std::move(queue), timers_);
 }
 
 std::unique_ptr<Strand> RealExecutor::NewBlockingStrand(std::string_view name) {
   std::shared_ptr<Queue> queue = std::make_shared<ThreadStrand>(std::string(name));
   registry_->Add(queue);
-  return std::make_unique<StrandFace<Queue, Timers>>(std::move(queue), timers_);
+  return std::make_unique<StrandFace<Queue, Timers, false>>(std::move(queue), timers_);
 }
 
 void RealExecutor::Post(Closure closure) { pool_->Add(std::move(closure)); }

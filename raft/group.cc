@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/turn.h"
 
 namespace flotilla::raft {
 namespace {
@@ -20,15 +21,21 @@ std::uint64_t PayloadBytes(const std::vector<Entry>& entries) {
 }  // namespace
 
 template <class Add>
+bool Group::Note(Add add) {
+  std::lock_guard lock(mutex_);
+  if (stopped_) return false;
+  add(inbox_);
+  return !std::exchange(scheduled_, true);
+}
+
+template <class Add>
 void Group::Push(Add add) {
-  {
-    std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    add(inbox_);
-    if (scheduled_) return;
-    scheduled_ = true;
-  }
-  strand_->Post([this] { Run(); });
+  if (Note(std::move(add))) strand_->Post([this] { Run(); });
+}
+
+template <class Add>
+void Group::PushNow(Add add) {
+  if (Note(std::move(add))) strand_->Dispatch([this] { Run(); });
 }
 
 Group::Group(const GroupOptions& options, const World& world, const RestoredState& recovered)
@@ -42,7 +49,7 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
       Persister::Callbacks{
           .on_completion =
               [this](std::uint64_t number, Status status) {
-                Push([&](Inbox& inbox) {
+                PushNow([&](Inbox& inbox) {
                   inbox.completions.emplace_back(number, std::move(status));
                 });
               },
@@ -70,7 +77,7 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
 Group::~Group() = default;
 
 void Group::Receive(std::vector<Message> messages) {
-  Push([&](Inbox& inbox) {
+  PushNow([&](Inbox& inbox) {
     if (inbox.messages.empty()) {
       inbox.messages = std::move(messages);
       return;
@@ -84,7 +91,7 @@ void Group::Tick() {
 }
 
 void Group::Schedule() {
-  Push([](Inbox&) {});
+  PushNow([](Inbox&) {});
 }
 
 void Group::Post(Closure closure) {
@@ -94,6 +101,7 @@ void Group::Post(Closure closure) {
 void Group::PostToApply(Closure closure) { pump_->Post(std::move(closure)); }
 
 void Group::Run() {
+  const BriefTurn brief;
   Inbox inbox;
   {
     std::lock_guard lock(mutex_);

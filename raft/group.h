@@ -131,9 +131,15 @@ class Group {
     int ticks = 0;
   };
 
-  // Adds to the inbox and makes sure that a run follows. Any thread.
+  // Adds to the inbox and makes sure that a run follows: on the strand, or, if it is idle, here and
+  // now. Any thread.
   template <class Add>
   void Push(Add add);
+  template <class Add>
+  void PushNow(Add add);
+  // True: the caller has to see to the run.
+  template <class Add>
+  bool Note(Add add);
   void Run();
   void DrainReady();
   void CarryOut(Ready ready);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/turn.h"
 #include "raft/log/record_reader.h"
 #include "raft/log/recovery.h"
 
@@ -172,8 +173,13 @@ bool LogImpl::WriteOneBatch(LogState::Mode mode) {
   state_.Complete(batch, writer_->generation(), writer_->end(), synced);
   if (synced) state_.OldestIsDurable(batch.oldest_generation);
   if (full_) PublishRoom();
-  for (QueuedWrite& queued : batch.writes) {
-    if (queued.done) queued.done(absl::OkStatus());
+  {
+    // What follows from a lone write may happen here; more of it would hold up the next sync.
+    std::optional<HurriedTurn> hurried;
+    if (batch.writes.size() > 1 || state_.HasPending()) hurried.emplace();
+    for (QueuedWrite& queued : batch.writes) {
+      if (queued.done) queued.done(absl::OkStatus());
+    }
   }
   return true;
 }

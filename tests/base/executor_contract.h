@@ -144,6 +144,55 @@ TEST_P(ExecutorContract, PostInsideAClosureRunsAfterItAndBehindWhatWaits) {
   EXPECT_EQ(ran, (std::vector<std::string>{"outer", "waiting", "inner"}));
 }
 
+TEST_P(ExecutorContract, WhatIsDispatchedRunsOneAtATimeAndInOrder) {
+  std::latch done(3);
+  std::vector<int> order;
+  strand->Post([&] {
+    strand->Dispatch([&] {
+      order.push_back(2);
+      done.count_down();
+    });
+    strand->Post([&] {
+      order.push_back(3);
+      done.count_down();
+    });
+    order.push_back(1);  // its own strand is not idle: nothing ran inside this closure
+    done.count_down();
+  });
+  world->Await(done);
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+}
+
+TEST_P(ExecutorContract, DispatchFromAnotherStrandRunsOnItsOwn) {
+  std::latch done(1);
+  bool on_it = false;
+  bool on_other = true;
+  other->Post([&] {
+    strand->Dispatch([&] {
+      on_it = strand->IsCurrent();
+      on_other = other->IsCurrent();
+      done.count_down();
+    });
+  });
+  world->Await(done);
+  EXPECT_TRUE(on_it);
+  EXPECT_FALSE(on_other);
+}
+
+TEST_P(ExecutorContract, ADispatchedClosureMayDestroyItsOwnStrandUnlessItIsABlockingOne) {
+  if (GetParam().second == StrandKind::kBlocking) return;  // its thread ends with it
+  std::latch done(1);
+  std::unique_ptr<Strand> doomed = NewStrand();
+  other->Post([&] {
+    doomed->Dispatch([&] {
+      doomed = nullptr;
+      done.count_down();
+    });
+  });
+  world->Await(done);
+  EXPECT_EQ(doomed, nullptr);
+}
+
 TEST_P(ExecutorContract, ABusyStrandHoldsUpNoOther) {
   std::vector<std::string> ran;  // the latches order the accesses
   std::latch other_ran(1);

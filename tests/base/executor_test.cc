@@ -1,5 +1,8 @@
 // The real executor under the contract, and what only it promises.
+#include <thread>
+
 #include "base/real_executor.h"
+#include "base/turn.h"
 #include "tests/base/executor_contract.h"
 
 namespace flotilla {
@@ -29,6 +32,55 @@ TEST(RealExecutor, DestroyingABlockingStrandWaitsForWhatWasPosted) {
   for (int i = 0; i < 500; ++i) strand->Post([&ran] { ++ran; });
   strand = nullptr;
   EXPECT_EQ(ran, 500);
+}
+
+TEST(RealExecutor, AnIdleStrandRunsWhatIsDispatchedInsideTheCall) {
+  RealExecutor executor(1);
+  const std::unique_ptr<Strand> strand = executor.NewStrand("idle");
+  bool ran = false;
+  strand->Dispatch([&] { ran = strand->IsCurrent(); });
+  EXPECT_TRUE(ran);
+  EXPECT_FALSE(strand->IsCurrent());
+  executor.Stop();
+  strand->Dispatch([&] { ran = false; });
+  EXPECT_TRUE(ran) << "after the stop nothing runs";
+}
+
+TEST(RealExecutor, AHurriedThreadOnlyPosts) {
+  RealExecutor executor(1);
+  const std::unique_ptr<Strand> strand = executor.NewStrand("hurried");
+  std::latch done(1);
+  const std::thread::id here = std::this_thread::get_id();
+  std::thread::id there;
+  {
+    const HurriedTurn hurried;
+    strand->Dispatch([&] {
+      there = std::this_thread::get_id();
+      done.count_down();
+    });
+  }
+  done.wait();
+  EXPECT_NE(there, here);
+  executor.Stop();
+}
+
+TEST(RealExecutor, StopWaitsForWhatWasDispatched) {
+  RealExecutor executor(1);
+  const std::unique_ptr<Strand> strand = executor.NewStrand("dispatched");
+  std::latch inside(1);
+  std::latch go_on(1);
+  std::atomic<bool> ended = false;
+  std::jthread caller([&] {
+    strand->Dispatch([&] {
+      inside.count_down();
+      go_on.wait();
+      ended = true;
+    });
+  });
+  inside.wait();
+  std::jthread release([&] { go_on.count_down(); });
+  executor.Stop();
+  EXPECT_TRUE(ended);
 }
 
 TEST(RealExecutor, AStrandLetsOthersHaveTheThreadFromTimeToTime) {
