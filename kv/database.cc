@@ -15,6 +15,7 @@
 #include "kv/collector.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
+#include "kv/memtable.h"
 
 namespace flotilla::kv {
 namespace {
@@ -82,9 +83,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.prefix_extractor = std::make_shared<KeyWithoutTimestamp>();
   family.memtable_prefix_bloom_size_ratio = options.inline_background_work ? 0 : 0.05;
-  // The versions of a batch come sorted: each is looked for from where the last one went.
-  family.memtable_insert_with_hint_prefix_extractor.reset(
-      rocksdb::NewCappedPrefixTransform(kKeyspaceBytes));
+  family.memtable_factory = std::make_shared<MemtableFactory>();
   family.write_buffer_size = MemtableBytes(options);
   family.level_compaction_dynamic_level_bytes = true;
   // Writes are amplified by few, large compactions rather than many small ones.
@@ -102,6 +101,19 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.enable_blob_garbage_collection = true;
   family.compaction_filter_factory = std::make_shared<CollectorFactory>(std::move(collector));
   return family;
+}
+
+// Some file systems refuse it (older tmpfs, some overlays).
+bool SupportsDirectIo(rocksdb::Env& env, const std::string& directory) {
+  const std::string path = directory + "/direct-io-probe";
+  rocksdb::EnvOptions direct;
+  direct.use_direct_writes = true;
+  std::unique_ptr<rocksdb::WritableFile> file;
+  const bool opened =
+      env.CreateDirIfMissing(directory).ok() && env.NewWritableFile(path, &file, direct).ok();
+  file.reset();
+  env.DeleteFile(path).PermitUncheckedError();
+  return opened;
 }
 
 }  // namespace
@@ -153,6 +165,12 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   db_options.stats_dump_period_sec = 0;
   db_options.stats_persist_period_sec = 0;
   db_options.max_total_wal_size = 1 << 20;
+  // Past the page cache: copying into pages that are fresh, and forgetting others for them, costs
+  // more than the flush itself. What is read again is in the block cache.
+  if (!options.inline_background_work && SupportsDirectIo(*resources.env, path)) {
+    db_options.use_direct_reads = true;
+    db_options.use_direct_io_for_flush_and_compaction = true;
+  }
   db_options.info_log = std::make_shared<NoLog>();
   db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
 
@@ -203,6 +221,13 @@ Status Database::RequestFlush() {
   options.wait = false;
   options.allow_write_stall = true;
   return FromRocks(db_->Flush(options, {versions_, locks_, meta_}), "flushing the state machine");
+}
+
+void Database::KeepFlushedBlocks(bool keep) {
+  const std::string value = keep ? "kFlushOnly" : "kDisable";
+  db_->SetOptions(versions_,
+                  {{"block_based_table_factory", "{prepopulate_block_cache=" + value + ";}"}})
+      .PermitUncheckedError();
 }
 
 StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,

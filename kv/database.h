@@ -65,6 +65,9 @@ class Database {
   Status Resume();
   // Asks for a flush of everything; never waits for it.
   Status RequestFlush();
+  // Whether the blocks of a flush go into the block cache as well: the page cache does not have
+  // them. Best effort.
+  void KeepFlushedBlocks(bool keep);
 
  private:
   Database() = default;

@@ -32,8 +32,8 @@ std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key)
   return key;
 }
 
-Evaluator::Evaluator(const Database& database, Sessions& sessions)
-    : database_(database), sessions_(sessions) {}
+Evaluator::Evaluator(const Database& database, RowCache& cache, Sessions& sessions)
+    : database_(database), cache_(cache), sessions_(sessions) {}
 
 Evaluator::~Evaluator() = default;
 
@@ -58,16 +58,24 @@ Status Evaluator::Finish() {
   const auto key_of = [this](const Row& row) {
     return std::string_view(keys_).substr(row.key_offset, row.key_size);
   };
-  // A batch may put a key twice, at one timestamp: the later one counts.
+  // The newest version of a key first, which is what the cache goes by. A batch may put a key
+  // twice, at one timestamp: the later one counts.
   std::sort(rows_to_write_.begin(), rows_to_write_.end(), [&](const Row& a, const Row& b) {
     const int order = key_of(a).compare(key_of(b));
     return order != 0 ? order < 0 : a.key_offset < b.key_offset;
   });
-  for (const Row& row : rows_to_write_) {
-    const rocksdb::Slice key = ToSlice(key_of(row));
-    const std::array<rocksdb::Slice, 2> value{
-        ToSlice(std::string_view(headers_).substr(row.header_offset, row.header_size)),
-        ToSlice(row.value)};
+  for (std::size_t i = 0; i < rows_to_write_.size(); ++i) {
+    const Row& row = rows_to_write_[i];
+    const std::string_view version_key = key_of(row);
+    if (i + 1 < rows_to_write_.size() && key_of(rows_to_write_[i + 1]) == version_key) continue;
+    const std::string_view header =
+        std::string_view(headers_).substr(row.header_offset, row.header_size);
+    std::string_view encoded;
+    Timestamp timestamp;
+    CHECK(SplitVersionKey(version_key, encoded, timestamp));
+    cache_.BeginWrite(encoded, timestamp, header, row.value);
+    const rocksdb::Slice key = ToSlice(version_key);
+    const std::array<rocksdb::Slice, 2> value{ToSlice(header), ToSlice(row.value)};
     Check(batch_.Put(database_.versions(), rocksdb::SliceParts(&key, 1),
                      rocksdb::SliceParts(value.data(), 2)),
           "gathering writes");
@@ -231,20 +239,38 @@ Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
   CHECK(tracking_);
   if (const auto found = written_.find(encoded); found != written_.end()) return found->second;
   Newest newest;
+  const bool cached = cache_.Find(encoded, [&](Timestamp timestamp, std::string_view stored) {
+    Take(timestamp, stored, newest, want_value);
+  });
+  if (cached) return newest;
+  const RowCache::Token token = cache_.Begin(encoded);
   rocksdb::Iterator& rows = Points();
-  if (SeekNewest(rows, encoded)) ReadAt(rows, newest, want_value);
+  if (SeekNewest(rows, encoded)) {
+    ReadAt(rows, newest, want_value);
+    cache_.Keep(encoded, token, newest.timestamp, {rows.value().data(), rows.value().size()});
+  }
   Check(rows.status(), "reading the state machine");
   return newest;
 }
 
 void Evaluator::ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value) {
   std::string_view encoded;
+  Timestamp timestamp;
+  if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
+    Check(rocksdb::Status::Corruption("a version key is malformed"), "reading the state machine");
+    return;
+  }
+  Take(timestamp, {rows.value().data(), rows.value().size()}, newest, want_value);
+}
+
+void Evaluator::Take(Timestamp timestamp, std::string_view stored, Newest& newest,
+                     bool want_value) {
   VersionView version;
-  if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, newest.timestamp) ||
-      !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
+  if (!DecodeVersion(stored, version)) {
     Check(rocksdb::Status::Corruption("a version is malformed"), "reading the state machine");
     return;
   }
+  newest.timestamp = timestamp;
   newest.present = true;
   newest.tombstone = version.tombstone;
   newest.expires_at_ms = version.expires_at_ms;

@@ -17,6 +17,7 @@
 
 #include "kv/command.h"
 #include "kv/database.h"
+#include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/version_codec.h"
 
@@ -24,7 +25,7 @@ namespace flotilla::kv {
 
 class Evaluator {
  public:
-  Evaluator(const Database& database, Sessions& sessions);
+  Evaluator(const Database& database, RowCache& cache, Sessions& sessions);
   ~Evaluator();
 
   // Reserves memory for an entry's payload; a hint.
@@ -82,6 +83,7 @@ class Evaluator {
   std::uint64_t DeleteRange(const CommandView& command, const WriteOp& op, Timestamp timestamp);
   Newest Read(const std::string& encoded, bool want_value);
   void ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value);
+  void Take(Timestamp timestamp, std::string_view stored, Newest& newest, bool want_value);
   // Over all rows, and over the versions of one key at a time, which looks into fewer files.
   rocksdb::Iterator& Rows();
   rocksdb::Iterator& Points();
@@ -90,6 +92,7 @@ class Evaluator {
   void Check(const rocksdb::Status& status, std::string_view what);
 
   const Database& database_;
+  RowCache& cache_;
   Sessions& sessions_;
   rocksdb::WriteBatch batch_;
   std::vector<Row> rows_to_write_;

@@ -1,7 +1,6 @@
 // Reads of the newest versions; any thread.
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "kv/blob_files.h"
@@ -15,29 +14,24 @@ namespace {
 
 Status Malformed() { return Error(Reason::kDataDamaged, "a stored version is malformed"); }
 
-// The version under the iterator, if it is visible.
-Status Take(const rocksdb::Iterator& rows, std::uint64_t now_ms, GetResult& result) {
-  std::string_view encoded;
+// A stored version, if it is visible. False: it is malformed.
+bool Take(Timestamp timestamp, std::string_view stored, std::uint64_t now_ms, GetResult& result) {
   VersionView version;
-  if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, result.version) ||
-      !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
-    return Malformed();
-  }
-  if (!version.Exists(now_ms)) {
-    result.version = Timestamp();
-    return absl::OkStatus();
-  }
+  if (!DecodeVersion(stored, version)) return false;
+  if (!version.Exists(now_ms)) return true;
   result.found = true;
+  result.version = timestamp;
   result.value = version.value;
   result.expires_at_ms = version.expires_at_ms;
-  return absl::OkStatus();
+  return true;
 }
 
-Status GetOne(rocksdb::Iterator& rows, KeyspaceId keyspace, std::string_view key,
-              std::uint64_t now_ms, GetResult& result) {
-  if (SeekNewest(rows, EncodeKey(keyspace, key))) return Take(rows, now_ms, result);
-  return FromRocks(rows.status(), "reading a key");
-}
+// A key that is to be looked for in the database.
+struct Missed {
+  std::string encoded;
+  RowCache::Token token;
+  std::size_t at;
+};
 
 // Rows of a page, and what it weighs.
 class PageBuilder {
@@ -138,29 +132,45 @@ Status StoreImpl::Located(const Status& status) const {
 }
 
 StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {
-  std::shared_lock lock(database_mutex_);
-  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(PointReads(), database_->versions()));
-  GetResult result;
-  RETURN_IF_ERROR(Located(GetOne(*rows, keyspace, key, now_ms, result)));
-  return result;
+  ASSIGN_OR_RETURN(std::vector<GetResult> results, BatchGet(keyspace, {key}));
+  return std::move(results.front());
 }
 
 StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
                                                      const std::vector<std::string_view>& keys) {
   std::shared_lock lock(database_mutex_);
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  std::vector<GetResult> results(keys.size());
+  std::vector<Missed> missed;
+  std::string encoded;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    encoded.clear();
+    AppendEncodedKey(encoded, keyspace, keys[i]);
+    bool intact = true;
+    const bool found = row_cache_.Find(encoded, [&](Timestamp timestamp, std::string_view value) {
+      intact = Take(timestamp, value, now_ms, results[i]);
+    });
+    if (!intact) return Malformed();
+    if (!found) missed.push_back({.encoded = encoded, .token = row_cache_.Begin(encoded), .at = i});
+  }
+  if (missed.empty()) return results;
+  // In the order of keys: neighbours share blocks.
+  std::sort(missed.begin(), missed.end(),
+            [](const Missed& a, const Missed& b) { return a.encoded < b.encoded; });
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(PointReads(), database_->versions()));
-  // In the order of keys: neighbours share blocks.
-  std::vector<std::size_t> order(keys.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
-  std::vector<GetResult> results(keys.size());
-  for (const std::size_t i : order) {
-    RETURN_IF_ERROR(Located(GetOne(*rows, keyspace, keys[i], now_ms, results[i])));
+  for (const Missed& one : missed) {
+    if (SeekNewest(*rows, one.encoded)) {
+      std::string_view found;
+      Timestamp timestamp;
+      const std::string_view value(rows->value().data(), rows->value().size());
+      if (!SplitVersionKey({rows->key().data(), rows->key().size()}, found, timestamp) ||
+          !Take(timestamp, value, now_ms, results[one.at])) {
+        return Malformed();
+      }
+      row_cache_.Keep(one.encoded, one.token, timestamp, value);
+    }
+    RETURN_IF_ERROR(Located(FromRocks(rows->status(), "reading a key")));
   }
   return results;
 }

@@ -122,6 +122,7 @@ Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::Snap
   RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(directory, incoming), incoming));
   RETURN_IF_ERROR(SyncDirectory(options_.directory));
   RunBackgroundWork();
+  row_cache_.Forget();
   database_.reset();
   RunBackgroundWork();
   RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(current, old), current));

@@ -95,6 +95,9 @@ class Store : public raft::StateMachine {
   // empty batch (or any write) with a timestamp past it; applying it expires the keys.
   virtual std::uint64_t next_expiry_ms() const = 0;
 
+  // Whether this replica leads: what it writes is then likely to be read here. Apply strand.
+  virtual void SetLeading(bool leading) = 0;
+
   // ---- for tests and people --------------------------------------------------------------------
 
   // A hash of everything that replicas must agree on at equal applied index: the newest version of

@@ -31,6 +31,7 @@ StatusOr<std::unique_ptr<Store>> Store::Open(const StoreOptions& options,
 StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resources)
     : options_(options),
       resources_(resources),
+      row_cache_(resources.block_cache),
       sessions_({.results_max = options.session_results_max,
                  .sessions_max = options.sessions_max,
                  .idle_ms_max = options.session_idle_ms_max}) {}
@@ -63,6 +64,7 @@ Status StoreImpl::OpenDatabase() {
   ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
                                                  std::move(callbacks)));
   database_ = std::move(database);
+  leading_ = false;
   RunBackgroundWork();
   return absl::OkStatus();
 }
@@ -132,6 +134,12 @@ raft::SnapshotMark StoreImpl::mark() const {
   return mark_;
 }
 
+void StoreImpl::SetLeading(bool leading) {
+  if (std::exchange(leading_, leading) == leading || options_.inline_background_work) return;
+  std::shared_lock lock(database_mutex_);
+  database_->KeepFlushedBlocks(leading);
+}
+
 // ---- applying -------------------------------------------------------------------------------
 
 Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
@@ -139,6 +147,7 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   out_of_space_ = false;
   std::size_t committed = 0;
   const Status status = ApplyFrom(entries, committed);
+  if (!status.ok()) row_cache_.EndWrite(false);
   entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(committed));
   RunBackgroundWork();
   if (status.ok() || ReasonOf(status) != Reason::kDiskFull) return status;
@@ -156,7 +165,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   Timestamp timestamp = last_timestamp();
   while (committed < entries.size()) {
     std::size_t next = committed;
-    Evaluator evaluator(*database_, sessions_);
+    Evaluator evaluator(*database_, row_cache_, sessions_);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
       const raft::Entry& entry = entries[next].entry;
@@ -209,6 +218,7 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
       batch.Put(database_->meta(), kConfigurationKey, raft::EncodeConfiguration(configuration)),
       "commit"));
   RETURN_IF_ERROR(database_->Write(batch));
+  row_cache_.EndWrite(true);
   {
     std::lock_guard lock(flush_mutex_);
     commits_.emplace_back(database_->db().GetLatestSequenceNumber(), last.index.value());

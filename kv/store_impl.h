@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kv/database.h"
+#include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/store.h"
 
@@ -43,6 +44,7 @@ class StoreImpl final : public Store {
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
   Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
   std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }
+  void SetLeading(bool leading) override;
   StatusOr<std::uint64_t> StateHash() override;
   StoreStats Stats() const override;
   void RunBackgroundWork() override;
@@ -80,6 +82,7 @@ class StoreImpl final : public Store {
 
   const StoreOptions options_;
   const StoreResources resources_;
+  RowCache row_cache_;
   const std::shared_ptr<CollectorState> collector_ = std::make_shared<CollectorState>();
 
   // Readers share it; only the installation of a snapshot takes it alone.
@@ -90,6 +93,7 @@ class StoreImpl final : public Store {
   Sessions sessions_;
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
+  bool leading_ = false;
   std::uint64_t unflushed_bytes_ = 0;  // inline_background_work only
 
   mutable std::mutex mark_mutex_;

@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,8 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
   return answer;
 }
 
+namespace {
+
 GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
                          const AnswerOrigin& origin) {
   GatewayAnswer answer;
@@ -47,9 +50,7 @@ GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
       answer.status = result.status();
     }
   };
-  if (const auto* get = std::get_if<GetCall>(&request.call)) {
-    take(store.Get(get->keyspace, get->key));
-  } else if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
     const std::vector<std::string_view> keys(batch->keys.begin(), batch->keys.end());
     take(store.BatchGet(batch->keyspace, keys));
   } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
@@ -58,6 +59,51 @@ GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
     answer.status = Error(Reason::kInternal, "a write was sent down the path of reads");
   }
   return answer;
+}
+
+// Gets of one keyspace, as one look into the store.
+struct Gets {
+  kv::KeyspaceId keyspace;
+  std::vector<std::string_view> keys;
+  std::vector<const Ticket*> tickets;
+};
+
+void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
+                AnswerCollector& answers) {
+  StatusOr<std::vector<kv::GetResult>> results = store.BatchGet(gets.keyspace, gets.keys);
+  for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
+    GatewayAnswer answer;
+    answer.origin = origin;
+    if (results.ok()) {
+      answer.result = std::move((*results)[i]);
+    } else {
+      answer.status = results.status();
+    }
+    answers.Add(*gets.tickets[i], std::move(answer));
+  }
+}
+
+}  // namespace
+
+void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
+                 AnswerCollector& answers) {
+  std::vector<Gets> keyspaces;  // hardly ever more than one
+  for (const Ticket& ticket : tickets) {
+    if (ticket.batch->Answered(ticket.slot)) continue;
+    const auto* get = std::get_if<GetCall>(&ticket.request().call);
+    if (get == nullptr) {
+      answers.Add(ticket, ReadAnswer(store, ticket.request(), origin));
+      continue;
+    }
+    auto gets = std::find_if(keyspaces.begin(), keyspaces.end(),
+                             [&](const Gets& one) { return one.keyspace == get->keyspace; });
+    if (gets == keyspaces.end()) {
+      gets = keyspaces.insert(gets, {.keyspace = get->keyspace, .keys = {}, .tickets = {}});
+    }
+    gets->keys.push_back(get->key);
+    gets->tickets.push_back(&ticket);
+  }
+  for (const Gets& gets : keyspaces) AnswerGets(store, gets, origin, answers);
 }
 
 Status NotLeaderError(GroupId group, NodeId leader) {

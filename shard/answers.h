@@ -1,18 +1,21 @@
 // Results of the state machine as answers of the gateway, and the errors that several parts give.
 #pragma once
 
+#include <vector>
+
 #include "base/status.h"
 #include "kv/store.h"
 #include "shard/gateway.h"
+#include "shard/pending_batch.h"
 
 namespace flotilla {
 
 // A condition that failed and an expired session become error statuses.
 GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId node);
 
-// Evaluates a read on the store as it is.
-GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
-                         const AnswerOrigin& origin);
+// Evaluates reads on the store as it is, gets of one keyspace together.
+void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
+                 AnswerCollector& answers);
 
 // `leader` may be zero.
 Status NotLeaderError(GroupId group, NodeId leader);

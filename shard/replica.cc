@@ -18,6 +18,8 @@ constexpr std::size_t kEntryCommandsMax = 2048;
 // Own entries on their way before small batches wait for company: what arrives while the disk works
 // goes into the next entry, and a lone request finds the way free.
 constexpr std::uint64_t kEntriesInFlight = 2;
+// Reads that one thread serves in one go.
+constexpr std::size_t kReadPortion = 128;
 // How far past its key's expiry the leader lets replicated time fall behind.
 constexpr std::uint64_t kExpirySlackMs = 5;
 
@@ -92,11 +94,7 @@ AnswerOrigin Replica::Origin() const {
 
 void Replica::ReadLocal(const std::vector<Ticket>& tickets) {
   AnswerCollector answers;
-  const AnswerOrigin origin = Origin();
-  for (const Ticket& ticket : tickets) {
-    if (ticket.batch->Answered(ticket.slot)) continue;
-    answers.Add(ticket, ReadAnswer(*store_, ticket.request(), origin));
-  }
+  ReadAnswers(*store_, tickets, Origin(), answers);
 }
 
 void Replica::OnRun() {
@@ -246,7 +244,16 @@ void Replica::OnReadRefused(const raft::ReadRefused& read) {
 }
 
 void Replica::ServeReads(std::vector<Ticket> tickets) {
-  world_.executor->Post([this, tickets = std::move(tickets)] { ReadLocal(tickets); });
+  // In portions, for as many threads as there are.
+  for (std::size_t next = 0; next < tickets.size(); next += kReadPortion) {
+    const auto begin = tickets.begin() + static_cast<std::ptrdiff_t>(next);
+    const auto end =
+        begin + static_cast<std::ptrdiff_t>(std::min(kReadPortion, tickets.size() - next));
+    world_.executor->Post([this, portion = std::vector<Ticket>(std::make_move_iterator(begin),
+                                                               std::make_move_iterator(end))] {
+      ReadLocal(portion);
+    });
+  }
 }
 
 void Replica::OnApplied(raft::Index index) {
@@ -285,6 +292,7 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
   } else {
     membership_->OnDeposed();
   }
+  group_->PostToApply([this, leading] { store_->SetLeading(leading); });
   world_.host->OnLeader(id_, change.leader, leading);
 }
 

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 #include <rocksdb/env.h>
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "cmd/kvd/cluster_service.h"
 #include "cmd/kvd/http_server.h"
 #include "cmd/kvd/kv_service.h"
+#include "cmd/kvd/memory.h"
 #include "cmd/kvd/metrics.h"
 #include "raft/transport/grpc_transport.h"
 #include "shard/node.h"
@@ -22,6 +24,7 @@ namespace flotilla {
 namespace {
 
 constexpr char kSlowDiskPage[] = "the disk does not answer\n";
+constexpr std::uint64_t kBlockCacheBytesMin = 256 << 20;
 constexpr auto kHealthPeriod = std::chrono::milliseconds(100);
 
 NodeOptions ToNodeOptions(const Config& config) {
@@ -36,7 +39,9 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.leases = config.leases;
   options.quiesce_after = config.quiesce_after;
   options.slow_disk_after = config.slow_disk_after;
-  options.block_cache_bytes = config.block_cache;
+  options.block_cache_bytes = config.block_cache != 0
+                                  ? config.block_cache
+                                  : std::max<std::uint64_t>(MemoryBytes() / 8, kBlockCacheBytesMin);
   options.write_buffer_bytes = config.write_buffer;
   options.log.segment_bytes = config.wal_segment;
   options.log.cache_bytes = config.wal_cache;
