@@ -40,7 +40,7 @@ class Replica {
                                    .payload = Bytes(payload)},
                          .proposal = nullptr});
     }
-    return store_->Apply(std::move(entries));
+    return store_->Apply(entries);
   }
 
   void Flush() {
