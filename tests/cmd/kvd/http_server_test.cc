@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <mutex>
+#include <utility>
 
 namespace flotilla {
 namespace {
@@ -26,7 +28,7 @@ class HttpServerTest : public ::testing::Test {
     pages.healthz = [] { return HttpServer::Page{.body = "ok\n"}; };
     pages.readyz = [] { return HttpServer::Page{.code = 503, .body = "not yet\n"}; };
     pages.metrics = [] {
-      return HttpServer::Page{.type = "text/plain; version=0.0.4", .body = metrics_};
+      return HttpServer::Page{.type = "text/plain; version=0.0.4", .body = Metrics()};
     };
     auto server = HttpServer::Start("127.0.0.1:0", std::move(pages));
     ASSERT_TRUE(server.ok()) << server.status();
@@ -41,7 +43,16 @@ class HttpServerTest : public ::testing::Test {
     close(idle);
     close(half);
   }
-  HttpServerTest() { metrics_ = "a_metric 1\n"; }
+  HttpServerTest() { SetMetrics("a_metric 1\n"); }
+
+  static void SetMetrics(std::string text) {
+    const std::lock_guard lock(metrics_mutex_);
+    metrics_ = std::move(text);
+  }
+  static std::string Metrics() {
+    const std::lock_guard lock(metrics_mutex_);
+    return metrics_;
+  }
 
   static int Connect() {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -75,6 +86,8 @@ class HttpServerTest : public ::testing::Test {
     return Exchange("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
   }
 
+  // Read by the server's threads.
+  static inline std::mutex metrics_mutex_;
   static inline std::string metrics_;
   static inline std::unique_ptr<HttpServer> server_;
 };
@@ -89,8 +102,8 @@ TEST_F(HttpServerTest, ServesItsThreePages) {
 }
 
 TEST_F(HttpServerTest, APageOfMegabytesArrivesWhole) {
-  metrics_ = std::string(8 << 20, 'm');
-  EXPECT_THAT(Get("/metrics").size(), testing::Gt(metrics_.size()));
+  SetMetrics(std::string(8 << 20, 'm'));
+  EXPECT_THAT(Get("/metrics").size(), testing::Gt(Metrics().size()));
 }
 
 TEST_F(HttpServerTest, QueriesAndOldProtocolsAreServed) {
@@ -148,7 +161,7 @@ TEST_F(HttpServerTest, JunkAndHugeRequestsDoNotBringItDown) {
 }
 
 TEST_F(HttpServerTest, ClientsThatLeaveEarlyDoNotBringItDown) {
-  metrics_ = std::string(8 << 20, 'm');
+  SetMetrics(std::string(8 << 20, 'm'));
   for (int i = 0; i < 20; ++i) {
     const int fd = Connect();
     const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
