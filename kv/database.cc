@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "kv/collector.h"
+#include "kv/damage.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
 #include "kv/memtable.h"
@@ -181,13 +182,16 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
       {"versions", VersionsFamily(options, resources, std::move(collector))},
       {"locks", SmallFamily(options, resources)},
       {"meta", SmallFamily(options, resources)}};
+  RETURN_IF_ERROR(CheckManifest(*resources.env, path));
   rocksdb::DB* db = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(db_options, path, families, &database->handles_, &db);
   // What the files say fits nothing that we ever wrote.
   if (opened.IsNotFound() || opened.IsInvalidArgument() || opened.IsNotSupported()) {
     opened = rocksdb::Status::Corruption(opened.ToString());
   }
-  RETURN_IF_ERROR(FromRocks(opened, path));
+  if (const Status status = FromRocks(opened, path); !status.ok()) {
+    return LacksPlace(status) ? Annotate(status, FindDamage(*resources.env, path)) : status;
+  }
   database->db_.reset(db);
   database->versions_ = database->handles_[1];
   database->locks_ = database->handles_[2];

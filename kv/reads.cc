@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kv/blob_files.h"
+#include "kv/damage.h"
 #include "kv/key_codec.h"
 #include "kv/limits.h"
 #include "kv/store_impl.h"
@@ -122,13 +122,10 @@ Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std:
 
 }  // namespace
 
-Status StoreImpl::Located(const Status& status) const {
-  if (status.ok() || ReasonOf(status) != Reason::kDataDamaged ||
-      MessageOf(status).find("lob") == std::string_view::npos) {
-    return status;
-  }
-  const std::string place = FindDamagedBlob(*resources_.env, DbPath());
-  return Annotate(status, place.empty() ? DbPath() : place);
+Status StoreImpl::Located(const Status& status) {
+  if (!LacksPlace(status)) return status;
+  std::call_once(damage_searched_, [this] { damage_ = FindDamage(*resources_.env, DbPath()); });
+  return Annotate(status, damage_);
 }
 
 StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {

@@ -56,8 +56,8 @@ class StoreImpl final : public Store {
   };
 
   // reads.cc
-  // Says where, if RocksDB did not.
-  Status Located(const Status& status) const;
+  // Says where the damage is, if RocksDB did not.
+  Status Located(const Status& status);
 
   // store_impl.cc
   Status OpenDatabase();
@@ -88,6 +88,9 @@ class StoreImpl final : public Store {
   // Readers share it; only the installation of a snapshot takes it alone.
   mutable std::shared_mutex database_mutex_;
   std::unique_ptr<Database> database_;
+
+  std::once_flag damage_searched_;
+  std::string damage_;
 
   // Apply strand.
   Sessions sessions_;

@@ -123,7 +123,9 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   ASSIGN_OR_RETURN(std::unique_ptr<kv::Store> store,
                    kv::Store::Open(StoreOptionsFor(group), resources_));
   bool reset_log = false;
-  ASSIGN_OR_RETURN(raft::RestoredState restored, raft::Reconcile(group, logged, *store, reset_log));
+  StatusOr<raft::RestoredState> reconciled = raft::Reconcile(group, logged, *store, reset_log);
+  if (!reconciled.ok()) return Annotate(reconciled.status(), directory_->group(group));
+  const raft::RestoredState restored = *std::move(reconciled);
   if (reset_log) {
     raft::LogWrite write;
     write.group = group;

@@ -1,7 +1,8 @@
-#include "kv/blob_files.h"
+#include "kv/damage.h"
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
+#include <rocksdb/sst_file_reader.h>
 
 #include <algorithm>
 #include <string_view>
@@ -46,21 +47,51 @@ std::size_t FirstDamaged(std::string_view data) {
   return data.size();
 }
 
+std::string FindDamagedBlob(rocksdb::Env& env, const std::string& path) {
+  std::string data;
+  if (!rocksdb::ReadFileToString(&env, path, &data).ok()) return {};
+  const std::size_t offset = FirstDamaged(data);
+  return offset < data.size() ? fmt::format("{} at offset {}", path, offset) : "";
+}
+
+std::string FindDamagedTable(rocksdb::Env& env, const std::string& path) {
+  rocksdb::Options options;
+  options.env = &env;
+  rocksdb::SstFileReader reader(options);
+  rocksdb::Status status = reader.Open(path);
+  // What the table says of itself stands at its end, without a checksum.
+  if (!status.ok()) {
+    std::uint64_t bytes = 0;
+    env.GetFileSize(path, &bytes).PermitUncheckedError();
+    return fmt::format("{} before offset {}, its end", path, bytes);
+  }
+  status = reader.VerifyChecksum();
+  return status.ok() ? "" : fmt::format("{}: {}", path, status.ToString());
+}
+
 }  // namespace
 
-std::string FindDamagedBlob(rocksdb::Env& env, const std::string& directory) {
+bool LacksPlace(const Status& status) {
+  if (status.ok() || ReasonOf(status) != Reason::kDataDamaged) return false;
+  const std::string_view message = MessageOf(status);
+  for (const std::string_view named : {".sst offset ", ".blob"}) {
+    if (message.find(named) != std::string_view::npos) return false;
+  }
+  return true;
+}
+
+std::string FindDamage(rocksdb::Env& env, const std::string& directory) {
   std::vector<std::string> names;
-  if (!env.GetChildren(directory, &names).ok()) return {};
+  if (!env.GetChildren(directory, &names).ok()) return directory;
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
-    if (!name.ends_with(".blob")) continue;
     const std::string path = directory + "/" + name;
-    std::string data;
-    if (!rocksdb::ReadFileToString(&env, path, &data).ok()) continue;
-    const std::size_t offset = FirstDamaged(data);
-    if (offset < data.size()) return fmt::format("{} at offset {}", path, offset);
+    std::string found;
+    if (name.ends_with(".blob")) found = FindDamagedBlob(env, path);
+    if (name.ends_with(".sst")) found = FindDamagedTable(env, path);
+    if (!found.empty()) return found;
   }
-  return {};
+  return directory;
 }
 
 }  // namespace flotilla::kv
