@@ -183,6 +183,12 @@ bool DecodeBatchHeader(std::string_view bytes, std::uint32_t seed, BatchHeader& 
   return true;
 }
 
+bool SeemsSyncedBatch(std::string_view sector, std::uint64_t generation) {
+  return sector.size() >= kBatchHeaderBytes && LoadFixed32(sector.data() + 4) == kBatchMagic &&
+         LoadFixed64(sector.data() + 16) == generation &&
+         LoadFixed64(sector.data() + 24) > kFirstBatchOffset;
+}
+
 bool DecodeRecord(std::string_view bytes, std::uint32_t seed, Record& record) {
   if (bytes.size() < kRecordPrefixBytes) return false;
   const std::uint32_t body_bytes = LoadFixed32(bytes.data() + 4);

@@ -143,6 +143,10 @@ class BatchBuilder {
 // True when `bytes` begins with a valid batch header. Says nothing about the records.
 bool DecodeBatchHeader(std::string_view bytes, std::uint32_t seed, BatchHeader& header);
 
+// True when the sector seems to begin with a batch of a segment of this generation that was synced
+// before. Without the segment's header no checksum can be verified.
+bool SeemsSyncedBatch(std::string_view sector, std::uint64_t generation);
+
 // Decodes the record that `bytes` begins with; false when it is not one or does not verify.
 bool DecodeRecord(std::string_view bytes, std::uint32_t seed, Record& record);
 

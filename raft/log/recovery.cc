@@ -38,13 +38,15 @@ class Recoverer {
   };
 
   Status ReadHeaders(const std::vector<std::uint64_t>& generations);
+  // A segment without a header was never synced: nothing in it says that it was.
+  Status CheckBlank(std::uint64_t generation);
   // Reads the file from its start; what does not exist is not in `data`.
   Status ReadFile(const std::string& path, std::size_t bytes, std::string& data);
   // Applies valid batches up to `limit`, or up to the first that is not. `end` is where that was.
   Status ReplaySegment(const SegmentHeader& header, std::string_view data, std::uint64_t limit,
                        std::uint64_t& end, std::uint64_t& oldest);
-  bool ReadBatch(std::uint32_t seed, std::string_view data, std::uint64_t offset,
-                 BatchHeader& batch, std::vector<Record>& records) const;
+  bool ReadBatch(std::uint32_t seed, std::string_view data, Position at, BatchHeader& batch,
+                 std::vector<Record>& records) const;
   Status CheckTornTail(const SegmentHeader& header, std::string_view data, std::uint64_t end);
   StatusOr<std::vector<SegmentHeader>> FollowChain(const SegmentHeader& newest,
                                                    std::uint64_t oldest);
@@ -101,6 +103,7 @@ Status Recoverer::ReadHeaders(const std::vector<std::uint64_t>& generations) {
     // A recycled file keeps an earlier life's header until the first write under its new name.
     found.damaged = state == HeaderState::kDamaged ||
                     (state == HeaderState::kValid && found.header.generation > generation);
+    if (state == HeaderState::kBlank) RETURN_IF_ERROR(CheckBlank(generation));
     // A file gets its name when all of it is on the disk.
     if (sector.size() < kSectorBytes || (found.valid && found.bytes < found.header.bytes)) {
       return Damaged(path, found.bytes, "the file is cut off here");
@@ -109,11 +112,27 @@ Status Recoverer::ReadHeaders(const std::vector<std::uint64_t>& generations) {
   return absl::OkStatus();
 }
 
-bool Recoverer::ReadBatch(std::uint32_t seed, std::string_view data, std::uint64_t offset,
+Status Recoverer::CheckBlank(std::uint64_t generation) {
+  const std::string path = segments_.PathOf(generation);
+  RETURN_IF_ERROR(ReadFile(path, found_[generation].bytes, buffer_));
+  for (std::size_t offset = kFirstBatchOffset; offset < buffer_.size(); offset += kSectorBytes) {
+    const std::string_view sector = std::string_view(buffer_).substr(offset, kSectorBytes);
+    if (!SeemsSyncedBatch(sector, generation)) continue;
+    return Damaged(path, 0,
+                   fmt::format("the segment's header is gone, though the batch at offset {} says "
+                               "that it had been synced",
+                               offset));
+  }
+  return absl::OkStatus();
+}
+
+bool Recoverer::ReadBatch(std::uint32_t seed, std::string_view data, Position at,
                           BatchHeader& batch, std::vector<Record>& records) const {
-  if (offset >= data.size()) return false;
-  if (!DecodeBatchHeader(data.substr(offset), seed, batch)) return false;
-  std::string_view rest = data.substr(offset + kBatchHeaderBytes);
+  if (at.offset >= data.size()) return false;
+  if (!DecodeBatchHeader(data.substr(at.offset), seed, batch)) return false;
+  // A batch from further back, that a confused disk put here.
+  if (batch.synced > at) return false;
+  std::string_view rest = data.substr(at.offset + kBatchHeaderBytes);
   if (batch.record_bytes > rest.size()) return false;
   rest = rest.substr(0, batch.record_bytes);
   records.clear();
@@ -131,7 +150,7 @@ Status Recoverer::ReplaySegment(const SegmentHeader& header, std::string_view da
   std::vector<Record> records;
   BatchHeader batch;
   end = kFirstBatchOffset;
-  while (end < limit && ReadBatch(seed, data, end, batch, records)) {
+  while (end < limit && ReadBatch(seed, data, {header.generation, end}, batch, records)) {
     std::uint64_t offset = end + kBatchHeaderBytes;
     for (const Record& record : records) {
       std::string what;

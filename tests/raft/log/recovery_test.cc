@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -228,6 +229,41 @@ TEST_F(LogRecoveryTest, ADamagedHeaderOfTheNewestSegmentIsDamage) {
   WriteBatches(3);
   files.FlipBits(PathOf("0000000001.log"), 20, 1);
   ExpectDamage(Open(), "0000000001.log", 0);
+}
+
+TEST_F(LogRecoveryTest, AShorterSegmentIsDamage) {
+  for (const std::uint64_t bytes : {0ull, 100ull, 512ull, 2048ull, (64ull << 10) - 1}) {
+    LogHarness disk;
+    ExpectOk(disk.Open());
+    for (int i = 1; i <= 5; ++i) ExpectOk(disk.Write(MakeWrite(1, i, i, 1)));
+    disk.Stop();
+    ASSERT_TRUE(disk.files.Truncate(PathOf("0000000001.log"), bytes, {}, nullptr).ok());
+    ExpectDamage(disk.Open(), "0000000001.log", bytes);
+  }
+}
+
+TEST_F(LogRecoveryTest, SectorsThatChangedPlacesAreDamage) {
+  // The header, five batches, the mark of a clean stop, and what is behind it.
+  constexpr std::size_t kSectors = 8;
+  for (std::size_t a = 0; a < kSectors; ++a) {
+    for (std::size_t b = a + 1; b < kSectors; ++b) {
+      LogHarness disk;
+      ExpectOk(disk.Open());
+      for (int i = 1; i <= 5; ++i) ExpectOk(disk.Write(MakeWrite(1, i, i, 1)));
+      disk.Stop();
+      const std::string path = PathOf("0000000001.log");
+      std::string content;
+      ASSERT_TRUE(rocksdb::ReadFileToString(&disk.files, path, &content).ok());
+      std::swap_ranges(&content[a * kSectorBytes], &content[(a + 1) * kSectorBytes],
+                       &content[b * kSectorBytes]);
+      ASSERT_TRUE(rocksdb::WriteStringToFile(&disk.files, content, path, true).ok());
+      if (const Status opened = disk.Open(); opened.ok()) {
+        EXPECT_EQ(disk.recovery.groups[GroupId(1)].entries.size(), 5u) << a << " and " << b;
+      } else {
+        EXPECT_EQ(ReasonOf(opened), Reason::kDataDamaged);
+      }
+    }
+  }
 }
 
 TEST_F(LogRecoveryTest, StrangeFilesAreLeftAlone) {
