@@ -79,6 +79,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   table.block_cache = resources.block_cache;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.whole_key_filtering = false;
+  table.block_size = 16 << 10;  // versions of a key stand together, and are read together
   table.cache_index_and_filter_blocks = false;
   rocksdb::ColumnFamilyOptions family;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
