@@ -86,6 +86,7 @@ Status NodeImpl::OpenIdentity() {
 Status NodeImpl::OpenLog(raft::LogRecovery& recovery) {
   raft::LogOptions options = options_.log;
   options.directory = directory_->wal();
+  options.direct_io = !world_.inline_background_work;
   raft::Log::World world;
   world.files = world_.env->GetFileSystem().get();
   world.clock = world_.clock;

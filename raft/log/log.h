@@ -44,6 +44,8 @@ struct LogOptions {
   std::size_t live_bytes_soft_max = 1ull << 30;
   // Bytes waiting for the writer; beyond it Append() refuses with OVERLOADED.
   std::size_t pending_bytes_max = 512 << 20;
+  // Write past the page cache where the file system can. For real ones only.
+  bool direct_io = false;
   // Recycled segments kept ready. One is made ahead of need even when nothing was recycled yet.
   int spare_segments_max = 4;
 };

@@ -28,7 +28,8 @@ LogImpl::LogImpl(const LogOptions& options, World world)
       on_fatal_(std::move(world.on_fatal)),
       state_(options),
       segments_(*world.files, options.directory, options.segment_bytes,
-                static_cast<std::size_t>(std::max(options.spare_segments_max, 1))),
+                static_cast<std::size_t>(std::max(options.spare_segments_max, 1)),
+                options.direct_io),
       alive_(std::make_shared<bool>(true)),
       strand_(std::move(world.writer)) {
   CHECK(strand_ != nullptr);

@@ -50,11 +50,12 @@ struct SegmentFiles::Filling {
 };
 
 SegmentFiles::SegmentFiles(rocksdb::FileSystem& files, std::string directory,
-                           std::size_t segment_bytes, std::size_t spares_max)
+                           std::size_t segment_bytes, std::size_t spares_max, bool direct_io)
     : files_(files),
       directory_path_(std::move(directory)),
       segment_bytes_(segment_bytes),
-      spares_max_(std::max<std::size_t>(spares_max, 1)) {}
+      spares_max_(std::max<std::size_t>(spares_max, 1)),
+      direct_io_(direct_io) {}
 
 SegmentFiles::~SegmentFiles() = default;
 
@@ -127,6 +128,17 @@ StatusOr<std::uint64_t> SegmentFiles::NewestGenerationInSpares() {
 
 StatusOr<SegmentHandle> SegmentFiles::OpenSegment(std::uint64_t generation) {
   return OpenFile(PathOf(generation));
+}
+
+std::unique_ptr<DirectFile> SegmentFiles::OpenDirect(const std::string& path,
+                                                     rocksdb::FSRandomRWFile& file) {
+  if (!direct_io_) return nullptr;
+  char sector[kSectorBytes];
+  rocksdb::Slice read;
+  if (!file.Read(0, sizeof sector, kIo, &read, sector, nullptr).ok()) return nullptr;
+  std::unique_ptr<DirectFile> direct = DirectFile::Open(files_, path, {read.data(), read.size()});
+  direct_io_ = direct != nullptr;
+  return direct;
 }
 
 std::unique_ptr<rocksdb::FSRandomAccessFile> SegmentFiles::OpenToForget(const std::string& path) {

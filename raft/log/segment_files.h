@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "raft/log/direct_file.h"
 
 namespace flotilla::raft::log {
 
@@ -32,7 +33,7 @@ class SegmentFiles {
  public:
   // Segments of `segment_bytes` are recycled; others are deleted. `spares_max` bounds the spares.
   SegmentFiles(rocksdb::FileSystem& files, std::string directory, std::size_t segment_bytes,
-               std::size_t spares_max);
+               std::size_t spares_max, bool direct_io);
   ~SegmentFiles();
 
   // Makes the directory when it is absent, durably, and looks at what it holds. Removes unfinished
@@ -42,6 +43,9 @@ class SegmentFiles {
   std::string PathOf(std::uint64_t generation) const;
   // Opens a segment for reading and writing.
   StatusOr<SegmentHandle> OpenSegment(std::uint64_t generation);
+
+  // A way to write to a segment past the page cache; null when there is none.
+  std::unique_ptr<DirectFile> OpenDirect(const std::string& path, rocksdb::FSRandomRWFile& file);
 
   // A handle by which the pages of a segment are dropped from memory; none when it cannot be had.
   std::unique_ptr<rocksdb::FSRandomAccessFile> OpenToForget(const std::string& path);
@@ -90,6 +94,7 @@ class SegmentFiles {
   const std::string directory_path_;
   const std::size_t segment_bytes_;
   const std::size_t spares_max_;
+  bool direct_io_;  // asked for, and not found impossible
   std::unique_ptr<rocksdb::FSDirectory> directory_;
   std::deque<Spare> spares_;
   std::unique_ptr<Filling> filling_;

@@ -70,7 +70,8 @@ Status SegmentWriter::Roll(std::size_t record_bytes, bool& fatal) {
   file_bytes_ = header.bytes;
   header_ = EncodeSegmentHeader(header);
   position_ = {header.generation, kFirstBatchOffset};
-  pages_ = files_.OpenToForget(path_);
+  direct_ = files_.OpenDirect(path_, *file_);
+  pages_ = direct_ ? nullptr : files_.OpenToForget(path_);
   forgotten_ = 0;
 
   Segment segment;
@@ -86,7 +87,7 @@ Status SegmentWriter::Roll(std::size_t record_bytes, bool& fatal) {
 }
 
 Status SegmentWriter::WriteHeaderAlone() {
-  RETURN_IF_ERROR(FromIo(file_->Write(0, header_, kIo, nullptr), "writing the header of " + path_));
+  RETURN_IF_ERROR(FromIo(WriteAt(0, header_), "writing the header of " + path_));
   header_.clear();
   RETURN_IF_ERROR(Sync());
   return files_.SyncDirectory();
@@ -102,9 +103,7 @@ Status SegmentWriter::Write(std::uint64_t oldest_generation, bool sync, bool& sy
   const std::string_view bytes = builder_.Finish(synced_, oldest_generation);
   const std::uint64_t offset = position_.offset - header_.size();
   CHECK_LE(offset + bytes.size(), file_bytes_) << path_;
-  RETURN_IF_ERROR(
-      FromIo(file_->Write(offset, rocksdb::Slice(bytes.data(), bytes.size()), kIo, nullptr),
-             "writing to the log segment " + path_));
+  RETURN_IF_ERROR(FromIo(WriteAt(offset, bytes), "writing to the log segment " + path_));
   const bool first = !header_.empty();
   header_.clear();
   position_.offset = builder_.end_offset();
@@ -116,9 +115,14 @@ Status SegmentWriter::Write(std::uint64_t oldest_generation, bool sync, bool& sy
   return absl::OkStatus();
 }
 
+rocksdb::IOStatus SegmentWriter::WriteAt(std::uint64_t offset, std::string_view bytes) {
+  if (direct_) return direct_->Write(offset, bytes);
+  return file_->Write(offset, rocksdb::Slice(bytes.data(), bytes.size()), kIo, nullptr);
+}
+
 Status SegmentWriter::Sync() {
   const MonoTime began = clock_.Now();
-  const rocksdb::IOStatus status = file_->Sync(kIo, nullptr);
+  const rocksdb::IOStatus status = direct_ ? direct_->Sync() : file_->Sync(kIo, nullptr);
   state_.CountSync(clock_.Now() - began);
   RETURN_IF_ERROR(FromIo(status, "syncing the log segment " + path_));
   synced_ = position_;

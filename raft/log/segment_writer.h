@@ -46,6 +46,7 @@ class SegmentWriter {
  private:
   // For a segment that is left before anything was written to it.
   Status WriteHeaderAlone();
+  rocksdb::IOStatus WriteAt(std::uint64_t offset, std::string_view bytes);
   Status Sync();
   // What is synced need not stay in the page cache: the newest entries are in the log's own.
   void ForgetPages();
@@ -55,7 +56,8 @@ class SegmentWriter {
   LogState& state_;
   const Clock& clock_;
 
-  SegmentHandle file_;  // none before the first Roll()
+  SegmentHandle file_;                  // none before the first Roll()
+  std::unique_ptr<DirectFile> direct_;  // to the same file; none: through the page cache
   std::unique_ptr<rocksdb::FSRandomAccessFile> pages_;
   std::uint64_t forgotten_ = 0;  // of the segment, from its start
   std::string path_;

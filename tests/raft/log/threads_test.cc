@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,9 +36,10 @@ class Countdown {
 };
 
 struct RunningLog {
-  explicit RunningLog(sim::SimFileSystem& files) {
+  RunningLog(rocksdb::FileSystem& files, const std::string& directory) {
     LogOptions options;
-    options.directory = "/log";
+    options.directory = directory;
+    options.direct_io = &files == rocksdb::FileSystem::Default().get();
     options.segment_bytes = 64 << 10;
     options.cache_bytes = 8 << 10;
     options.live_bytes_soft_max = 512 << 10;
@@ -101,24 +103,38 @@ void RunGroup(Log& log, std::uint64_t group, int writes) {
   done.Wait();
 }
 
-TEST(LogThreads, GroupsOnManyThreads) {
+void RunGroups(rocksdb::FileSystem& files, const std::string& directory, int writes) {
   constexpr std::uint64_t kGroups = 4;
-  constexpr int kWrites = 400;
-  sim::SimFileSystem files;
   {
-    RunningLog running(files);
+    RunningLog running(files, directory);
     std::vector<std::thread> threads;
     for (std::uint64_t group = 1; group <= kGroups; ++group) {
-      threads.emplace_back([&running, group] { RunGroup(*running.log, group, kWrites); });
+      threads.emplace_back([&running, group, writes] { RunGroup(*running.log, group, writes); });
     }
     for (std::thread& thread : threads) thread.join();
   }
-  RunningLog running(files);
+  RunningLog running(files, directory);
   for (std::uint64_t group = 1; group <= kGroups; ++group) {
     const RecoveredGroup& recovered = running.recovery.groups.at(GroupId(group));
-    EXPECT_EQ(recovered.start_index + recovered.entries.size(), Index(3 * kWrites));
+    EXPECT_EQ(recovered.start_index + recovered.entries.size(),
+              Index(static_cast<std::uint64_t>(3 * writes)));
     EXPECT_GT(recovered.start_index, Index(0));
   }
+}
+
+TEST(LogThreads, GroupsOnManyThreads) {
+  sim::SimFileSystem files;
+  RunGroups(files, "/log", 400);
+}
+
+// Past the page cache where that works, through it where not; reads see what was written either
+// way.
+TEST(LogThreads, GroupsOnARealDisk) {
+  const std::filesystem::path directory =
+      std::filesystem::path(::testing::TempDir()) / "flotilla-log-threads";
+  std::filesystem::remove_all(directory);
+  RunGroups(*rocksdb::FileSystem::Default(), directory, 100);
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace
