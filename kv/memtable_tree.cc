@@ -88,7 +88,11 @@ struct MemtableTree::Inner : Node {
   Node* Down(Order order, int position) const {
     const auto& child =
         position < 0 ? first : children[static_cast<std::size_t>(order.slot(position))];
-    return child.load(std::memory_order_acquire);
+    Node* const node = child.load(std::memory_order_acquire);
+    // All its lines at once, instead of one wait after the other.
+    const char* const lines = reinterpret_cast<const char*>(node);
+    for (std::size_t at = 0; at < sizeof(Inner); at += kLine) __builtin_prefetch(lines + at);
+    return node;
   }
 };
 
