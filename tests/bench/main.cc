@@ -72,6 +72,7 @@ Status Run(const Flags& flags) {
     fmt::print(stderr, "loading {} keys into {}\n", flags.keys, loaded);
     RETURN_IF_ERROR(Preload(*contender.system, flags.keys, executor, clock));
   }
+  fmt::print(stderr, "loaded\n");
   std::vector<Row> rows;
   Status failed;
   // The systems take turns within each row, so that what the machine does besides meets all alike;
