@@ -125,7 +125,8 @@ void Dispatcher::Shutdown() {
   for (const auto& [address, lanes] : pool_) {
     for (const auto& lane : lanes) {
       lane->state = Lane::State::kDown;
-      lane->connection->Close();
+      // One that closed by itself meanwhile is here still, without a connection.
+      if (lane->connection) lane->connection->Close();
     }
   }
   pool_.clear();

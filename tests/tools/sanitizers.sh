@@ -8,12 +8,12 @@ sanitizer_options() {
 
 # Tests of what has threads. The rest has none, and would only be slow.
 threaded='base_test|executor_test|task_test|raft_log_threads_test|raft_log_test|raft_transport_test'
-threaded+='|client_.*|kvd_parts_test|kvd_api_test|kvctl_commands_test|kv_test|shard_test'
+threaded+='|client_stress_test|client_grpc_test|kvd_parts_test|kv_test'
 
 # Long searches in small state spaces: memory errors would show in the tests beside them.
 searches='raft_core_explore_test|raft_core_random_test|raft_log_model_test'
-# Real processes and examples have their run in the release build.
-elsewhere='client_example_test|bench_test|check_self_test|corruption'
+# Tools for people, examples and the benchmark have their run in the release build.
+elsewhere='kvctl_.*|client_example_test|bench_test|check_self_test|corruption'
 
 configure_preset() {
   setup
