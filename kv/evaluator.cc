@@ -204,7 +204,12 @@ bool Evaluator::ConditionHolds(const WriteOp& op, const Newest& newest,
 }
 
 void Evaluator::Put(const CommandView& command, const WriteOp& op, Timestamp timestamp) {
-  const std::uint64_t expires_at_ms = op.ttl_ms == 0 ? 0 : MillisecondsOf(timestamp) + op.ttl_ms;
+  std::uint64_t expires_at_ms = op.ttl_ms == 0 ? 0 : MillisecondsOf(timestamp) + op.ttl_ms;
+  if (Planted(Plant::kTtlByLocalClock) && op.ttl_ms != 0) {
+    std::int64_t seconds = 0;
+    Check(database_.db().GetEnv()->GetCurrentTime(&seconds), "reading the clock");
+    expires_at_ms = static_cast<std::uint64_t>(seconds) * 1000 + op.ttl_ms;
+  }
   key_.clear();
   AppendEncodedKey(key_, command.keyspace, op.key);
   AddRow(key_, timestamp, PutHeader(expires_at_ms), op.value);
@@ -237,7 +242,10 @@ void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp) {
 
 Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
   CHECK(tracking_);
-  if (const auto found = written_.find(encoded); found != written_.end()) return found->second;
+  if (const auto found = written_.find(encoded);
+      found != written_.end() && !Planted(Plant::kBatchBlind)) {
+    return found->second;
+  }
   Newest newest;
   const bool cached = cache_.Find(encoded, [&](Timestamp timestamp, std::string_view stored) {
     Take(timestamp, stored, newest, want_value);

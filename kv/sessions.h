@@ -54,6 +54,11 @@ class Sessions {
   void FinishEntry(raft::Index index, Timestamp now, const Database& database,
                    rocksdb::WriteBatch& batch);
 
+  void Clear() {
+    clients_.clear();
+    by_activity_.clear();
+  }
+
   std::size_t size() const { return clients_.size(); }
   // Of everything that replicas must agree on.
   std::uint64_t Hash() const;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/planted.h"
 #include "shard/gateway.h"
 
 namespace flotilla {
@@ -58,7 +59,8 @@ class PendingBatch {
 
  private:
   bool InFlightWrite(std::uint32_t slot, State state) const {
-    return state == State::kInFlight && std::holds_alternative<WriteCall>(requests_[slot].call);
+    return state == State::kInFlight && std::holds_alternative<WriteCall>(requests_[slot].call) &&
+           !Planted(Plant::kPerhapsMeansNo);
   }
 
   const std::vector<GatewayRequest> requests_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "kv/command.h"
 #include "shard/answers.h"
 
@@ -116,7 +117,10 @@ void Replica::OnRun() {
     Bounce();
     return;
   }
-  if (!serving_.load(std::memory_order_relaxed)) return;
+  if (!serving_.load(std::memory_order_relaxed)) {
+    if (Planted(Plant::kReadBeforeNoop)) StartReads();
+    return;
+  }
   ProposeWrites();
   ProposeExpiry();
   StartReads();
@@ -224,7 +228,7 @@ void Replica::OnReadConfirmed(const raft::ReadConfirmed& read) {
   if (found == reads_confirming_.end()) return;
   std::vector<Ticket> tickets = std::move(found->second);
   reads_confirming_.erase(found);
-  if (read.index <= group_->applied()) {
+  if (read.index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
     ServeReads(std::move(tickets));
   } else {
     reads_applying_.emplace(read.index, std::move(tickets));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -16,7 +17,7 @@ Core::Impl::Impl(const CoreOptions& options, RestoredState restored)
                       std::move(restored.configurations)),
       disk_(restored.snapshot.index + restored.log.size(), restored.hard_state),
       term_(restored.hard_state.term),
-      vote_(restored.hard_state.vote),
+      vote_(Planted(Plant::kVoteForgotten) ? NodeId{} : restored.hard_state.vote),
       forwarded_(random_.Next()) {
   CHECK(options_.self) << "a core needs a node id";
   CHECK_GT(options_.election_timeout_ticks, options_.heartbeat_ticks);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -131,11 +132,12 @@ void Core::Impl::OnVoteRequest(const Message& message, const VoteRequest& reques
   // Who asks need not be in this node's configuration, nor need this node be a voter in it: the
   // candidate may know of a newer one (section 6).
   const bool newer_pre_vote = request.pre_vote && message.term > term_;
-  const bool free_to_vote = newer_pre_vote || vote_ == message.from || (!vote_ && !leader_);
+  const bool free_to_vote = newer_pre_vote || vote_ == message.from || (!vote_ && !leader_) ||
+                            Planted(Plant::kVoteForAnyone);
   const bool up_to_date = request.last_term != log_.last_term()
                               ? request.last_term > log_.last_term()
                               : request.last_index >= log_.last();
-  const bool granted = free_to_vote && up_to_date;
+  const bool granted = free_to_vote && (up_to_date || Planted(Plant::kVoteForStaleLog));
   if (request.pre_vote) {
     if (granted) {
       // Promises nothing, so it waits for nothing.

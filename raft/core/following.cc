@@ -47,7 +47,9 @@ void Core::Impl::OnAppendRequest(NodeId from, AppendRequest request) {
     request.previous_term = *log_.TermAt(commit_);
   }
 
-  if (log_.TermAt(request.previous_index) != request.previous_term) {
+  const bool unchecked =
+      Planted(Plant::kPreviousUnchecked) && request.previous_index <= log_.last();
+  if (log_.TermAt(request.previous_index) != request.previous_term && !unchecked) {
     Index hint = log_.LastNotAbove(request.previous_index, request.previous_term);
     hint = std::max(hint, commit_);
     Send(from, AppendReply{.accepted = false,
@@ -61,17 +63,19 @@ void Core::Impl::OnAppendRequest(NodeId from, AppendRequest request) {
   const Index match = request.previous_index + request.entries.size();
   if (!AppendFromLeader(std::move(request.entries))) return;
   FollowCommit(std::min(request.commit, match));
-  OweReply(match);
+  OweReply(Planted(Plant::kAcknowledgeAll) ? log_.last() : match);
 }
 
 // Takes over what the log does not have yet. Only a conflict truncates: a request that is older
 // than what followed it must not (5.3). False, with nothing changed, for an entry that is damaged.
 bool Core::Impl::AppendFromLeader(std::vector<Entry> entries) {
   auto fresh = entries.begin();
-  while (fresh != entries.end() && log_.TermAt(fresh->index) == fresh->term &&
-         !Planted(Plant::kOldAppendTruncates)) {
-    ++fresh;
-  }
+  const auto known = [this](const Entry& entry) {
+    if (Planted(Plant::kOldAppendTruncates)) return false;
+    if (Planted(Plant::kConflictByIndex)) return entry.index <= log_.last();
+    return log_.TermAt(entry.index) == entry.term;
+  };
+  while (fresh != entries.end() && known(*fresh)) ++fresh;
 
   std::vector<std::pair<Index, Configuration>> configurations;
   for (auto entry = fresh; entry != entries.end(); ++entry) {

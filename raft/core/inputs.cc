@@ -2,6 +2,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -140,8 +141,8 @@ void Core::Impl::AnswerLowerTerm(const Message& message) {
 }
 
 void Core::Impl::Send(NodeId to, OutgoingBody body) {
-  auto& queue = disk_.hard_state_durable() ? out_.now : out_.waiting;
-  queue.push_back({to, term_, std::move(body)});
+  const bool may_leave = disk_.hard_state_durable() || Planted(Plant::kVoteNotDurable);
+  (may_leave ? out_.now : out_.waiting).push_back({to, term_, std::move(body)});
 }
 
 void Core::Impl::Persisted(const PersistToken& token) {

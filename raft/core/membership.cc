@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -41,8 +42,8 @@ MembershipRefusal Core::Impl::ProposeMembership(MembershipChange change) {
   Leading* lead = leading();
   if (!lead) return MembershipRefusal::kNotLeader;
   const Configuration& now = configuration();
-  if (now.joint() || configurations_.index() > commit_ || !CommittedInTerm(*lead) ||
-      lead->transfer) {
+  const bool settled = configurations_.index() <= commit_ && CommittedInTerm(*lead);
+  if (now.joint() || (!settled && !Planted(Plant::kOverlappingChanges)) || lead->transfer) {
     return MembershipRefusal::kChangeUnderWay;
   }
   if (change.voters.empty()) return MembershipRefusal::kNoVoters;

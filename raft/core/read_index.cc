@@ -26,7 +26,8 @@ bool Core::Impl::CommittedInTerm(const Leading& lead) const { return commit_ >= 
 // Called when a Ready is taken: who waits by then shares what starts now.
 void Core::Impl::StartReads(Leading& lead) {
   // An older leader's commits are known for certain only after the first one of this term (6.4).
-  if (!lead.reads.waiting() || !CommittedInTerm(lead)) return;
+  if (!lead.reads.waiting()) return;
+  if (!CommittedInTerm(lead) && !Planted(Plant::kReadBeforeNoop)) return;
   if (LeaseValid(lead) || Planted(Plant::kReadsUnconfirmed)) {
     lead.reads.ConfirmWaiting([&](const ReadWaiter& waiter) { AnswerRead(waiter, commit_); });
     return;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -44,9 +45,11 @@ Index Core::Impl::AppendLocal(EntryKind kind, Bytes payload) {
 
 void Core::Impl::CommitReached() {
   Leading* lead = leading();
-  const Index reached{lead->Reached(
-      disk_.durable().value(), [](const Progress& follower) { return follower.match.value(); })};
-  if (reached <= commit_ || log_.TermAt(reached) != term_) return;
+  const Index own = Planted(Plant::kOwnEntryUndurable) ? log_.last() : disk_.durable();
+  const Index reached{
+      lead->Reached(own.value(), [](const Progress& follower) { return follower.match.value(); })};
+  if (reached <= commit_) return;
+  if (log_.TermAt(reached) != term_ && !Planted(Plant::kOldTermCounted)) return;
   commit_ = reached;
   work_ = true;
   ConfigurationCommitted();
@@ -114,7 +117,8 @@ void Core::Impl::BroadcastHeartbeat(Leading& lead, bool voters_only, bool quiesc
   if (options_.leases) lead.lease.Sent(lead.round, ticks_);
   for (Progress& follower : lead.followers) {
     if (voters_only && !follower.voter && !follower.outgoing) continue;
-    const Index known = std::min(commit_, follower.match);
+    const Index known =
+        std::min(commit_, Planted(Plant::kHeartbeatCommitsAll) ? commit_ : follower.match);
     follower.commit_sent = std::max(follower.commit_sent, known);
     Send(follower.node, Heartbeat{known, lead.round, quiesce});
   }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/planted.h"
 #include "raft/core/lease.h"
 #include "raft/core/progress.h"
 #include "raft/core/quorum.h"
@@ -64,6 +65,13 @@ struct Leading {
     if (self) scratch_.push_back(own);
     for (const Progress& follower : followers) {
       if (follower.*member) scratch_.push_back(value_of(follower));
+    }
+    if (Planted(Plant::kLearnerCounted)) {
+      for (const Progress& follower : followers) {
+        if (follower.voter || follower.outgoing || scratch_.empty()) continue;
+        auto least = std::min_element(scratch_.begin(), scratch_.end());
+        *least = std::max<std::uint64_t>(*least, value_of(follower));
+      }
     }
     return MajorityReached(scratch_);
   }

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "base/planted.h"
 
 namespace flotilla::raft::log {
 namespace {
@@ -90,6 +91,7 @@ HeaderState DecodeSegmentHeader(std::string_view sector, SegmentHeader& header) 
 }
 
 std::uint32_t ChecksumSeed(std::uint64_t generation, std::uint64_t salt) {
+  if (Planted(Plant::kChecksumWithoutGeneration)) return 0;
   std::string seed;
   AppendFixed64(seed, generation);
   AppendFixed64(seed, salt);

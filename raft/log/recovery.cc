@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/log/io_status.h"
 #include "raft/log/replay.h"
 
@@ -302,8 +303,10 @@ StatusOr<RecoveredTail> Recoverer::Run() {
       RETURN_IF_ERROR(Adopt(header, kept.at(header.generation)));
     }
     // What was read may have been in memory only, and is relied on from now.
-    RETURN_IF_ERROR(FromIo(state_.table().newest().file->Sync(kIo, nullptr),
-                           "syncing the log segment " + state_.table().newest().path));
+    if (!Planted(Plant::kRecoveredNotSynced)) {
+      RETURN_IF_ERROR(FromIo(state_.table().newest().file->Sync(kIo, nullptr),
+                             "syncing the log segment " + state_.table().newest().path));
+    }
     FillState();
   }
   // Emptied before the power cut, or renamed and never written.

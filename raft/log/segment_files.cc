@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/log/format.h"
 #include "raft/log/io_status.h"
 
@@ -155,6 +156,7 @@ StatusOr<SegmentHandle> SegmentFiles::OpenFile(const std::string& path) {
 }
 
 Status SegmentFiles::SyncDirectory() {
+  if (Planted(Plant::kDirectoryNotSynced)) return absl::OkStatus();
   return FromIo(directory_->Fsync(kIo, nullptr), "syncing the directory " + directory_path_);
 }
 

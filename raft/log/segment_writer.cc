@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "raft/log/io_status.h"
 
 namespace flotilla::raft::log {
@@ -122,7 +123,10 @@ rocksdb::IOStatus SegmentWriter::WriteAt(std::uint64_t offset, std::string_view 
 
 Status SegmentWriter::Sync() {
   const MonoTime began = clock_.Now();
-  const rocksdb::IOStatus status = direct_ ? direct_->Sync() : file_->Sync(kIo, nullptr);
+  const auto sync = [this] { return direct_ ? direct_->Sync() : file_->Sync(kIo, nullptr); };
+  rocksdb::IOStatus status = sync();
+  if (Planted(Plant::kFailedSyncIgnored)) status = rocksdb::IOStatus::OK();
+  if (Planted(Plant::kFailedSyncRetried) && !status.ok()) status = sync();
   state_.CountSync(clock_.Now() - began);
   RETURN_IF_ERROR(FromIo(status, "syncing the log segment " + path_));
   synced_ = position_;
