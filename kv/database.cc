@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/rate_limiter.h>
@@ -129,7 +130,7 @@ Status FromRocks(const rocksdb::Status& status, std::string_view where) {
                              "and let it join again",
                              where, status.ToString()));
   }
-  return Error(status.IsNoSpace() ? Reason::kDiskFull : Reason::kInternal,
+  return Error(SaysDiskFull(status) ? Reason::kDiskFull : Reason::kInternal,
                fmt::format("{}: {}", where, status.ToString()));
 }
 
@@ -177,6 +178,11 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
 
   std::unique_ptr<Database> database(new Database());
+  if (options.inline_background_work) {
+    database->env_ = std::make_unique<FullDiskEnv>(resources.env);
+    db_options.env = database->env_.get();
+    db_options.max_bgerror_resume_count = 0;
+  }
   const std::vector<rocksdb::ColumnFamilyDescriptor> families{
       // Unused; but RocksDB resumes after a full disk only once the largest memtable would fit.
       {rocksdb::kDefaultColumnFamilyName, SmallFamily(options, resources)},
@@ -212,6 +218,17 @@ Status Database::Write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   return FromRocks(db_->Write(options, &batch), "writing to the state machine");
+}
+
+Status CheckRoom(rocksdb::Env& env, const std::string& path, std::uint64_t bytes) {
+  std::uint64_t free_bytes = 0;
+  const rocksdb::IOStatus asked =
+      env.GetFileSystem()->GetFreeSpace(path, rocksdb::IOOptions(), &free_bytes, nullptr);
+  if (!asked.ok() || free_bytes >= bytes) return absl::OkStatus();
+  return Error(Reason::kDiskFull,
+               fmt::format("{}: {} bytes may be needed, and {} are free: make space; it is tried "
+                           "again by itself",
+                           path, bytes, free_bytes));
 }
 
 Status Database::Resume() {

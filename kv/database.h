@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kv/full_disk.h"
 #include "kv/store.h"
 
 namespace flotilla::kv {
@@ -26,6 +27,9 @@ struct CollectorState {
   std::atomic<std::uint64_t> safe_point{0};
   std::atomic<std::uint64_t> collected{0};
 };
+
+// DISK_FULL unless so many bytes are free where `path` is.
+Status CheckRoom(rocksdb::Env& env, const std::string& path, std::uint64_t bytes);
 
 // A RocksDB error as ours: damage names the file and the way out.
 Status FromRocks(const rocksdb::Status& status, std::string_view where);
@@ -72,6 +76,7 @@ class Database {
  private:
   Database() = default;
 
+  std::unique_ptr<FullDiskEnv> env_;  // inline_background_work only
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* versions_ = nullptr;
   rocksdb::ColumnFamilyHandle* locks_ = nullptr;

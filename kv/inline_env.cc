@@ -41,9 +41,14 @@ InlineEnv::InlineEnv(const std::shared_ptr<rocksdb::FileSystem>& files, const Cl
 
 InlineEnv::~InlineEnv() = default;
 
-void InlineEnv::Schedule(void (*function)(void*), void* arg, Priority, void* tag,
+void InlineEnv::Schedule(void (*function)(void*), void* arg, Priority priority, void* tag,
                          void (*unschedule)(void*)) {
-  queue_.push_back({.function = function, .arg = arg, .tag = tag, .unschedule = unschedule});
+  const Job job{.function = function, .arg = arg, .tag = tag, .unschedule = unschedule};
+  if (priority == Priority::HIGH) {
+    queue_.push_front(job);  // flushes, never more than one
+  } else {
+    queue_.push_back(job);
+  }
 }
 
 int InlineEnv::UnSchedule(void* tag, Priority) {
@@ -69,7 +74,8 @@ void InlineEnv::StartThread(void (*function)(void*), void* arg) {
 void InlineEnv::RunQueued() {
   if (running_) return;
   running_ = true;
-  while (!queue_.empty()) {
+  constexpr int kJobsMax = 16;
+  for (int jobs = 0; jobs < kJobsMax && !queue_.empty(); ++jobs) {
     const Job job = queue_.front();
     queue_.pop_front();
     job.function(job.arg);

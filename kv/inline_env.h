@@ -22,6 +22,7 @@ class InlineEnv final : public rocksdb::EnvWrapper {
   InlineEnv(const std::shared_ptr<rocksdb::FileSystem>& files, const Clock* clock);
   ~InlineEnv() override;
 
+  // Bounded: a job that fails for want of room queues itself again, time after time.
   void RunQueued();
   bool idle() const { return queue_.empty(); }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "kv/inline_env.h"
 #include "kv/store_impl.h"
 
@@ -20,6 +21,7 @@ bool StoreImpl::Exists(const std::string& path) const {
 }
 
 Status StoreImpl::SyncDirectory(const std::string& path) const {
+  if (Planted(Plant::kSnapshotNotSynced)) return absl::OkStatus();
   std::unique_ptr<rocksdb::Directory> directory;
   RETURN_IF_ERROR(FromRocks(resources_.env->NewDirectory(path, &directory), path));
   return FromRocks(directory->Fsync(), path);
@@ -67,7 +69,7 @@ Status StoreImpl::FinishInterruptedInstall() {
 Status StoreImpl::FlushNow() {
   if (durable_.load() >= applied_.load()) return absl::OkStatus();
   if (options_.inline_background_work) {
-    RETURN_IF_ERROR(database_->RequestFlush());
+    RETURN_IF_ERROR(RequestFlush());
     RunBackgroundWork();
   } else {
     RETURN_IF_ERROR(FromRocks(
@@ -75,7 +77,9 @@ Status StoreImpl::FlushNow() {
                               {database_->versions(), database_->locks(), database_->meta()}),
         "flushing for a snapshot"));
   }
-  return absl::OkStatus();
+  if (durable_.load() >= applied_.load()) return absl::OkStatus();
+  return Error(Reason::kInternal,
+               fmt::format("{}: the flush for a snapshot did not take place", DbPath()));
 }
 
 StatusOr<raft::SnapshotInfo> StoreImpl::TakeSnapshot() {
@@ -113,6 +117,9 @@ void StoreImpl::DropSnapshot(const raft::SnapshotInfo& snapshot) {
 }
 
 Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::SnapshotMark& wanted) {
+  // Once begun it cannot wait: a database needs room to be opened.
+  constexpr std::uint64_t kOpenBytes = 256 << 10;
+  RETURN_IF_ERROR(CheckRoom(*resources_.env, DbPath(), kOpenBytes));
   std::unique_lock lock(database_mutex_);
   const std::string current = DbPath();
   const std::string incoming = current + ".new";
@@ -132,6 +139,7 @@ Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::Snap
   OnBackgroundError(Error(Reason::kNotReady, "a snapshot took the place of the state"));
   RETURN_IF_ERROR(OpenDatabase());
   RETURN_IF_ERROR(LoadMeta());
+  if (Planted(Plant::kSessionsNotInSnapshot)) sessions_.Clear();
   RETURN_IF_ERROR(RemoveFlatDirectory(old));
   if (mark() == wanted) return absl::OkStatus();
   return Error(Reason::kDataDamaged,

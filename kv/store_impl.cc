@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "kv/evaluator.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
@@ -106,7 +107,7 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
                    fmt::format("{}: the configuration is malformed", DbPath()));
     }
   }
-  RETURN_IF_ERROR(sessions_.Load(*database_));
+  if (!Planted(Plant::kSessionsForgotten)) RETURN_IF_ERROR(sessions_.Load(*database_));
   session_count_.store(sessions_.size());
   {
     std::lock_guard lock(mark_mutex_);
@@ -145,6 +146,10 @@ void StoreImpl::SetLeading(bool leading) {
 Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   if (out_of_space_) RETURN_IF_ERROR(database_->Resume());
   out_of_space_ = false;
+  // As RocksDB would, which stops writers that its flushes cannot keep up with.
+  const bool too_much =
+      options_.inline_background_work && unflushed_bytes_.load() > 4 * options_.memtable_bytes;
+  if (too_much) RETURN_IF_ERROR(RequestFlush());
   std::size_t committed = 0;
   const Status status = ApplyFrom(entries, committed);
   if (!status.ok()) row_cache_.EndWrite(false);
@@ -217,6 +222,15 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   RETURN_IF_ERROR(FromRocks(
       batch.Put(database_->meta(), kConfigurationKey, raft::EncodeConfiguration(configuration)),
       "commit"));
+  if (Planted(Plant::kAppliedBeforeEffects)) {
+    rocksdb::WriteBatch early;
+    RETURN_IF_ERROR(FromRocks(early.Put(database_->meta(), kAppliedKey, applied), "commit"));
+    RETURN_IF_ERROR(database_->Write(early));
+    if (last.index.value() % 16 == 0) {
+      RETURN_IF_ERROR(database_->RequestFlush());
+      RunBackgroundWork();
+    }
+  }
   RETURN_IF_ERROR(database_->Write(batch));
   row_cache_.EndWrite(true);
   {
@@ -232,9 +246,10 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   applied_.store(last.index.value());
   if (options_.inline_background_work) {
     unflushed_bytes_ += batch.GetDataSize();
-    if (unflushed_bytes_ >= options_.memtable_bytes) {
-      unflushed_bytes_ = 0;
-      RETURN_IF_ERROR(database_->RequestFlush());
+    if (unflushed_bytes_.load() >= options_.memtable_bytes) {
+      // The entry is applied all the same.
+      const Status requested = RequestFlush();
+      if (!requested.ok() && ReasonOf(requested) != Reason::kDiskFull) return requested;
     }
   }
   session_count_.store(sessions_.size());
@@ -247,6 +262,18 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
 }
 
 // ---- durability -----------------------------------------------------------------------------
+
+Status StoreImpl::RequestFlush() {
+  if (options_.inline_background_work) {
+    // A table takes more than its rows, and a manifest has to say so.
+    constexpr std::uint64_t kOverheadBytes = 64 << 10;
+    RETURN_IF_ERROR(
+        CheckRoom(*resources_.env, DbPath(), 2 * unflushed_bytes_.load() + kOverheadBytes));
+    RETURN_IF_ERROR(database_->Resume());
+    unflushed_bytes_.store(0);
+  }
+  return database_->RequestFlush();
+}
 
 void StoreImpl::OnFlushed(std::uint64_t sequence) {
   std::vector<FlushWait> ready;
@@ -289,7 +316,7 @@ void StoreImpl::Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) {
     }
     flush_waits_.push_back({.index = target, .done = std::move(done)});
   }
-  if (const Status requested = database_->RequestFlush(); !requested.ok()) {
+  if (const Status requested = RequestFlush(); !requested.ok()) {
     OnBackgroundError(requested);
   }
   RunBackgroundWork();

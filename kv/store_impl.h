@@ -69,6 +69,8 @@ class StoreImpl final : public Store {
   Status Commit(Evaluator& evaluator, const raft::Entry& last);
   void NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
+  // Asks for a flush; inline_background_work: unless there may be no room for it.
+  Status RequestFlush();
   void OnFlushed(std::uint64_t sequence);
   void OnBackgroundError(const Status& status);
 
@@ -97,7 +99,6 @@ class StoreImpl final : public Store {
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
   bool leading_ = false;
-  std::uint64_t unflushed_bytes_ = 0;  // inline_background_work only
 
   mutable std::mutex mark_mutex_;
   raft::SnapshotMark mark_;
@@ -106,6 +107,7 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> durable_{0};
   std::atomic<std::uint64_t> last_timestamp_{0};
   std::atomic<std::uint64_t> next_expiry_ms_{0};
+  std::atomic<std::uint64_t> unflushed_bytes_{0};  // inline_background_work only
   std::atomic<std::uint64_t> applied_commands_{0};
   std::atomic<std::uint64_t> session_count_{0};
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "base/turn.h"
 
 namespace flotilla::raft {
@@ -130,13 +131,17 @@ void Group::Run() {
 
 void Group::StepMessage(Message message) {
   if (const auto* request = std::get_if<SnapshotRequest>(&message.body)) {
-    // Only a snapshot that is here in full may be announced to the core.
-    if (!world_.snapshots->Received(options_.group, request->mark)) return;
+    // Only a snapshot that is here in full, and stays, may be announced to the core.
+    if (installing_ || !world_.snapshots->Claim(options_.group, request->mark)) return;
+    claimed_ = true;
   }
   core_->Step(std::move(message));
 }
 
-bool Group::TicksByClock() const { return options_.core.leases && core_->role() == Role::kLeader; }
+bool Group::TicksByClock() const {
+  return options_.core.leases && core_->role() == Role::kLeader &&
+         !Planted(Plant::kLeaseAcrossPause);
+}
 
 // A lease is counted in ticks, and timers of a process that was paused or starved have missed some:
 // a leader goes by the clock, read after the reads that wait have come in. Not so a follower: it
@@ -162,6 +167,7 @@ void Group::OnTick() {
   if (--ticks_until_housekeeping_ > 0) return;
   ticks_until_housekeeping_ = kHousekeepingTicks;
   persister_->RetryIfFull();
+  if (install_again_) InstallSnapshot(*std::exchange(install_again_, std::nullopt));
   if (compacting_) return;
   if (log_bytes_ > options_.compact_after_bytes) {
     Compact([](const StatusOr<Index>&) {});
@@ -173,6 +179,9 @@ void Group::OnTick() {
 
 void Group::DrainReady() {
   while (core_->HasReady()) CarryOut(core_->TakeReady());
+  if (std::exchange(claimed_, false) && !installing_) {
+    world_.snapshots->Release(options_.group);  // the core had no use for it
+  }
   NoteConfiguration();
 }
 
@@ -271,7 +280,7 @@ void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
   world_.machine->Flush([this, done = std::move(done)](StatusOr<Index> durable) mutable {
     Post([this, durable] {
       compacting_ = false;
-      if (durable.ok()) FlushedUpTo(*durable);
+      if (durable.ok()) FlushedUpTo(Planted(Plant::kReleasedBeforeFlush) ? applied_ : *durable);
     });
     done(std::move(durable));
   });
@@ -333,6 +342,7 @@ void Group::SendSnapshot(NodeId to) {
 }
 
 void Group::InstallSnapshot(const SnapshotMark& mark) {
+  installing_ = true;
   // Proposals of an earlier leadership that the snapshot covers: applied elsewhere, or lost.
   while (!proposals_.empty() && proposals_.front().placed.index <= mark.index) {
     proposals_.front().placed.proposal->Fail(
@@ -346,34 +356,27 @@ void Group::InstallSnapshot(const SnapshotMark& mark) {
     Status status = directory ? world_.machine->InstallSnapshot(*directory, mark)
                               : Error(Reason::kInternal, "the received snapshot has disappeared");
     Post([this, mark, status] {
-      if (!status.ok()) {
+      if (ReasonOf(status) == Reason::kDiskFull) {
+        install_again_ = mark;
+      } else if (!status.ok()) {
         world_.listener->OnFatal(Annotate(status, "installing a snapshot"));
-        return;
+      } else {
+        FinishInstall(mark);
       }
-      FinishInstall(mark);
     });
   });
 }
 
 void Group::FinishInstall(const SnapshotMark& mark) {
+  installing_ = false;
   world_.snapshots->Discard(options_.group);
-  LogWrite write;
-  write.group = options_.group;
-  write.reset_to = std::pair(mark.index, mark.term);
-  const Status queued = world_.log->Append(std::move(write), [this, mark](Status status) {
-    Post([this, mark, status] {
-      if (!status.ok()) {
-        world_.listener->OnFatal(Annotate(status, "resetting the log to a snapshot"));
-        return;
-      }
-      log_bytes_ = 0;
-      log_sizes_.clear();
-      applied_ = std::max(applied_, mark.index);
-      core_->SnapshotInstalled(mark.index);
-      world_.listener->OnApplied(applied_);
-    });
+  persister_->Reset(mark.index, mark.term, [this, mark] {
+    log_bytes_ = 0;
+    log_sizes_.clear();
+    applied_ = std::max(applied_, mark.index);
+    core_->SnapshotInstalled(mark.index);
+    world_.listener->OnApplied(applied_);
   });
-  if (!queued.ok()) world_.listener->OnFatal(queued);
 }
 
 void Group::Stop() {

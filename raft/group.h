@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -179,6 +180,9 @@ class Group {
   std::uint64_t log_bytes_ = 0;
   std::deque<std::pair<Index, std::uint64_t>> log_sizes_;  // per persisted batch: last index, bytes
   bool compacting_ = false;
+  bool claimed_ = false;                       // a received snapshot, for this run
+  bool installing_ = false;                    // it, until it is in place
+  std::optional<SnapshotMark> install_again_;  // the disk was full
   int ticks_until_housekeeping_ = 0;
   // With leases, of a leader: its term, and until when its ticks count.
   Term ticked_term_;

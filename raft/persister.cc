@@ -18,6 +18,14 @@ void Persister::Write(PersistBatch batch, std::vector<OutgoingMessage> held) {
   if (!disk_full_) Submit(pending);
 }
 
+void Persister::Reset(Index index, Term term, Closure done) {
+  Pending& pending = pending_.emplace_back();
+  pending.number = next_number_++;
+  pending.reset_to = {index, term};
+  pending.after_reset = std::move(done);
+  if (!disk_full_) Submit(pending);
+}
+
 void Persister::Hold(std::vector<OutgoingMessage> held) {
   if (held.empty()) return;
   if (pending_.empty()) {
@@ -32,13 +40,17 @@ void Persister::Submit(Pending& pending) {
   write.group = group_;
   write.hard_state = pending.batch.hard_state;
   write.entries = pending.batch.entries;
+  write.reset_to = pending.reset_to;
   pending.in_log = true;
   const std::uint64_t number = pending.number;
   if (Planted(Plant::kAcknowledgeBeforeSync)) callbacks_.on_completion(number, absl::OkStatus());
   const Status queued = log_->Append(std::move(write), [this, number](Status status) {
     callbacks_.on_completion(number, std::move(status));
   });
-  if (!queued.ok()) callbacks_.on_completion(number, queued);
+  if (queued.ok()) return;
+  // At once: what comes next, perhaps smaller, must not be accepted before this.
+  pending.in_log = false;
+  disk_full_ = true;
 }
 
 void Persister::OnCompletion(std::uint64_t number, const Status& status) {
@@ -54,7 +66,11 @@ void Persister::OnCompletion(std::uint64_t number, const Status& status) {
   while (!pending_.empty() && pending_.front().durable) {
     Pending done = std::move(pending_.front());
     pending_.pop_front();
-    callbacks_.on_persisted(done.batch.token);
+    if (done.reset_to) {
+      done.after_reset();
+    } else {
+      callbacks_.on_persisted(done.batch.token);
+    }
     if (!done.held.empty()) callbacks_.on_release(std::move(done.held));
   }
 }
@@ -68,6 +84,7 @@ void Persister::RetryIfFull() {
   for (Pending& pending : pending_) {
     pending.durable = false;
     Submit(pending);
+    if (disk_full_) return;
   }
 }
 

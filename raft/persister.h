@@ -12,8 +12,10 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "base/function.h"
 #include "base/status.h"
 #include "raft/core/ready.h"
 #include "raft/log/log.h"
@@ -35,6 +37,9 @@ class Persister {
 
   // Writes the batch; `held` leaves once it and everything before is durable.
   void Write(PersistBatch batch, std::vector<OutgoingMessage> held);
+  // A snapshot takes the place of the log up to here, once all that was handed in before is
+  // written; `done` runs when that is durable.
+  void Reset(Index index, Term term, Closure done);
   // Messages without a write of their own: behind the last one, or at once.
   void Hold(std::vector<OutgoingMessage> held);
 
@@ -52,6 +57,8 @@ class Persister {
     std::uint64_t number = 0;
     PersistBatch batch;
     std::vector<OutgoingMessage> held;
+    std::optional<std::pair<Index, Term>> reset_to;  // instead of a batch
+    Closure after_reset;
     bool in_log = false;  // handed to the log, completion outstanding
     bool durable = false;
   };

@@ -26,6 +26,7 @@ Task<> Carry(std::unique_ptr<OutgoingSnapshot> outgoing, UniqueFunction<void(Sta
 }  // namespace
 
 struct SnapshotTransfer::Incoming {
+  bool claimed = false;  // under the lock
   SnapshotOpen open;
   std::string directory;
   std::vector<std::uint64_t> offsets;
@@ -100,6 +101,14 @@ StatusOr<std::string> SnapshotTransfer::OnOpen(std::string_view body) {
                                  return a.name == b.name && a.bytes == b.bytes;
                                });
   if (!same) {
+    {
+      std::lock_guard lock(mutex_);
+      if (incoming && incoming->claimed) {
+        return Error(Reason::kNotReady, "another snapshot is being installed: try again later");
+      }
+      // From here on nobody may take it for whole.
+      received_.erase(open.group);
+    }
     incoming = std::make_shared<Incoming>();
     incoming->directory = incoming_directory_(open.group);
     incoming->offsets.assign(open.files.size(), 0);
@@ -199,6 +208,22 @@ std::optional<std::string> SnapshotTransfer::Received(GroupId group,
   const SnapshotOpen& open = found->second->open;
   if (open.index != mark.index || open.term != mark.term) return std::nullopt;
   return found->second->directory;
+}
+
+bool SnapshotTransfer::Claim(GroupId group, const SnapshotMark& mark) {
+  std::lock_guard lock(mutex_);
+  const auto found = received_.find(group);
+  if (found == received_.end() || !found->second->complete) return false;
+  const SnapshotOpen& open = found->second->open;
+  if (open.index != mark.index || open.term != mark.term) return false;
+  found->second->claimed = true;
+  return true;
+}
+
+void SnapshotTransfer::Release(GroupId group) {
+  std::lock_guard lock(mutex_);
+  const auto found = received_.find(group);
+  if (found != received_.end()) found->second->claimed = false;
 }
 
 void SnapshotTransfer::Discard(GroupId group) {

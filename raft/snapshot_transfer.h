@@ -58,6 +58,10 @@ class SnapshotTransfer {
   void Send(GroupId group, NodeId to, const SnapshotInfo& snapshot,
             UniqueFunction<void(Status)> done);
 
+  // Until Discard() or Release() no other snapshot takes the place of the received one, if it is
+  // complete and has this mark's index and term. Any thread.
+  bool Claim(GroupId group, const SnapshotMark& mark);
+  void Release(GroupId group);
   // The directory of the group's received snapshot, when it is complete and has this mark's index
   // and term. Any thread.
   std::optional<std::string> Received(GroupId group, const SnapshotMark& mark) const;

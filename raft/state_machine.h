@@ -67,7 +67,8 @@ class StateMachine {
   virtual void DropSnapshot(const SnapshotInfo& snapshot) = 0;
 
   // Replaces the whole state by a received snapshot directory (consumed). Atomic under crashes:
-  // after a restart either the old or the new state is there, whole.
+  // after a restart either the old or the new state is there, whole. DISK_FULL: nothing happened,
+  // try again later.
   virtual Status InstallSnapshot(const std::string& directory, const SnapshotMark& mark) = 0;
 };
 

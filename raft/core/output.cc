@@ -5,8 +5,12 @@
 
 namespace flotilla::raft {
 
-// Committed, and on this node's own disk: a state machine never runs ahead of its own log.
-Index Core::Impl::AppliableEnd() const { return std::min(commit_, disk_.durable()).Next(); }
+// Committed, and on this node's own disk: a state machine never runs ahead of its own log. A write
+// may still become durable while a snapshot takes the log's place: it comes too late.
+Index Core::Impl::AppliableEnd() const {
+  if (install_ && install_->given) return given_.Next();
+  return std::min(commit_, disk_.durable()).Next();
+}
 
 bool Core::Impl::ReplyReleasable() const {
   return owed_ && *owed_ <= disk_.durable() && disk_.hard_state_durable();

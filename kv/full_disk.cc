@@ -1,0 +1,99 @@
+#include "kv/full_disk.h"
+
+#include <rocksdb/file_system.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace flotilla::kv {
+namespace {
+
+using rocksdb::FileOptions;
+using rocksdb::FSWritableFile;
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+using rocksdb::Slice;
+
+constexpr char kNoRoom[] = "no space left on device";
+
+IOStatus Soften(IOStatus status) {
+  if (!status.IsNoSpace()) return status;
+  IOStatus soft = IOStatus::IOError(kNoRoom, status.ToString());
+  soft.SetRetryable(true);
+  return soft;
+}
+
+class WritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+
+  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+    return Soften(target()->Append(data, options, debug));
+  }
+  IOStatus Append(const Slice& data, const IOOptions& options,
+                  const rocksdb::DataVerificationInfo& info, IODebugContext* debug) override {
+    return Soften(target()->Append(data, options, info, debug));
+  }
+  IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
+    return Soften(target()->Flush(options, debug));
+  }
+  IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
+    return Soften(target()->Sync(options, debug));
+  }
+  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+    return Soften(target()->Fsync(options, debug));
+  }
+  IOStatus RangeSync(std::uint64_t offset, std::uint64_t bytes, const IOOptions& options,
+                     IODebugContext* debug) override {
+    return Soften(target()->RangeSync(offset, bytes, options, debug));
+  }
+  IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
+    return Soften(target()->Close(options, debug));
+  }
+};
+
+class Files final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+
+  const char* Name() const override { return "FlotillaFullDiskFiles"; }
+
+  IOStatus NewWritableFile(const std::string& path, const FileOptions& options,
+                           std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) override {
+    return Wrap(target()->NewWritableFile(path, options, file, debug), file);
+  }
+  IOStatus ReopenWritableFile(const std::string& path, const FileOptions& options,
+                              std::unique_ptr<FSWritableFile>* file,
+                              IODebugContext* debug) override {
+    return Wrap(target()->ReopenWritableFile(path, options, file, debug), file);
+  }
+  IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
+                      IODebugContext* debug) override {
+    return Soften(target()->RenameFile(from, to, options, debug));
+  }
+
+ private:
+  static IOStatus Wrap(IOStatus opened, std::unique_ptr<FSWritableFile>* file) {
+    if (!opened.ok()) return Soften(std::move(opened));
+    *file = std::make_unique<WritableFile>(std::move(*file));
+    return opened;
+  }
+};
+
+}  // namespace
+
+FullDiskEnv::FullDiskEnv(rocksdb::Env* base) : EnvWrapper(base) {
+  file_system_ = std::make_shared<Files>(base->GetFileSystem());
+  system_clock_ = base->GetSystemClock();
+}
+
+FullDiskEnv::~FullDiskEnv() = default;
+
+bool SaysDiskFull(const rocksdb::Status& status) {
+  return status.IsNoSpace() ||
+         (status.IsIOError() && status.ToString().find(kNoRoom) != std::string::npos);
+}
+
+}  // namespace flotilla::kv
