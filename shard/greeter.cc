@@ -99,7 +99,10 @@ void Greeter::Announce() {
   Call(address, raft::PeerMethod::kJoin, EncodeJoinCall(call),
        [this, address](std::string_view body) {
          const StatusOr<Admission> admission = DecodeAdmission(body);
-         if (admission.ok() && !admission->status.ok()) {
+         if (!admission.ok()) return;
+         if (admission->status.ok()) {
+           world_.meet(admission->members.records);
+         } else {
            world_.logger->warn("{} did not take this node's address: {}", address,
                                MessageOf(admission->status));
          }

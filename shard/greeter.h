@@ -48,6 +48,8 @@ class Greeter : public std::enable_shared_from_this<Greeter> {
     std::function<bool()> on_record;
     // Puts it on record through this node itself, if it leads.
     std::function<void()> record_here;
+    // Where members are, as one of them has told it.
+    std::function<void(const std::vector<MemberRecord>&)> meet;
     // This node is in the wrong place: WRONG_CLUSTER. At most once.
     std::function<void(Status)> refuse;
   };

@@ -68,6 +68,8 @@ struct NodeOptions {
   // While the data directory has less space free, writes are refused with DISK_FULL, so that what
   // was accepted can be finished and reads go on; 0: no such look.
   std::uint64_t disk_reserve_bytes = 0;
+  // Payload bytes of one message of entries between nodes; a larger entry travels alone.
+  std::size_t append_bytes_max = 1 << 20;
   // Log bytes of a group after which it takes a snapshot of itself and lets the log go.
   std::uint64_t compact_after_bytes = 256 << 20;
 };

@@ -81,7 +81,11 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                          UniqueFunction<void(StatusOr<Bytes>)> reply);
   void Found(const Founding& founding, UniqueFunction<void(Status)> done);
   void FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done);
+  // The cluster has let this node in. Tried again while the disk is full.
+  void JoinAs(const Identity& identity, const std::vector<MemberRecord>& contacts);
   void BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts);
+  // These are where they say, for as long as the group has not said otherwise.
+  void Meet(const std::vector<MemberRecord>& contacts);
   void Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply);
   void Greet();
   // A member says where it can be reached; what the group has on record may be older.

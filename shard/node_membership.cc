@@ -11,6 +11,7 @@ namespace flotilla {
 namespace {
 
 constexpr Duration kAdmissionTimeout = std::chrono::seconds(4);
+constexpr Duration kJoinRetryPause = std::chrono::seconds(1);
 
 Bytes YesOrNo(bool yes) { return Bytes(std::string(1, yes ? '\1' : '\0')); }
 
@@ -36,19 +37,7 @@ void NodeImpl::StartFormation() {
     Identity identity = identity_;
     identity.cluster = admission.cluster;
     identity.node = admission.node;
-    const std::vector<MemberRecord> contacts = admission.members.records;
-    disk_->Post([this, identity, contacts] {
-      const Status stored = directory_->StoreIdentity(identity);
-      control_->Post([this, identity, contacts, stored] {
-        if (!stored.ok()) {
-          Fatal(Annotate(stored, "joining the cluster"));
-          return;
-        }
-        world_.logger->info("joined cluster {:016x} as node {}", identity.cluster.value(),
-                            identity.node.value());
-        BecomeMember(identity, contacts);
-      });
-    });
+    JoinAs(identity, admission.members.records);
   };
   formation_ = std::make_shared<Formation>(options, world);
   if (options_.bootstrap_expect == 0) state_ = NodeState::kJoining;
@@ -178,25 +167,57 @@ void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Stat
   });
 }
 
-void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts) {
-  if (formation_) formation_->End();
-  formation_ = nullptr;
+// The log first, so that a member without one has surely lost it.
+void NodeImpl::JoinAs(const Identity& identity, const std::vector<MemberRecord>& contacts) {
+  const auto stored = [this, identity, contacts](const Status& status) {
+    if (ReasonOf(status) == Reason::kDiskFull) {
+      control_->After(kJoinRetryPause, [this, identity, contacts] { JoinAs(identity, contacts); });
+    } else if (!status.ok()) {
+      Fatal(Annotate(status, "joining the cluster"));
+    } else {
+      world_.logger->info("joined cluster {:016x} as node {}", identity.cluster.value(),
+                          identity.node.value());
+      BecomeMember(identity, contacts);
+    }
+  };
+  raft::LogWrite write;
+  write.group = kFirstDataGroup;
+  write.hard_state = raft::HardState();
+  const Status queued = log_->Append(std::move(write), [this, identity, stored](Status logged) {
+    disk_->Post([this, identity, stored, logged] {
+      const Status status = logged.ok() ? directory_->StoreIdentity(identity) : logged;
+      control_->Post([stored, status] { stored(status); });
+    });
+  });
+  if (!queued.ok()) stored(queued);
+}
+
+void NodeImpl::Meet(const std::vector<MemberRecord>& contacts) {
   std::vector<raft::PeerAddress> peers;
   {
     std::lock_guard lock(mutex_);
-    identity_ = identity;
     for (const MemberRecord& record : contacts) {
       addresses_.try_emplace(record.node, record.address);
       recorded_.try_emplace(record.node, record.address);
     }
     peers = Peers();
   }
+  world_.transport->SetPeers(peers);
+}
+
+void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts) {
+  if (formation_) formation_->End();
+  formation_ = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    identity_ = identity;
+  }
   calls_->SetSelf(identity.node);
   router_->SetSelf(identity.node);
   admin_->SetSelf(identity.node);
   if (!stopping_.load()) state_ = NodeState::kServing;
   world_.transport->Start(identity.cluster, identity.node, this);
-  world_.transport->SetPeers(peers);
+  Meet(contacts);
   if (!stopping_.load()) Greet();
 }
 
@@ -220,11 +241,15 @@ void NodeImpl::Greet() {
     }
     return others;
   };
-  // A learner that has yet to hear of its own admission has nothing on record, rightly.
+  // A learner that has yet to hear of its own admission has nothing on record, rightly; but one
+  // that was restarted before knows nobody whom it could answer.
   world.on_record = [this] {
-    const std::string known = AddressOf(identity_.node);
-    return known.empty() || known == options_.advertise_address;
+    std::lock_guard lock(mutex_);
+    if (addresses_.empty()) return false;
+    const auto known = addresses_.find(identity_.node);
+    return known == addresses_.end() || known->second == options_.advertise_address;
   };
+  world.meet = [this](const std::vector<MemberRecord>& contacts) { Meet(contacts); };
   world.record_here = [this] {
     if (!Leads(kFirstDataGroup)) return;
     AdminRequest request;

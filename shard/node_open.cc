@@ -114,6 +114,7 @@ raft::GroupOptions NodeImpl::GroupOptionsFor(GroupId group) const {
   options.core.heartbeat_ticks = std::max(1, static_cast<int>(options_.heartbeat_interval / tick_));
   options.core.quiesce_after_ticks = static_cast<int>(options_.quiesce_after / tick_);
   options.core.leases = options_.leases;
+  options.core.append_bytes_max = options_.append_bytes_max;
   options.core.seed = world_.seed ^ (identity_.node.value() * 0x9e3779b97f4a7c15ull) ^
                       group.value() ^ identity_.uuid.value();
   return options;

@@ -34,8 +34,11 @@ class Street final : public raft::Transport {
       ++announced[address];
       EXPECT_EQ(DecodeJoinCall(body.view())->address, "new");
       on_record = recorded_by.contains(address);
-      done(Bytes(EncodeAdmission(
-          {.status = absl::OkStatus(), .cluster = kHome, .node = NodeId(1), .members = {}})));
+      Admission admission{
+          .status = absl::OkStatus(), .cluster = kHome, .node = NodeId(1), .members = {}};
+      admission.members.records.push_back(
+          {.node = NodeId(2), .uuid = {}, .address = address, .promote = false});
+      done(Bytes(EncodeAdmission(admission)));
       return;
     }
     const StatusOr<Hello> hello = DecodeHello(body.view());
@@ -58,6 +61,9 @@ class Street final : public raft::Transport {
     world.members = [this] { return members; };
     world.on_record = [this] { return on_record; };
     world.record_here = [] {};
+    world.meet = [this](const std::vector<MemberRecord>& met) {
+      for (const MemberRecord& record : met) members.push_back(record.address);
+    };
     world.refuse = [this](const Status& status) { refusals.push_back(status); };
     Greeter::Options options;
     options.uuid = NodeUuid(1);
@@ -89,6 +95,18 @@ TEST(Greeter, EndsOnceItIsAtHome) {
   street.loop.RunFor(std::chrono::seconds(20));
   EXPECT_EQ(street.greeted["a"], 1);
   EXPECT_TRUE(street.refusals.empty());
+}
+
+// A learner that was restarted before it got the group's configuration.
+TEST(Greeter, LearnsWhereOthersAreFromWhomeverItFinds) {
+  Street street;
+  street.clusters = {{"a", kHome}};
+  street.on_record = false;
+  street.recorded_by = {"a"};
+  street.Greet({"a"});
+  street.loop.RunFor(std::chrono::seconds(20));
+  EXPECT_EQ(street.members, std::vector<std::string>{"a"});
+  EXPECT_EQ(street.announced["a"], 1);
 }
 
 TEST(Greeter, RefusesToRunBesideAnotherCluster) {
