@@ -123,7 +123,7 @@ class NodeWorld {
 
   static sim::SimCluster::Options Options(NodeOptions node, int nodes) {
     sim::SimCluster::Options options;
-    options.nodes = nodes;
+    options.founders = nodes;
     options.node = std::move(node);
     options.node.log.segment_bytes = 64 << 10;
     options.node.store.memtable_bytes = 64 << 10;

@@ -16,6 +16,8 @@
 namespace flotilla::sim {
 
 using ProcessId = std::uint32_t;
+// Of events that belong to the world: they always run.
+inline constexpr ProcessId kNoProcess = 0;
 
 // Kinds of events: of peers' messages, which may overtake each other, and of clients' connections,
 // which keep their order.

@@ -11,8 +11,17 @@ namespace flotilla::sim {
 // How many nodes a seed's cluster has, when nobody says.
 inline int NodesOf(std::uint64_t seed) { return seed % 3 == 0 ? 5 : 3; }
 
-// Switches each planted bug on (or the one named) and runs seeds until one fails, `seeds_max` at
-// most; prints seed and time for each. The exit code: 0 when all were found.
-int Hunt(const SimulationOptions& options, const std::string& name, std::uint64_t seeds_max);
+struct HuntOptions {
+  // Of a plant, or `all`.
+  std::string name;
+  std::uint64_t seeds_max = 1000;
+  // Seeds that run at the same time, each in a process of its own.
+  int jobs = 2;
+};
+
+// Switches each planted bug on and runs seeds until one fails, be it that the process ends by a
+// failed check, and passes without the bug; prints a table of seeds and times as it goes. The exit
+// code: 0 when all were found.
+int Hunt(const SimulationOptions& simulation, const HuntOptions& options);
 
 }  // namespace flotilla::sim

@@ -1,8 +1,10 @@
 // flotilla_sim: runs seeds of the whole-node simulation.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -16,6 +18,15 @@ using flotilla::sim::NodesOf;
 using flotilla::sim::RunSimulation;
 using flotilla::sim::SimulationOptions;
 using flotilla::sim::SimulationResult;
+
+// For the one line that matters when a check fails in the middle of a run.
+std::string replay;
+
+void OnAbort(int) {
+  const std::string line = "  replay: " + replay + "\n";
+  // NOLINTNEXTLINE(bugprone-unused-return-value): the process ends here
+  if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+}
 
 bool ParseSeeds(const std::string& text, std::uint64_t& first, std::uint64_t& last) {
   const std::size_t dots = text.find("..");
@@ -45,9 +56,11 @@ int main(int argc, char** argv) {
   app.add_flag("--verbose", options.verbose, "show the nodes' logs");
   app.add_option("--trace", trace, "write every event of the last run to this file");
   app.add_flag("!--no-faults", options.faults, "nothing goes wrong");
-  std::string plant;
-  app.add_option("--planted", plant, "hunt this planted bug, or all, from seed 1 to the last seed")
+  flotilla::sim::HuntOptions hunt;
+  app.add_option("--planted", hunt.name,
+                 "hunt this planted bug, or all, from seed 1 to the last seed")
       ->take_last();
+  app.add_option("--jobs", hunt.jobs, "seeds of a hunt that run at the same time")->take_last();
   CLI11_PARSE(app, argc, argv);
   std::uint64_t first = 0;
   std::uint64_t last = 0;
@@ -57,14 +70,20 @@ int main(int argc, char** argv) {
   }
   options.time = std::chrono::seconds(seconds);
   options.nodes = nodes;
-  if (!plant.empty()) return Hunt(options, plant, last);
+  hunt.seeds_max = last;
+  if (!hunt.name.empty()) return Hunt(options, hunt);
   if (!trace.empty()) options.trace_file = std::fopen(trace.c_str(), "w");
+  std::signal(SIGABRT, OnAbort);
   std::uint64_t passed = 0;
   std::uint64_t failed = 0;
+  flotilla::sim::RareEvents rare;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     options.seed = seed;
     options.nodes = nodes != 0 ? nodes : NodesOf(seed);
+    replay = fmt::format("./dev sim --seed {} --nodes {} --virtual-seconds {}", seed, options.nodes,
+                         seconds);
     SimulationResult result = RunSimulation(options);
+    rare += result.rare;
     if (result.failure.empty() && twice) {
       const SimulationResult again = RunSimulation(options);
       if (again.trace_hash != result.trace_hash) {
@@ -79,12 +98,15 @@ int main(int argc, char** argv) {
                  result.trace_hash);
     } else {
       ++failed;
-      fmt::print(
-          "seed {}: FAILED: {}\n  replay: ./dev sim --seed {} --nodes {} --virtual-seconds {}\n",
-          seed, result.failure, seed, options.nodes, seconds);
+      fmt::print("seed {}: FAILED: {}\n  replay: {}\n", seed, result.failure, replay);
     }
     std::fflush(stdout);
   }
+  fmt::print(
+      "{} leaders, {} rejected appends, {} snapshots, {} changes of members, {} nodes that stopped "
+      "for a failed disk, {} writes refused for want of room\n",
+      rare.leaders, rare.rejections, rare.snapshots, rare.member_changes, rare.stopped_themselves,
+      rare.refused_for_room);
   fmt::print("{} passed, {} failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -1,5 +1,7 @@
 #include "tests/sim/nemesis.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "tests/sim/workload.h"
@@ -7,127 +9,181 @@
 namespace flotilla::sim {
 namespace {
 
-constexpr ProcessId kNemesis = 99;
 constexpr std::uint32_t kStrike = 40;
 constexpr Duration kResumeJitter = std::chrono::milliseconds(50);
 
 }  // namespace
 
 Nemesis::Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network)
-    : options_(options), loop_(loop), cluster_(cluster), network_(network), random_(options.seed) {}
+    : options_(options),
+      loop_(loop),
+      cluster_(cluster),
+      network_(network),
+      random_(options.seed),
+      disks_(cluster, random_.Fork(),
+             [this](Duration max, Closure closure) { Later(max, std::move(closure)); }),
+      weights_sum_(std::accumulate(options.climate.weights.begin(), options.climate.weights.end(),
+                                   std::uint64_t{0})) {}
 
-void Nemesis::Start() { Next(); }
+void Nemesis::Start() {
+  for (int node = 0; node < cluster_->size(); ++node) SetClocks(node);
+  Next();
+}
 
 void Nemesis::Later(Duration max, Closure closure) {
   const Duration wait(
       static_cast<std::int64_t>(random_.Below(static_cast<std::uint64_t>(max.count()) + 1)));
-  loop_->At(loop_->now() + wait, kNemesis, kStrike, std::move(closure));
+  loop_->At(loop_->now() + wait, kNoProcess, kStrike,
+            [this, closure = std::move(closure)]() mutable {
+              // What ends a fault has been done by then.
+              if (!ended_) closure();
+            });
 }
 
 void Nemesis::Next() {
-  Later(options_.pause_max, [this] {
-    if (ended_) return;
-    Strike();
+  Later(options_.climate.between_faults_max, [this] {
+    Strike(Draw());
     Next();
   });
 }
 
-void Nemesis::Strike() {
-  switch (random_.Below(20)) {
-    case 18:
-    case 19:
-      Uprising();
-      break;
-    case 14:
-    case 15:
-      SlowDisks();
-      break;
-    case 16:
-    case 17:
-      PauseOne();
-      break;
-    case 10:
-      CrashAll();
-      break;
-    case 11:
-    case 12:
-    case 13:
-      IsolateLeader();
-      break;
-    case 0:
-    case 1:
-    case 2:
-      CrashOne();
-      break;
-    case 3:
-    case 4:
-      Partition();
-      break;
-    case 5:
-      OneWay();
-      break;
-    case 6:
-      PauseOne();
-      break;
-    case 7:
-      Storm();
-      break;
-    case 8:
-      random_.Chance(0.5) ? Transfer() : Compact();
-      break;
-    default:
-      random_.Chance(0.7) ? network_->HealAll() : JumpClock();
-      break;
+Fault Nemesis::Draw() {
+  std::uint64_t dice = random_.Below(weights_sum_);
+  std::size_t fault = 0;
+  while (dice >= options_.climate.weights[fault]) dice -= options_.climate.weights[fault++];
+  return static_cast<Fault>(fault);
+}
+
+void Nemesis::Strike(Fault fault) {
+  switch (fault) {
+    case Fault::kCrash:
+      return Crash();
+    case Fault::kKill:
+      return Kill();
+    case Fault::kCrashAll:
+      return CrashAll();
+    case Fault::kUprising:
+      return Uprising();
+    case Fault::kPartition:
+      return Partition();
+    case Fault::kOneWay:
+      return OneWay();
+    case Fault::kIsolateLeader:
+      return IsolateLeader();
+    case Fault::kPause:
+      return Pause();
+    case Fault::kSlowDisks:
+      return SlowDisks();
+    case Fault::kHang:
+      return disks_.Hang(random_.Chance(0.5) ? LeaderOrAny() : AnyNode());
+    case Fault::kFullDisk:
+      return disks_.Fill();
+    case Fault::kFailingDisk:
+      return disks_.Fail(random_.Chance(0.5) ? LeaderOrAny() : AnyNode());
+    case Fault::kStorm:
+      return Storm();
+    case Fault::kTransfer:
+      return Transfer();
+    case Fault::kCompact:
+      return Compact();
+    case Fault::kClocks:
+      return Clocks();
+    case Fault::kCalm:
+      return network_->HealAll();
   }
 }
 
-void Nemesis::CrashOne() {
-  const int node = AnyNode();
-  if (!cluster_->running(node)) return;
-  cluster_->Crash(node);
-  Later(std::chrono::seconds(3), [this, node] {
-    if (!cluster_->running(node)) cluster_->Start(node);
+// Of the machines in use.
+int Nemesis::AnyNode() {
+  while (true) {
+    const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
+    if (cluster_->in_use(node)) return node;
+  }
+}
+
+int Nemesis::LeaderOrAny() {
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (cluster_->running(node) && cluster_->node(node)->Leads(GroupId())) return node;
+  }
+  return AnyNode();
+}
+
+void Nemesis::Restart(int node, Duration within) {
+  Later(within, [this, node] {
+    if (!cluster_->in_use(node)) return;
+    // A full disk may turn it away, for now.
+    if (!cluster_->Start(node)) Restart(node, std::chrono::seconds(1));
   });
+}
+
+// ---- processes ------------------------------------------------------------------------------
+
+void Nemesis::Crash() {
+  const int node = AnyNode();
+  cluster_->Crash(node);
+  Restart(node, std::chrono::seconds(3));
+}
+
+void Nemesis::Kill() {
+  const int node = random_.Chance(0.3) ? LeaderOrAny() : AnyNode();
+  if (!cluster_->running(node)) return;
+  cluster_->Kill(node);
+  Restart(node, random_.Chance(0.5) ? std::chrono::milliseconds(50) : std::chrono::seconds(2));
 }
 
 void Nemesis::CrashAll() {
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (!cluster_->running(node)) continue;
+    if (!cluster_->in_use(node)) continue;
     cluster_->Crash(node);
-    Later(std::chrono::seconds(1), [this, node] {
-      if (!cluster_->running(node)) cluster_->Start(node);
-    });
+    Restart(node, std::chrono::seconds(1));
   }
 }
 
 void Nemesis::Uprising() {
-  const auto sync = std::chrono::milliseconds(random_.Between(5, 60));
+  const auto sync = std::chrono::milliseconds(random_.Between(2, 60));
   for (int node = 0; node < cluster_->size(); ++node) cluster_->SetSyncTime(node, sync);
+  NetworkWeather weather;
+  weather.late = random_.Unit() * 0.5;
+  weather.duplication = random_.Unit() * 0.5;
+  weather.late_max = std::chrono::milliseconds(random_.Between(10, 400));
+  const bool late = random_.Chance(0.7);
+  if (late) network_->SetWeather(weather);
   const int leader = LeaderOrAny();
   cluster_->Crash(leader);
-  for (int cut = 0; cut < 6; ++cut) {
-    Later(std::chrono::milliseconds(900), [this] {
-      const int node = random_.Chance(0.5) ? LeaderOrAny() : AnyNode();
-      if (ended_ || !cluster_->running(node)) return;
+  const std::uint64_t cuts = random_.Between(4, 14);
+  for (std::uint64_t cut = 0; cut < cuts; ++cut) {
+    Later(std::chrono::milliseconds(1500), [this] {
+      const int node = random_.Chance(0.3) ? LeaderOrAny() : AnyNode();
+      if (!cluster_->running(node)) return;
       cluster_->Crash(node);
-      cluster_->Start(node);
+      if (!cluster_->Start(node)) Restart(node, std::chrono::seconds(1));
     });
   }
-  Later(std::chrono::seconds(1), [this, leader] {
-    if (!cluster_->running(leader)) cluster_->Start(leader);
+  Restart(leader, std::chrono::seconds(1));
+  Later(std::chrono::seconds(2), [this, late] {
+    if (late) network_->SetWeather({});
     for (int node = 0; node < cluster_->size(); ++node) {
       cluster_->SetSyncTime(node, SimCluster::kSyncTime);
     }
   });
 }
 
-int Nemesis::LeaderOrAny() {
-  for (int node = 0; node < cluster_->size(); ++node) {
-    if (!cluster_->running(node)) continue;
-    if (cluster_->node(node)->Leads(GroupId())) return node;
-  }
-  return AnyNode();
+void Nemesis::Pause() {
+  const ProcessId process = SimCluster::IdOf(random_.Chance(0.7) ? LeaderOrAny() : AnyNode());
+  loop_->Pause(process);
+  const Duration pause =
+      random_.Chance(0.5) ? std::chrono::milliseconds(400) : std::chrono::seconds(3);
+  Later(pause, [this, process] { loop_->Resume(process, kResumeJitter); });
 }
+
+void Nemesis::SlowDisks() {
+  const bool power_goes = random_.Chance(0.6);
+  disks_.Slow([this, power_goes] {
+    if (power_goes) CrashAll();
+  });
+}
+
+// ---- the network ----------------------------------------------------------------------------
 
 void Nemesis::IsolateLeader() {
   const ProcessId leader = SimCluster::IdOf(LeaderOrAny());
@@ -149,8 +205,9 @@ void Nemesis::Partition() {
     (random_.Chance(0.5) ? here : there).insert(SimCluster::IdOf(node));
   }
   for (int client = 0; client < options_.clients; ++client) {
-    if (random_.Chance(0.3))
+    if (random_.Chance(0.3)) {
       (random_.Chance(0.5) ? here : there).insert(Workload::ProcessOf(client));
+    }
   }
   for (const ProcessId a : here) {
     for (const ProcessId b : there) {
@@ -158,76 +215,69 @@ void Nemesis::Partition() {
       network_->Cut(b, a);
     }
   }
-  Later(std::chrono::seconds(4), [this] { network_->HealAll(); });
+  Later(std::chrono::seconds(random_.Chance(0.2) ? 9 : 3), [this] { network_->HealAll(); });
 }
 
 void Nemesis::OneWay() {
-  network_->Cut(SimCluster::IdOf(AnyNode()), SimCluster::IdOf(AnyNode()));
-  Later(std::chrono::seconds(4), [this] { network_->HealAll(); });
-}
-
-void Nemesis::PauseOne() {
-  const ProcessId process = SimCluster::IdOf(random_.Chance(0.7) ? LeaderOrAny() : AnyNode());
-  loop_->Pause(process);
-  Later(std::chrono::seconds(2), [this, process] { loop_->Resume(process, kResumeJitter); });
-}
-
-void Nemesis::SlowDisks() {
-  const auto sync = std::chrono::milliseconds(random_.Between(5, 150));
-  const bool all = random_.Chance(0.6);
-  for (int node = 0; node < cluster_->size(); ++node) {
-    if (all || random_.Chance(0.5)) cluster_->SetSyncTime(node, sync);
+  const ProcessId one = SimCluster::IdOf(random_.Chance(0.5) ? LeaderOrAny() : AnyNode());
+  const ProcessId other = SimCluster::IdOf(AnyNode());
+  if (random_.Chance(0.5)) {
+    network_->Cut(one, other);
+  } else {
+    network_->Cut(other, one);
   }
-  const bool power_goes = random_.Chance(0.6);
-  Later(std::chrono::seconds(2), [this, power_goes] {
-    if (power_goes && !ended_) CrashAll();
-    for (int node = 0; node < cluster_->size(); ++node) {
-      cluster_->SetSyncTime(node, SimCluster::kSyncTime);
-    }
-  });
+  Later(std::chrono::seconds(4), [this] { network_->HealAll(); });
 }
 
 void Nemesis::Storm() {
   NetworkWeather weather;
-  weather.loss = random_.Unit() * 0.2;
-  weather.duplication = random_.Unit() * 0.2;
-  weather.late = random_.Unit() * 0.3;
-  weather.late_max = std::chrono::milliseconds(random_.Between(1, 300));
+  weather.loss = random_.Unit() * 0.25;
+  weather.duplication = random_.Unit() * 0.4;
+  weather.late = random_.Unit() * 0.4;
+  weather.late_max =
+      std::chrono::milliseconds(random_.Between(1, random_.Chance(0.2) ? 3000 : 300));
   network_->SetWeather(weather);
-  Later(std::chrono::seconds(3), [this] { network_->SetWeather({}); });
+  Later(std::chrono::seconds(4), [this] { network_->SetWeather({}); });
 }
+
+// ---- what operators do ------------------------------------------------------------------------
 
 void Nemesis::Transfer() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TransferLeadership(
-      GroupId(), NodeId(), loop_->now() + std::chrono::seconds(2), [](const StatusOr<NodeId>&) {});
+  cluster_->node(node)->TransferLeadership(GroupId(), NodeId(),
+                                           cluster_->process(node)->Now() + std::chrono::seconds(2),
+                                           [](const StatusOr<NodeId>&) {});
 }
 
 void Nemesis::Compact() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(), loop_->now() + std::chrono::seconds(2),
+  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(),
+                                        cluster_->process(node)->Now() + std::chrono::seconds(2),
                                         [](const StatusOr<Node::SnapshotTaken>&) {});
 }
 
-void Nemesis::JumpClock() {
-  const int node = AnyNode();
-  if (!cluster_->running(node)) return;
+void Nemesis::Clocks() { SetClocks(AnyNode()); }
+
+void Nemesis::SetClocks(int node) {
   const auto offset = static_cast<std::int64_t>(random_.Below(20'000'000)) - 10'000'000;
-  cluster_->process(node)->SetWallOffset(std::chrono::microseconds(offset));
+  cluster_->SetWallOffset(node, std::chrono::microseconds(offset));
+  const auto most = static_cast<std::uint64_t>(options_.climate.drift_ppm_max);
+  cluster_->SetDrift(node, static_cast<std::int64_t>(random_.Below(2 * most + 1)) -
+                               options_.climate.drift_ppm_max);
 }
 
 void Nemesis::Heal() {
   ended_ = true;
   network_->HealAll();
   network_->SetWeather({});
+  disks_.Heal();
   for (int node = 0; node < cluster_->size(); ++node) {
     if (loop_->paused(SimCluster::IdOf(node))) {
       loop_->Resume(SimCluster::IdOf(node), kResumeJitter);
     }
-    cluster_->SetSyncTime(node, SimCluster::kSyncTime);
-    if (!cluster_->running(node)) cluster_->Start(node);
+    if (cluster_->in_use(node)) cluster_->Start(node);
   }
 }
 

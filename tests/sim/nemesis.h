@@ -1,4 +1,4 @@
-// Nemesis: what goes wrong, drawn from the seed.
+// Nemesis: what goes wrong, drawn from the seed, as often as its climate has it.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/random.h"
+#include "tests/sim/climate.h"
+#include "tests/sim/disk_faults.h"
 #include "tests/sim/sim_cluster.h"
 #include "tests/sim/sim_network.h"
 
@@ -15,8 +17,8 @@ class Nemesis {
  public:
   struct Options {
     std::uint64_t seed = 1;
-    Duration pause_max = std::chrono::milliseconds(2500);
     int clients = 4;
+    Climate climate;
   };
 
   Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network);
@@ -27,28 +29,32 @@ class Nemesis {
 
  private:
   void Next();
-  void Strike();
-  void CrashOne();
+  Fault Draw();
+  void Strike(Fault fault);
+  void Crash();
+  void Kill();
   // The whole cluster loses power at once: only what was synced is left.
   void CrashAll();
   // The leader loses its peers, and some of its clients, who turn to others: it must not go on
   // answering the rest.
   void IsolateLeader();
-  int LeaderOrAny();
-  // Nodes lose power one after another just as a new leader is chosen, on slow disks.
+  // Nodes lose power one after another just as a new leader is chosen, on slow disks and a network
+  // that brings late what was said before.
   void Uprising();
   void Partition();
   void OneWay();
-  void PauseOne();
-  // Syncs take long, so that much is under way when the power goes.
+  void Pause();
+  // Much is under way when the power goes.
   void SlowDisks();
   void Storm();
   void Transfer();
   void Compact();
-  void JumpClock();
-  int AnyNode() {
-    return static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
-  }
+  void Clocks();
+  void SetClocks(int node);
+
+  int AnyNode();
+  int LeaderOrAny();
+  void Restart(int node, Duration within);
   // Runs `closure` within this long.
   void Later(Duration max, Closure closure);
 
@@ -57,6 +63,8 @@ class Nemesis {
   SimCluster* const cluster_;
   SimNetwork* const network_;
   Random random_;
+  DiskFaults disks_;
+  std::uint64_t weights_sum_ = 0;
   bool ended_ = false;
 };
 

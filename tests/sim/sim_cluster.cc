@@ -1,16 +1,23 @@
 #include "tests/sim/sim_cluster.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace flotilla::sim {
 namespace {
+
+constexpr std::uint32_t kSupervise = 50;
+// Until whoever watches over the processes starts one again.
+constexpr Duration kRestartAfter = std::chrono::milliseconds(300);
 
 // What a disk takes, in virtual time.
 Duration CostOf(DiskOperation operation, std::uint64_t bytes, Duration sync) {
   switch (operation) {
     case DiskOperation::kSync:
     case DiskOperation::kSyncDirectory:
-      return sync;
+      // Of a sync that hangs, those beside the log's feel only a part: they are made one after
+      // another, while the log's are counted once.
+      return std::min<Duration>(sync, std::chrono::milliseconds(150));
     case DiskOperation::kWrite:
       return Duration(static_cast<std::int64_t>(bytes / 2));
     default:
@@ -22,14 +29,10 @@ Duration CostOf(DiskOperation operation, std::uint64_t bytes, Duration sync) {
 
 SimCluster::SimCluster(const Options& options, EventLoop* loop, SimNetwork* network)
     : options_(options), loop_(loop), network_(network), random_(options.seed) {
-  members_.resize(static_cast<std::size_t>(options_.nodes));
+  members_.resize(static_cast<std::size_t>(options_.founders + options_.spares));
   for (Member& member : members_) {
-    member.disk = std::make_shared<SimFileSystem>();
     member.sync_time = std::make_shared<Duration>(kSyncTime);
-    member.disk->SetLatencyHook(
-        [loop, sync = member.sync_time](DiskOperation operation, std::uint64_t bytes) {
-          loop->Charge(CostOf(operation, bytes, *sync));
-        });
+    GiveDisk(member);
   }
 }
 
@@ -41,10 +44,25 @@ SimCluster::~SimCluster() {
   }
 }
 
+void SimCluster::GiveDisk(Member& member) const {
+  member.disk = std::make_shared<SimFileSystem>();
+  member.disk->SetLatencyHook(
+      [loop = loop_, sync = member.sync_time](DiskOperation operation, std::uint64_t bytes) {
+        loop->Charge(CostOf(operation, bytes, *sync));
+      });
+  member.faults_before = 0;
+  member.short_of_room = false;
+}
+
 bool SimCluster::Start(int node) {
   Member& member = members_[Slot(node)];
+  if (member.node) return true;
+  member.in_use = true;
   member.life = next_life_++;
+  member.faults_before = member.disk->faults_met();
   member.process = std::make_unique<SimProcess>(loop_, IdOf(node), member.sync_time);
+  member.process->SetDrift(member.drift);
+  member.process->SetWallOffset(member.wall_offset);
   member.env = std::make_unique<kv::InlineEnv>(member.disk, member.process.get());
   member.transport =
       std::make_unique<SimTransport>(network_, member.process.get(), AddressOf(node));
@@ -60,27 +78,77 @@ bool SimCluster::Start(int node) {
   node_options.data_directory = "/data";
   node_options.advertise_address = AddressOf(node);
   for (int other = 0; other < size(); ++other) node_options.join.push_back(AddressOf(other));
-  node_options.bootstrap_expect = static_cast<std::uint32_t>(size());
+  if (node < options_.founders && !member.replaced) {
+    node_options.bootstrap_expect = static_cast<std::uint32_t>(options_.founders);
+  }
   auto opened = Node::Open(node_options, world);
   if (!opened.ok()) {
-    failure_ = AddressOf(node) + " did not start: " + std::string(MessageOf(opened.status()));
+    const bool excused = troubled(node) && ReasonOf(opened.status()) != Reason::kDataDamaged;
+    if (!excused) {
+      failure_ = AddressOf(node) + " did not start: " + std::string(MessageOf(opened.status()));
+    }
+    Destroy(member, IdOf(node));
     return false;
   }
   member.node = *std::move(opened);
-  member.node->Start([this, node](const Status& status) {
-    failure_ = AddressOf(node) + " gave up: " + std::string(MessageOf(status));
-  });
+  member.node->Start([this, node](const Status& status) { OnFatal(node, status); });
   return true;
+}
+
+// In the midst of an event of the node's own: it ends after it.
+void SimCluster::OnFatal(int node, const Status& status) {
+  Member& member = members_[Slot(node)];
+  const bool failed_calls = member.disk->faults_met() > member.faults_before;
+  if (!failed_calls) {
+    failure_ = AddressOf(node) + " gave up: " + std::string(MessageOf(status));
+    return;
+  }
+  ++stopped_themselves_;
+  loop_->At(loop_->now(), kNoProcess, kSupervise, [this, node, life = member.life] {
+    if (!running(node) || members_[Slot(node)].life != life) return;
+    Crash(node);
+    members_[Slot(node)].disk->ClearFaults();
+    loop_->At(loop_->now() + kRestartAfter, kNoProcess, kSupervise, [this, node] {
+      if (in_use(node)) Start(node);
+    });
+  });
 }
 
 void SimCluster::Crash(int node) {
   Member& member = members_[Slot(node)];
-  if (!member.node) return;
-  // First the power: nothing that is destroyed now may still change the disk.
-  member.disk->PowerOff();
-  Destroy(member, IdOf(node));
+  if (member.node) {
+    // First the power: nothing that is destroyed now may still change the disk.
+    member.disk->PowerOff();
+    Destroy(member, IdOf(node));
+  }
+  // What a process that was killed before left in memory goes, too.
   member.disk->PowerCut(random_);
   member.disk->PowerOn();
+}
+
+void SimCluster::Kill(int node) {
+  Member& member = members_[Slot(node)];
+  if (!member.node) return;
+  if (troubled(node)) {
+    // What the system still has of a failed sync must not be read again.
+    Crash(node);
+    return;
+  }
+  member.disk->Kill();
+  Destroy(member, IdOf(node));
+  member.disk->PowerOn();
+}
+
+void SimCluster::Retire(int node) {
+  LoseDisk(node);
+  members_[Slot(node)].in_use = false;
+}
+
+void SimCluster::LoseDisk(int node) {
+  Crash(node);
+  Member& member = members_[Slot(node)];
+  GiveDisk(member);
+  member.replaced = true;
 }
 
 void SimCluster::Destroy(Member& member, ProcessId id) {
@@ -90,6 +158,29 @@ void SimCluster::Destroy(Member& member, ProcessId id) {
   member.env = nullptr;
   loop_->Purge(id);
   member.process = nullptr;
+}
+
+void SimCluster::SetDrift(int node, std::int64_t parts_per_million) {
+  Member& member = members_[Slot(node)];
+  member.drift = parts_per_million;
+  if (member.process) member.process->SetDrift(parts_per_million);
+}
+
+void SimCluster::SetWallOffset(int node, std::chrono::microseconds offset) {
+  Member& member = members_[Slot(node)];
+  member.wall_offset = offset;
+  if (member.process) member.process->SetWallOffset(offset);
+}
+
+void SimCluster::SetRoom(int node, std::optional<std::uint64_t> bytes) {
+  Member& member = members_[Slot(node)];
+  member.short_of_room = bytes.has_value();
+  member.disk->SetCapacity(bytes ? member.disk->used_bytes() + *bytes : UINT64_MAX);
+}
+
+bool SimCluster::troubled(int node) const {
+  const Member& member = members_[Slot(node)];
+  return member.short_of_room || member.disk->faults_met() > member.faults_before;
 }
 
 SimServer SimCluster::Find(const std::string& address) const {

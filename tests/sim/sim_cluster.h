@@ -1,9 +1,13 @@
 // SimCluster: whole nodes (flotilla::Node, as kvd runs it) over simulated executors, network,
 // disks.
+//
+// Machines are numbered from 0; the first `founders` found the cluster, the others are there for
+// nodes that join later. A machine may be in use or not, and in use its process may run or not.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +24,8 @@ namespace flotilla::sim {
 class SimCluster {
  public:
   struct Options {
-    int nodes = 3;
+    int founders = 3;
+    int spares = 0;
     std::uint64_t seed = 1;
     NodeOptions node;  // addresses, directories and joining are filled in
     std::shared_ptr<spdlog::logger> logger;
@@ -30,23 +35,46 @@ class SimCluster {
   ~SimCluster();
 
   int size() const { return static_cast<int>(members_.size()); }
+  int founders() const { return options_.founders; }
   static ProcessId IdOf(int node) { return static_cast<ProcessId>(node) + 1; }
   static std::string AddressOf(int node) { return "n" + std::to_string(node + 1) + ":1"; }
 
-  // Starts a node on whatever its disk holds. False when it refuses: `failure()` says why.
+  // Starts a node on whatever its disk holds. False when it refuses, which `failure()` reports
+  // unless its disk is full or fails: it is then tried again later.
   bool Start(int node);
   // A power cut: the process is gone and a part of what was not synced with it.
   void Crash(int node);
+  // The process is gone; the disk and what the system had in memory for it stay.
+  void Kill(int node);
+  // The machine gets an empty disk, and is not in use until it is started again.
+  void Retire(int node);
+  // The same, but whoever cares for the nodes starts it again.
+  void LoseDisk(int node);
+
+  // ---- the machine ---------------------------------------------------------------------------
+
   // What a sync of its disk takes.
   static constexpr Duration kSyncTime = std::chrono::microseconds(800);
   void SetSyncTime(int node, Duration time) { *members_[Slot(node)].sync_time = time; }
+  // Microseconds per second that its clocks run fast.
+  void SetDrift(int node, std::int64_t parts_per_million);
+  void SetWallOffset(int node, std::chrono::microseconds offset);
+  // Room for so many bytes more; nothing: as much as anybody may want.
+  void SetRoom(int node, std::optional<std::uint64_t> bytes);
+  // Whether the disk has been short of room, or made a call fail, since the process started.
+  bool troubled(int node) const;
+
+  bool in_use(int node) const { return members_[Slot(node)].in_use; }
   bool running(int node) const { return members_[Slot(node)].node != nullptr; }
   Node* node(int node) const { return members_[Slot(node)].node.get(); }
   SimFileSystem& disk(int node) const { return *members_[Slot(node)].disk; }
   SimProcess* process(int node) const { return members_[Slot(node)].process.get(); }
   SimServer Find(const std::string& address) const;
-  // The first thing that must not happen: a node that refuses its data, or that gave up.
+  // The first thing that must not happen: a node that refuses its data, or that gave up without
+  // need.
   const std::string& failure() const { return failure_; }
+  // How often a node has stopped itself since its disk failed it.
+  int stopped_themselves() const { return stopped_themselves_; }
 
  private:
   struct Member {
@@ -57,9 +85,17 @@ class SimCluster {
     std::unique_ptr<SimTransport> transport;
     std::unique_ptr<Node> node;
     std::uint64_t life = 0;
+    bool in_use = false;
+    bool replaced = false;  // it lost the disk it founded with
+    bool short_of_room = false;
+    std::uint64_t faults_before = 0;
+    std::int64_t drift = 0;
+    std::chrono::microseconds wall_offset{0};
   };
   static std::size_t Slot(int node) { return static_cast<std::size_t>(node); }
+  void GiveDisk(Member& member) const;
   void Destroy(Member& member, ProcessId id);
+  void OnFatal(int node, const Status& status);
 
   const Options options_;
   EventLoop* const loop_;
@@ -67,6 +103,7 @@ class SimCluster {
   Random random_;
   std::vector<Member> members_;
   std::uint64_t next_life_ = 1;
+  int stopped_themselves_ = 0;
   std::string failure_;
 };
 

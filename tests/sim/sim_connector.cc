@@ -50,16 +50,16 @@ class SimConnector::Stream final : public client::Connection,
         [weak = weak_from_this()](const v1::PipelineResponse& response) {
           if (const std::shared_ptr<Stream> self = weak.lock()) self->Answer(response);
         });
-    At(process_->id(), kConnect, process_->Now() + delay * 2, [self = shared_from_this()] {
-      if (!self->closed_) self->observer_->OnConnected();
+    At(process_->id(), kConnect, process_->VirtualNow() + delay * 2, [self = shared_from_this()] {
+      if (self->observer_) self->observer_->OnConnected();
     });
   }
 
   void Send(const v1::PipelineRequest& batch) override {
     auto bytes = std::make_shared<const std::string>(batch.SerializeAsString());
-    At(process_->id(), kSent, process_->Now() + std::chrono::microseconds(20),
+    At(process_->id(), kSent, process_->VirtualNow() + std::chrono::microseconds(20),
        [self = shared_from_this()] {
-         if (!self->closed_) self->observer_->OnSent();
+         if (self->observer_) self->observer_->OnSent();
        });
     Duration delay{0};
     // A lost packet of a stream is sent again; only a partition breaks it.
@@ -68,15 +68,24 @@ class SimConnector::Stream final : public client::Connection,
       Break("connection reset", network_->Noticed());
       return;
     }
-    to_server_ = std::max(to_server_, process_->Now() + delay);
+    to_server_ = std::max(to_server_, process_->VirtualNow() + delay);
     At(server_id_, kRequests, to_server_, [self = shared_from_this(), bytes] {
       v1::PipelineRequest request;
       if (self->closed_ || !request.ParseFromString(*bytes)) return;
+      if (self->find_(self->address_).life != self->server_life_) return;
       self->session_->OnRequests(request);
     });
   }
 
-  void Close() override { Break("closed", network_->Latency()); }
+  // The observer is let go here: it may hold this connection, and nothing else either of them.
+  void Close() override {
+    breaking_ = true;
+    if (!observer_) return;
+    At(process_->id(), kClosed, process_->VirtualNow() + network_->Latency(),
+       [self = shared_from_this(), observer = std::move(observer_)] {
+         self->End(*observer, "closed");
+       });
+  }
 
  private:
   void At(ProcessId process, std::uint32_t what, MonoTime time, Closure closure) {
@@ -85,7 +94,8 @@ class SimConnector::Stream final : public client::Connection,
 
   // On the server's side.
   void Answer(const v1::PipelineResponse& response) {
-    if (closed_) return;
+    // The dead do not answer.
+    if (closed_ || find_(address_).life != server_life_) return;
     Duration delay{0};
     network_->Passes(server_id_, process_->id(), delay);
     if (!network_->CanPass(server_id_, process_->id())) {
@@ -96,7 +106,7 @@ class SimConnector::Stream final : public client::Connection,
     to_client_ = std::max(to_client_, network_->loop().now() + network_->loop().charged() + delay);
     At(process_->id(), kResponses, to_client_, [self = shared_from_this(), bytes] {
       v1::PipelineResponse answers;
-      if (self->closed_ || !answers.ParseFromString(*bytes)) return;
+      if (!self->observer_ || !answers.ParseFromString(*bytes)) return;
       self->observer_->OnResponses(answers);
     });
   }
@@ -105,11 +115,15 @@ class SimConnector::Stream final : public client::Connection,
     if (breaking_) return;
     breaking_ = true;
     At(process_->id(), kClosed, network_->loop().now() + after, [self = shared_from_this(), why] {
-      self->closed_ = true;
-      if (self->session_) self->session_->Close();
-      const auto observer = std::move(self->observer_);
-      observer->OnClosed(Error(Reason::kUnreachable, self->address_ + ": " + why));
+      const auto observer = std::exchange(self->observer_, nullptr);
+      if (observer) self->End(*observer, why);
     });
+  }
+
+  void End(client::ConnectionObserver& observer, const std::string& why) {
+    closed_ = true;
+    if (session_) session_->Close();
+    observer.OnClosed(Error(Reason::kUnreachable, address_ + ": " + why));
   }
 
   SimNetwork* const network_;
@@ -136,7 +150,7 @@ std::shared_ptr<client::Connection> SimConnector::Connect(
 void SimConnector::ListMembers(const std::string&, Duration, MembersCallback done) {
   // The client falls back to its endpoints, which are all nodes here.
   network_->loop().At(
-      process_->Now() + network_->Latency(), process_->id(), kClosed,
+      process_->VirtualNow() + network_->Latency(), process_->id(), kClosed,
       [done = std::move(done)]() mutable { done(Error(Reason::kUnreachable, "not simulated")); });
 }
 

@@ -1,6 +1,7 @@
 #include "tests/sim/sim_disk.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace flotilla::sim {
 namespace {
@@ -40,6 +41,14 @@ std::string_view NextComponent(std::string_view& path) {
 }  // namespace
 
 void SectorFile::Remember(std::uint64_t begin, std::uint64_t end) {
+  if (!lost_sectors_.empty() && begin < end) {
+    // Dirty again: the next sync writes them.
+    auto lost = lost_sectors_.lower_bound(begin / kSectorBytes);
+    while (lost != lost_sectors_.end() && lost->first * kSectorBytes < end) {
+      if (lost->first * kSectorBytes < synced_size_) synced_sectors_.insert(*lost);
+      lost = lost_sectors_.erase(lost);
+    }
+  }
   end = std::min(end, synced_size_);
   if (begin >= end) return;
   for (std::uint64_t sector = begin / kSectorBytes; sector * kSectorBytes < end; ++sector) {
@@ -73,6 +82,16 @@ void SectorFile::Sync() {
   synced_sectors_.clear();
 }
 
+void SectorFile::FailSync() {
+  lost_sectors_.insert(synced_sectors_.begin(), synced_sectors_.end());
+  synced_sectors_.clear();
+  const std::uint64_t first_new = (synced_size_ + kSectorBytes - 1) / kSectorBytes;
+  for (std::uint64_t sector = first_new; sector * kSectorBytes < data_.size(); ++sector) {
+    const std::uint64_t left = data_.size() - sector * kSectorBytes;
+    lost_sectors_.try_emplace(sector, std::min<std::uint64_t>(kSectorBytes, left), '\0');
+  }
+}
+
 void SectorFile::PowerCut(Random& random) {
   if (!dirty()) return;
   Survival survival(random);
@@ -98,6 +117,12 @@ void SectorFile::PowerCut(Random& random) {
     if (!cut_undone && survival.Keeps()) continue;
     data_.resize(std::max<std::uint64_t>(data_.size(), start + content.size()), '\0');
     std::copy(content.begin(), content.end(), data_.begin() + static_cast<std::ptrdiff_t>(start));
+  }
+  for (const auto& [sector, content] : std::exchange(lost_sectors_, {})) {
+    const std::uint64_t start = sector * kSectorBytes;
+    if (start >= data_.size()) continue;
+    data_.replace(start, std::min<std::uint64_t>(content.size(), data_.size() - start), content, 0,
+                  std::min<std::uint64_t>(content.size(), data_.size() - start));
   }
   data_.resize(size);
   Sync();

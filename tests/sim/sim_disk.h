@@ -27,12 +27,18 @@ class SectorFile {
  public:
   std::uint64_t size() const { return data_.size(); }
   std::string_view data() const { return data_; }
-  bool dirty() const { return synced_size_ != data_.size() || !synced_sectors_.empty(); }
+  bool dirty() const {
+    return synced_size_ != data_.size() || !synced_sectors_.empty() || !lost_sectors_.empty();
+  }
 
   // Bytes between the end and `offset` become zeros.
   void Write(std::uint64_t offset, std::string_view bytes);
   void Resize(std::uint64_t size);
   void Sync();
+  // A Sync() that failed, as Linux has it: what it was to write counts as written from here on, can
+  // still be read, and is gone after a power cut, whatever later Sync()s say. Only writing it again
+  // helps.
+  void FailSync();
   // Every sector changed since the last Sync() keeps its new content or gets the synced one back,
   // by chance; so does the size, which may also stop anywhere between. The result is synced.
   void PowerCut(Random& random);
@@ -48,6 +54,8 @@ class SectorFile {
   // Sector number -> content at the last Sync(), for sectors below synced_size_ that have changed.
   // Whatever lies beyond synced_size_ is unsynced.
   std::map<std::uint64_t, std::string> synced_sectors_;
+  // Sector number -> what the medium has in its place, for those that FailSync() has lost.
+  std::map<std::uint64_t, std::string> lost_sectors_;
 };
 
 struct SimNode;

@@ -85,6 +85,11 @@ void SimFileSystem::FlipBits(const std::string& path, std::uint64_t offset, std:
   node->file.FlipBits(offset, mask);
 }
 
+std::uint64_t SimFileSystem::faults_met() const {
+  std::lock_guard lock(mutex_);
+  return faults_met_;
+}
+
 void SimFileSystem::SetLatencyHook(LatencyHook hook) {
   std::lock_guard lock(mutex_);
   latency_hook_ = hook ? std::make_shared<const LatencyHook>(std::move(hook)) : nullptr;
@@ -133,14 +138,15 @@ IOStatus SimFileSystem::MatchFaults(const DiskCall& call) {
       continue;
     }
     --fault.times;
+    ++faults_met_;
     return fault.error;
   }
   return IOStatus::OK();
 }
 
-template <class Effect>
+template <class Effect, class OnFault>
 IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std::uint64_t bytes,
-                            Effect effect) {
+                            Effect effect, OnFault on_fault) {
   IOStatus off = IOStatus::IOError("the simulated disk has no power", std::string(path));
   DiskCall call{0, operation, path, bytes};
   std::shared_ptr<const CallHook> call_hook;
@@ -160,7 +166,10 @@ IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std:
     Trace(static_cast<std::uint64_t>(operation));
     TraceText(path);
     Trace(bytes);
-    if (IOStatus status = MatchFaults(call); !status.ok()) return status;
+    if (IOStatus status = MatchFaults(call); !status.ok()) {
+      on_fault();
+      return status;
+    }
     if (IOStatus status = effect(); !status.ok()) return status;
     latency_hook = latency_hook_;
   }
@@ -226,11 +235,14 @@ IOStatus SimFileSystem::HandleTruncate(const Handle& handle, std::uint64_t size)
 
 IOStatus SimFileSystem::HandleSync(const Handle& handle) {
   const auto path = PathOf(handle);
-  return Run(DiskOperation::kSync, *path, 0, [&]() -> IOStatus {
-    if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
-    handle.node->file.Sync();
-    return IOStatus::OK();
-  });
+  return Run(
+      DiskOperation::kSync, *path, 0,
+      [&]() -> IOStatus {
+        if (IOStatus status = CheckAlive(handle); !status.ok()) return status;
+        handle.node->file.Sync();
+        return IOStatus::OK();
+      },
+      [&] { handle.node->file.FailSync(); });
 }
 
 IOStatus SimFileSystem::HandleSyncDirectory(const Handle& handle) {

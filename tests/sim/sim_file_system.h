@@ -52,7 +52,8 @@ struct DiskCall {
   std::uint64_t bytes = 0;
 };
 
-// Makes matching calls fail, without effect.
+// Makes matching calls fail, without effect, but for a failed sync of a file: see
+// SectorFile::FailSync().
 struct DiskFault {
   DiskOperation operation = DiskOperation::kSync;
   std::string path_contains = {};  // empty: any
@@ -99,6 +100,8 @@ class SimFileSystem final : public rocksdb::FileSystem {
 
   void AddFault(DiskFault fault);
   void ClearFaults();
+  // How many calls AddFault() has made fail so far.
+  std::uint64_t faults_met() const;
   // Flips the bits of `mask` in one byte, synced or not. The file exists and is long enough.
   void FlipBits(const std::string& path, std::uint64_t offset, std::uint8_t mask = 0xff);
 
@@ -185,8 +188,13 @@ class SimFileSystem final : public rocksdb::FileSystem {
 
  private:
   // Counts, traces and lets hooks and faults act, then runs `effect` under the lock.
+  template <class Effect, class OnFault>
+  IOStatus Run(DiskOperation operation, std::string_view path, std::uint64_t bytes, Effect effect,
+               OnFault on_fault);
   template <class Effect>
-  IOStatus Run(DiskOperation operation, std::string_view path, std::uint64_t bytes, Effect effect);
+  IOStatus Run(DiskOperation operation, std::string_view path, std::uint64_t bytes, Effect effect) {
+    return Run(operation, path, bytes, effect, [] {});
+  }
   IOStatus MatchFaults(const DiskCall& call);
   IOStatus Open(const std::string& path, bool directory, Handle& handle);
   // Creates the file when it is absent.
@@ -209,6 +217,7 @@ class SimFileSystem final : public rocksdb::FileSystem {
   std::uint64_t calls_ = 0;
   std::uint64_t trace_ = 0x9e3779b97f4a7c15;
   std::vector<DiskFault> faults_;
+  std::uint64_t faults_met_ = 0;
   std::shared_ptr<const LatencyHook> latency_hook_;
   std::shared_ptr<const CallHook> call_hook_;
 };

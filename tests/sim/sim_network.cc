@@ -53,7 +53,10 @@ SimTransport* SimNetwork::FindTransport(const std::string& address) const {
 }
 
 SimTransport::SimTransport(SimNetwork* network, SimProcess* process, std::string address)
-    : network_(network), process_(process), address_(std::move(address)) {
+    : network_(network),
+      process_(process),
+      address_(std::move(address)),
+      life_(std::make_shared<std::uint64_t>(network->next_life_++)) {
   network_->transports_[address_] = this;
 }
 
@@ -78,7 +81,10 @@ void SimTransport::SetPeers(const std::vector<raft::PeerAddress>& peers) {
 void SimTransport::Send(std::vector<raft::PeerMessage> messages) {
   // What leaves together for one node travels together, through the real codec.
   std::map<NodeId, std::vector<raft::PeerMessage>> per_node;
-  for (raft::PeerMessage& message : messages) per_node[message.to].push_back(std::move(message));
+  for (raft::PeerMessage& message : messages) {
+    if (network_->observer_) network_->observer_(message, *life_);
+    per_node[message.to].push_back(std::move(message));
+  }
   for (const auto& [to, batch] : per_node) {
     const auto peer = peers_.find(to);
     if (peer == peers_.end()) continue;
@@ -98,7 +104,7 @@ void SimTransport::Send(std::vector<raft::PeerMessage> messages) {
     for (int copy = 0; copy < copies; ++copy) {
       Duration delay{0};
       if (!network_->Passes(process_->id(), target->process_->id(), delay)) continue;
-      network_->loop().At(process_->Now() + delay, target->process_->id(), kMessage,
+      network_->loop().At(process_->VirtualNow() + delay, target->process_->id(), kMessage,
                           [target, cluster = cluster_, from = self_, node = to, bytes] {
                             target->Deliver(cluster, from, node, *bytes);
                           });
@@ -116,16 +122,17 @@ void SimTransport::Deliver(ClusterId cluster, NodeId from, NodeId to, const std:
 
 void SimTransport::NoteUnreachable(NodeId node) {
   if (!unreachable_.insert(node).second) return;
-  network_->loop().At(process_->Now() + network_->Latency(), process_->id(), kLost, [this, node] {
-    if (handler_ != nullptr) handler_->OnUnreachable(node);
-  });
+  network_->loop().At(process_->VirtualNow() + network_->Latency(), process_->id(), kLost,
+                      [this, node] {
+                        if (handler_ != nullptr) handler_->OnUnreachable(node);
+                      });
 }
 
 void SimTransport::CallAddress(const std::string& address, std::uint32_t method, Bytes body,
                                Duration timeout, UniqueFunction<void(StatusOr<Bytes>)> done) {
   // Whoever comes first, the answer or the timeout.
   auto shared = std::make_shared<UniqueFunction<void(StatusOr<Bytes>)>>(std::move(done));
-  const auto finish = [shared, life = std::weak_ptr<char>(life_)](StatusOr<Bytes> answer) {
+  const auto finish = [shared, life = std::weak_ptr<std::uint64_t>(life_)](StatusOr<Bytes> answer) {
     if (!*shared || life.expired()) return;
     auto function = std::move(*shared);
     *shared = nullptr;
@@ -133,19 +140,19 @@ void SimTransport::CallAddress(const std::string& address, std::uint32_t method,
   };
   EventLoop& loop = network_->loop();
   const ProcessId caller = process_->id();
-  loop.At(process_->Now() + timeout, caller, kTimeout,
+  loop.At(process_->VirtualNow() + timeout, caller, kTimeout,
           [finish] { finish(Error(Reason::kDeadlineExceeded, "no answer in time")); });
   SimTransport* const target = network_->FindTransport(address);
   Duration delay{0};
   if (target == nullptr) {
-    loop.At(process_->Now() + network_->Latency(), caller, kReply,
+    loop.At(process_->VirtualNow() + network_->Latency(), caller, kReply,
             [finish] { finish(Error(Reason::kUnreachable, "connection refused")); });
     return;
   }
   const ProcessId callee = target->process_->id();
   if (!network_->Passes(caller, callee, delay)) return;
   // The reply finds its way by the caller's address: the caller may be dead by then.
-  loop.At(process_->Now() + delay, callee, kCall,
+  loop.At(process_->VirtualNow() + delay, callee, kCall,
           [network = network_, target, caller, callee, method, body = std::move(body), finish] {
             if (!target->address_calls_) return;
             target->address_calls_(

@@ -60,7 +60,7 @@ class SimTransport final : public raft::Transport {
   std::map<NodeId, std::string> peers_;
   std::set<NodeId> unreachable_;
   // Answers to an earlier life of the process find this gone.
-  const std::shared_ptr<char> life_ = std::make_shared<char>();
+  const std::shared_ptr<std::uint64_t> life_;
 };
 
 class SimNetwork {
@@ -83,6 +83,11 @@ class SimNetwork {
 
   SimTransport* FindTransport(const std::string& address) const;
 
+  // Is shown every message that a node sends, whatever becomes of it; each life of a node has a
+  // number of its own.
+  using Observer = std::function<void(const raft::PeerMessage& message, std::uint64_t life)>;
+  void SetObserver(Observer observer) { observer_ = std::move(observer); }
+
  private:
   friend class SimTransport;
 
@@ -90,6 +95,8 @@ class SimNetwork {
   Random random_;
   NetworkWeather weather_;
   std::set<std::pair<ProcessId, ProcessId>> cuts_;
+  Observer observer_;
+  std::uint64_t next_life_ = 1;
   std::map<std::string, SimTransport*> transports_;  // of running processes
 };
 

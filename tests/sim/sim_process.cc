@@ -13,6 +13,7 @@ enum TraceKind : std::uint32_t { kClosure = 1, kTimer = 2, kPoolClosure = 3 };
 
 // Posting and running cost this much virtual time, so that time passes even in a busy loop.
 constexpr Duration kStep = std::chrono::microseconds(2);
+constexpr std::int64_t kMillion = 1'000'000;
 
 }  // namespace
 
@@ -36,7 +37,7 @@ class SimProcess::SimStrand final : public Strand {
 
   void Post(Closure closure) override {
     if (Stopped()) return;
-    MonoTime at = state_->process->Now() + kStep;
+    MonoTime at = state_->process->VirtualNow() + kStep;
     if (state_->sync_time) {
       at = std::max(at, state_->disk_free_at) + *state_->sync_time;
       state_->disk_free_at = at;
@@ -48,7 +49,8 @@ class SimProcess::SimStrand final : public Strand {
     const TimerId id = state_->next_timer++;
     if (Stopped()) return id;
     state_->timers.emplace(id, std::move(closure));
-    Schedule(state_, state_->process->Now() + std::max(delay, kStep), kTimer,
+    const SimProcess& process = *state_->process;
+    Schedule(state_, process.VirtualNow() + std::max(process.ToVirtual(delay), kStep), kTimer,
              [state = state_.get(), id] {
                const auto found = state->timers.find(id);
                if (found == state->timers.end()) return;
@@ -121,7 +123,7 @@ std::unique_ptr<Strand> SimProcess::MakeStrand(std::shared_ptr<const Duration> s
 
 void SimProcess::Post(Closure closure) {
   if (stopped_) return;
-  loop_->At(Now() + kStep, id_, kPoolClosure, std::move(closure));
+  loop_->At(VirtualNow() + kStep, id_, kPoolClosure, std::move(closure));
 }
 
 void SimProcess::Stop() {
@@ -134,6 +136,22 @@ void SimProcess::Stop() {
     const auto closures = std::exchange(state->closures, {});
     const auto timers = std::exchange(state->timers, {});
   }
+}
+
+MonoTime SimProcess::Now() const {
+  const Duration passed = VirtualNow() - anchor_virtual_;
+  return anchor_local_ + passed + passed * drift_ppm_ / kMillion;
+}
+
+void SimProcess::SetDrift(std::int64_t parts_per_million) {
+  const MonoTime local = Now();
+  anchor_virtual_ = VirtualNow();
+  anchor_local_ = local;
+  drift_ppm_ = parts_per_million;
+}
+
+Duration SimProcess::ToVirtual(Duration local) const {
+  return drift_ppm_ == 0 ? local : local * kMillion / (kMillion + drift_ppm_);
 }
 
 std::chrono::microseconds SimProcess::WallNow() const {

@@ -33,21 +33,32 @@ class SimProcess final : public Executor, public Clock {
   // Kills the process: nothing of it runs any more, and everything that waits is destroyed.
   void Stop();
 
-  // Clock. The monotonic clock is virtual time; the wall clock may be anywhere.
-  MonoTime Now() const override { return loop_->now() + loop_->charged(); }
+  // Clock. Both run at the process's own pace; the wall clock may be anywhere besides.
+  MonoTime Now() const override;
   std::chrono::microseconds WallNow() const override;
   void SetWallOffset(std::chrono::microseconds offset) { wall_offset_ = offset; }
+  // So many microseconds fast per second of virtual time; negative: slow. Timers go by it, too.
+  void SetDrift(std::int64_t parts_per_million);
+
+  // The world's time.
+  MonoTime VirtualNow() const { return loop_->now() + loop_->charged(); }
 
  private:
   class SimStrand;
   struct StrandState;
 
   std::unique_ptr<Strand> MakeStrand(std::shared_ptr<const Duration> sync_time);
+  // What a delay by the process's clock is in virtual time.
+  Duration ToVirtual(Duration local) const;
 
   EventLoop* const loop_;
   const ProcessId id_;
   const std::shared_ptr<const Duration> sync_time_;
   std::chrono::microseconds wall_offset_{0};
+  std::int64_t drift_ppm_ = 0;
+  // What both clocks showed when the drift last changed.
+  MonoTime anchor_virtual_{};
+  MonoTime anchor_local_{};
   bool stopped_ = false;
   std::vector<std::weak_ptr<StrandState>> strands_;
 };

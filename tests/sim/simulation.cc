@@ -10,7 +10,10 @@
 #include <utility>
 
 #include "base/logger.h"
+#include "tests/sim/climate.h"
 #include "tests/sim/nemesis.h"
+#include "tests/sim/operator.h"
+#include "tests/sim/raft_watch.h"
 #include "tests/sim/sim_cluster.h"
 #include "tests/sim/workload.h"
 
@@ -19,6 +22,11 @@ namespace {
 
 // After healing the cluster must answer, and agree, within this long.
 constexpr Duration kProgressWithin = std::chrono::seconds(15);
+// So long after healing all changes of members must have ended that were under way.
+constexpr Duration kMembersWithin = std::chrono::seconds(30);
+constexpr int kClients = 4;
+// Machines for nodes that join later.
+constexpr int kSpares = 2;
 constexpr Duration kSlice = std::chrono::milliseconds(100);
 
 class Simulation {
@@ -26,22 +34,33 @@ class Simulation {
   explicit Simulation(const SimulationOptions& options)
       : options_(options),
         random_(options.seed),
+        climate_(DrawClimate(random_, options.nodes)),
         network_(&loop_, random_.Fork()),
         cluster_(ClusterOptions(), &loop_, &network_),
         workload_(WorkloadOptions(), &loop_, &network_,
                   [this](const std::string& address) { return cluster_.Find(address); }),
-        nemesis_({.seed = random_.Next(), .clients = 4}, &loop_, &cluster_, &network_) {}
+        operator_({.seed = random_.Next(),
+                   .changes = options.faults && climate_.membership_changes,
+                   .between_changes_max = climate_.between_changes_max},
+                  &loop_, &cluster_),
+        nemesis_({.seed = random_.Next(), .clients = kClients, .climate = climate_}, &loop_,
+                 &cluster_, &network_) {
+    network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
+      watch_.Note(message, life);
+    });
+  }
 
   SimulationResult Run() {
     loop_.SetTraceFile(options_.trace_file);
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
     workload_.Start();
+    operator_.Start();
     if (options_.faults) nemesis_.Start();
     const MonoTime end = loop_.now() + options_.time;
     while (loop_.now() < end && failure_.empty()) {
       loop_.RunFor(kSlice);
-      NoteClusterFailure();
+      NoteFailure();
     }
     if (failure_.empty()) Heal();
     if (failure_.empty()) CheckHistory();
@@ -51,48 +70,49 @@ class Simulation {
  private:
   SimCluster::Options ClusterOptions() {
     SimCluster::Options options;
-    options.nodes = options_.nodes;
+    options.founders = options_.nodes;
+    options.spares = kSpares;
     options.seed = random_.Next();
     options.logger =
         options_.verbose ? MakeLogger("sim", LogFormat::kText, spdlog::level::debug) : NullLogger();
-    // Small, so that what is rare in production happens in every run.
-    options.node.log.segment_bytes = 64 << 10;
-    options.node.log.cache_bytes = 16 << 10;
-    options.node.compact_after_bytes = 24 << 10;
-    options.node.store.memtable_bytes = 64 << 10;
-    options.node.block_cache_bytes = 1 << 20;
-    options.node.write_buffer_bytes = 4 << 20;
+    Apply(climate_, options.node);
     return options;
   }
 
   Workload::Options WorkloadOptions() {
     Workload::Options options;
-    options.nodes = options_.nodes;
+    options.clients = kClients;
+    options.nodes = options_.nodes + kSpares;
+    options.think_max = climate_.think_max;
+    options.value_bytes_max = climate_.value_bytes_max;
     options.seed = random_.Next();
     return options;
   }
 
   bool AllReady() const {
-    for (int node = 0; node < options_.nodes; ++node) {
+    for (int node = 0; node < cluster_.size(); ++node) {
+      if (!cluster_.in_use(node)) continue;
       if (!cluster_.running(node) || !cluster_.node(node)->Ready()) return false;
     }
     return true;
   }
 
-  void NoteClusterFailure() {
+  void NoteFailure() {
     if (failure_.empty()) failure_ = cluster_.failure();
+    if (failure_.empty()) failure_ = watch_.failure();
   }
 
   template <class Condition>
-  bool Await(const std::string& what, Condition condition) {
-    const MonoTime end = loop_.now() + kProgressWithin;
+  bool Await(const std::string& what, Condition condition, Duration within = kProgressWithin) {
+    const MonoTime end = loop_.now() + within;
     while (failure_.empty() && !condition()) {
       if (loop_.now() >= end) {
         failure_ =
-            fmt::format("no progress: waited {} s for {}", kProgressWithin.count() / 1e9, what);
+            fmt::format("no progress: waited {} s for {}{}",
+                        static_cast<double>(within.count()) / 1e9, what, operator_.Describe());
       }
       loop_.RunFor(kSlice);
-      NoteClusterFailure();
+      NoteFailure();
     }
     return failure_.empty();
   }
@@ -100,13 +120,20 @@ class Simulation {
   // Safety was tested under faults; now things must get better.
   void Heal() {
     nemesis_.Heal();
-    if (!Await("all nodes to be ready after healing", [this] { return AllReady(); })) return;
+    operator_.End();
+    if (!Await(
+            "changes of members to end after healing", [this] { return operator_.Settled(); },
+            kMembersWithin) ||
+        !Await("all nodes to be ready after healing", [this] { return AllReady(); })) {
+      return;
+    }
     const std::uint64_t before = workload_.answered();
     if (!Await("operations to succeed after healing",
                [&] { return workload_.answered() > before + 20; })) {
       return;
     }
     workload_.End();
+    workload_.ReadAll();
     if (!Await("open operations to end", [this] { return workload_.under_way() == 0; })) return;
     Await("replicas to agree", [this] { return ReplicasAgree(); });
   }
@@ -115,7 +142,10 @@ class Simulation {
   // are the failure that this looks for.
   bool ReplicasAgree() {
     auto hashes = std::make_shared<std::map<int, std::pair<raft::Index, std::uint64_t>>>();
-    for (int node = 0; node < options_.nodes; ++node) {
+    std::size_t asked = 0;
+    for (int node = 0; node < cluster_.size(); ++node) {
+      if (!cluster_.running(node)) continue;
+      ++asked;
       cluster_.node(node)->StateHash(
           GroupId(), [hashes, node](StatusOr<std::pair<raft::Index, std::uint64_t>> state) {
             if (state.ok()) (*hashes)[node] = *state;
@@ -129,7 +159,7 @@ class Simulation {
         failure_ = fmt::format("replicas differ at applied index {}", state.first.value());
       }
     }
-    return static_cast<int>(hashes->size()) == options_.nodes && by_index.size() == 1;
+    return hashes->size() == asked && by_index.size() == 1;
   }
 
   void CheckHistory() {
@@ -148,25 +178,48 @@ class Simulation {
   }
 
   SimulationResult Result() {
-    for (int node = 0; node < options_.nodes; ++node) loop_.Trace(cluster_.disk(node).trace_hash());
-    return {.failure = failure_,
-            .trace_hash = loop_.trace_hash(),
-            .events = loop_.events(),
-            .operations = workload_.history().size(),
-            .answered = workload_.answered()};
+    for (int node = 0; node < cluster_.size(); ++node) {
+      loop_.Trace(cluster_.disk(node).trace_hash());
+    }
+    SimulationResult result;
+    result.failure = failure_;
+    result.trace_hash = loop_.trace_hash();
+    result.events = loop_.events();
+    result.operations = workload_.history().size();
+    result.answered = workload_.answered();
+    result.rare.leaders = watch_.leaders();
+    result.rare.rejections = watch_.rejections();
+    result.rare.snapshots = watch_.snapshots();
+    result.rare.member_changes = operator_.changes();
+    result.rare.stopped_themselves = static_cast<std::uint64_t>(cluster_.stopped_themselves());
+    result.rare.refused_for_room = workload_.refused_for_room();
+    return result;
   }
 
   const SimulationOptions options_;
   Random random_;
+  const Climate climate_;
+  RaftWatch watch_;
   EventLoop loop_;
   SimNetwork network_;
   SimCluster cluster_;
   Workload workload_;
+  Operator operator_;
   Nemesis nemesis_;
   std::string failure_;
 };
 
 }  // namespace
+
+RareEvents& RareEvents::operator+=(const RareEvents& other) {
+  leaders += other.leaders;
+  rejections += other.rejections;
+  snapshots += other.snapshots;
+  member_changes += other.member_changes;
+  stopped_themselves += other.stopped_themselves;
+  refused_for_room += other.refused_for_room;
+  return *this;
+}
 
 SimulationResult RunSimulation(const SimulationOptions& options) {
   return Simulation(options).Run();

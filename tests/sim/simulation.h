@@ -20,6 +20,18 @@ struct SimulationOptions {
   std::FILE* trace_file = nullptr;
 };
 
+// How often rare paths were taken.
+struct RareEvents {
+  std::uint64_t leaders = 0;             // terms that had one
+  std::uint64_t rejections = 0;          // of entries that did not fit
+  std::uint64_t snapshots = 0;           // announced to followers
+  std::uint64_t member_changes = 0;      // seen through
+  std::uint64_t stopped_themselves = 0;  // nodes whose disk failed them
+  std::uint64_t refused_for_room = 0;    // writes on a full disk
+
+  RareEvents& operator+=(const RareEvents& other);
+};
+
 struct SimulationResult {
   // Empty when all is well; otherwise what must not happen.
   std::string failure;
@@ -27,6 +39,7 @@ struct SimulationResult {
   std::uint64_t events = 0;
   std::uint64_t operations = 0;
   std::uint64_t answered = 0;
+  RareEvents rare;
 };
 
 SimulationResult RunSimulation(const SimulationOptions& options);

@@ -14,6 +14,10 @@ bool Perhaps(const Status& status) {
          reason == Reason::kInternal;
 }
 
+// What makes a value unique, which is what histories hold of it.
+std::string NameOf(std::uint64_t number) { return "v" + std::to_string(number); }
+std::string NameIn(const std::string& value) { return value.substr(0, value.find(':')); }
+
 }  // namespace
 
 Workload::Workload(const Options& options, EventLoop* loop, SimNetwork* network,
@@ -65,36 +69,63 @@ void Workload::Next(Lane lane) {
   });
 }
 
-void Workload::Ended(Lane lane, std::size_t number, const Status& status) {
-  --under_way_;
-  loop_->Trace(static_cast<std::uint64_t>(ReasonOf(status)));
+void Workload::Record(std::size_t number, const Status& status) {
   Operation& operation = history_.At(number);
   if (status.ok() || (operation.kind == OperationKind::kCompareAndSet &&
                       ReasonOf(status) == Reason::kConditionFailed)) {
     operation.answered = loop_->now();
     operation.swapped = status.ok();
-    ++answered_;
   } else if (operation.kind == OperationKind::kGet || !Perhaps(status)) {
     history_.Drop(number);
   }
+}
+
+void Workload::Done(Lane lane, const Status& status) {
+  --under_way_;
+  const Reason reason = ReasonOf(status);
+  loop_->Trace(static_cast<std::uint64_t>(reason));
+  if (status.ok() || reason == Reason::kConditionFailed) ++answered_;
+  if (reason == Reason::kDiskFull) ++refused_for_room_;
   Next(lane);
+}
+
+void Workload::Ended(Lane lane, std::size_t number, const Status& status) {
+  Record(number, status);
+  Done(lane, status);
+}
+
+std::string Workload::CheckedKey(Random& random) const {
+  return "key" + std::to_string(random.Below(static_cast<std::uint64_t>(options_.keys)));
+}
+
+std::string Workload::ValueOf(std::uint64_t number) const {
+  std::string value = NameOf(number);
+  if (options_.value_bytes_max > 0) {
+    value += ':';
+    value.append(number * 2'654'435'761 % options_.value_bytes_max, 'x');
+  }
+  return value;
 }
 
 void Workload::Issue(Lane lane) {
   Random& random = clients_[lane.client].random;
   Operation operation;
-  operation.key = "key" + std::to_string(random.Below(static_cast<std::uint64_t>(options_.keys)));
+  operation.key = CheckedKey(random);
   operation.invoked = loop_->now();
   ++under_way_;
   const std::uint64_t dice = random.Below(100);
-  if (lane.reads_only || dice < 30) {
+  if (lane.reads_only || dice < 28) {
     Get(lane, std::move(operation));
-  } else if (dice < 70) {
+  } else if (dice < 62) {
     Put(lane, std::move(operation));
-  } else if (dice < 80) {
+  } else if (dice < 70) {
     Delete(lane, std::move(operation));
-  } else {
+  } else if (dice < 86) {
     CompareAndSet(lane, std::move(operation));
+  } else if (dice < 92) {
+    Batch(lane, std::move(operation));
+  } else {
+    Disturb(lane);
   }
 }
 
@@ -102,54 +133,106 @@ void Workload::Get(Lane lane, Operation operation) {
   operation.kind = OperationKind::kGet;
   const std::string key = operation.key;
   const std::size_t number = history_.Invoke(std::move(operation));
-  clients_[lane.client].client->GetAsync(key, {},
-                                         [this, lane, number](StatusOr<client::GetResult> result) {
-                                           if (result.ok() && result->found)
-                                             history_.At(number).read = result->value;
-                                           Ended(lane, number, result.status());
-                                         });
+  ClientOf(lane).GetAsync(key, {}, [this, lane, number](StatusOr<client::GetResult> result) {
+    if (result.ok() && result->found) history_.At(number).read = NameIn(result->value);
+    Ended(lane, number, result.status());
+  });
+}
+
+void Workload::ReadAll() {
+  for (int key = 0; key < options_.keys; ++key) {
+    ++under_way_;
+    Operation operation;
+    operation.key = "key" + std::to_string(key);
+    operation.invoked = loop_->now();
+    Get({}, std::move(operation));
+  }
 }
 
 void Workload::Put(Lane lane, Operation operation) {
   operation.kind = OperationKind::kPut;
-  operation.argument = "v" + std::to_string(next_value_++);
+  operation.argument = NameOf(next_value_);
   const std::string key = operation.key;
-  const std::string value = *operation.argument;
+  const std::string value = ValueOf(next_value_++);
   const std::size_t number = history_.Invoke(std::move(operation));
-  clients_[lane.client].client->PutAsync(key, value, {},
-                                         [this, lane, number](StatusOr<client::PutResult> result) {
-                                           Ended(lane, number, result.status());
-                                         });
+  ClientOf(lane).PutAsync(key, value, {}, [this, lane, number](StatusOr<client::PutResult> result) {
+    Ended(lane, number, result.status());
+  });
 }
 
 void Workload::Delete(Lane lane, Operation operation) {
   operation.kind = OperationKind::kDelete;
   const std::string key = operation.key;
   const std::size_t number = history_.Invoke(std::move(operation));
-  clients_[lane.client].client->DeleteAsync(
-      key, {}, [this, lane, number](StatusOr<client::DeleteResult> result) {
-        Ended(lane, number, result.status());
-      });
+  ClientOf(lane).DeleteAsync(key, {}, [this, lane, number](StatusOr<client::DeleteResult> result) {
+    Ended(lane, number, result.status());
+  });
 }
 
 void Workload::CompareAndSet(Lane lane, Operation operation) {
   Random& random = clients_[lane.client].random;
   operation.kind = OperationKind::kCompareAndSet;
-  operation.argument = "v" + std::to_string(next_value_++);
+  operation.argument = NameOf(next_value_);
+  const std::string value = ValueOf(next_value_++);
   // A guess at a recent value, or absence.
   client::Condition condition = client::Condition::Absent();
   if (random.Chance(0.6) && next_value_ > 10) {
-    operation.expected = "v" + std::to_string(next_value_ - random.Between(2, 10));
-    condition = client::Condition::ValueIs(*operation.expected);
+    const std::uint64_t guess = next_value_ - random.Between(2, 10);
+    operation.expected = NameOf(guess);
+    condition = client::Condition::ValueIs(ValueOf(guess));
   }
   const std::string key = operation.key;
-  const std::string value = *operation.argument;
   const std::size_t number = history_.Invoke(std::move(operation));
-  clients_[lane.client].client->CompareAndSetAsync(
+  ClientOf(lane).CompareAndSetAsync(
       key, condition, value, {},
       [this, lane, number](StatusOr<client::CompareAndSetResult> result) {
         Ended(lane, number, result.status());
       });
+}
+
+void Workload::Batch(Lane lane, Operation first) {
+  Random& random = clients_[lane.client].random;
+  first.kind = OperationKind::kPut;
+  Operation second = first;
+  do {
+    second.key = CheckedKey(random);
+  } while (second.key == first.key);
+  client::WriteBatch batch;
+  std::vector<std::size_t> numbers;
+  for (Operation* one : {&first, &second}) {
+    one->argument = NameOf(next_value_);
+    batch.Put(one->key, ValueOf(next_value_++));
+    numbers.push_back(history_.Invoke(std::move(*one)));
+  }
+  ClientOf(lane).WriteAsync(batch, {}, [this, lane, numbers](StatusOr<client::BatchResult> result) {
+    for (const std::size_t one : numbers) Record(one, result.status());
+    Done(lane, result.status());
+  });
+}
+
+void Workload::Disturb(Lane lane) {
+  Random& random = clients_[lane.client].random;
+  client::Client& client = ClientOf(lane);
+  const std::string key = "other" + std::to_string(random.Below(20));
+  const std::uint64_t dice = random.Below(10);
+  if (dice < 6) {
+    client::WriteOptions options;
+    options.ttl = std::chrono::milliseconds(random.Between(1, 3'000));
+    client.PutAsync(
+        key, ValueOf(next_value_++), options,
+        [this, lane](const StatusOr<client::PutResult>& result) { Done(lane, result.status()); });
+  } else if (dice < 8) {
+    client.DeleteRangeAsync(key, key + "~", {},
+                            [this, lane](const StatusOr<client::DeleteRangeResult>& result) {
+                              Done(lane, result.status());
+                            });
+  } else {
+    client::ScanOptions scan;
+    scan.prefix = "other";
+    client.ScanPageAsync(scan, "", [this, lane](const StatusOr<client::ScanPage>& result) {
+      Done(lane, result.status());
+    });
+  }
 }
 
 }  // namespace flotilla::sim

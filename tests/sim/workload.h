@@ -1,6 +1,8 @@
 // Workload: simulated clients that read and write a few keys and remember every answer.
 //
-// Values are unique, so that a read names the write that it saw.
+// Values are unique, so that a read names the write that it saw. Besides the keys whose histories
+// are checked, others come and go: they expire, are deleted by ranges, and are scanned; of them it
+// only matters that all replicas agree.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +23,14 @@ class Workload {
   struct Options {
     int clients = 4;
     int keys = 5;
+    // Machines; clients know all of them.
     int nodes = 3;
     // Each client keeps so many operations going at once. One of them only reads: it goes on where
     // a write would wait for a quorum.
     int lanes = 3;
     Duration think_max = std::chrono::milliseconds(50);
+    // Values are up to that much longer than what makes them unique.
+    std::size_t value_bytes_max = 0;
     Duration timeout = std::chrono::seconds(5);
     std::uint64_t seed = 1;
   };
@@ -37,10 +42,14 @@ class Workload {
   void Start();
   // No new operations from now on.
   void End() { ended_ = true; }
+  // A last look at every key whose history is checked. After End().
+  void ReadAll();
   int under_way() const { return under_way_; }
 
   History& history() { return history_; }
   std::uint64_t answered() const { return answered_; }
+  // Writes that a full disk turned away.
+  std::uint64_t refused_for_room() const { return refused_for_room_; }
   static ProcessId ProcessOf(int client) { return 100 + static_cast<ProcessId>(client); }
 
  private:
@@ -62,8 +71,18 @@ class Workload {
   void Put(Lane lane, Operation operation);
   void Delete(Lane lane, Operation operation);
   void CompareAndSet(Lane lane, Operation operation);
+  // Two keys at once.
+  void Batch(Lane lane, Operation first);
+  // Something on the keys that nobody checks.
+  void Disturb(Lane lane);
   // Records how an operation ended, and goes on with the next.
   void Ended(Lane lane, std::size_t number, const Status& status);
+  void Record(std::size_t number, const Status& status);
+  void Done(Lane lane, const Status& status);
+  std::string CheckedKey(Random& random) const;
+  // A new value; the same for the same number.
+  std::string ValueOf(std::uint64_t number) const;
+  client::Client& ClientOf(Lane lane) { return *clients_[lane.client].client; }
 
   const Options options_;
   EventLoop* const loop_;
@@ -71,6 +90,7 @@ class Workload {
   History history_;
   std::uint64_t next_value_ = 1;
   std::uint64_t answered_ = 0;
+  std::uint64_t refused_for_room_ = 0;
   int under_way_ = 0;
   bool ended_ = false;
 };

@@ -1,0 +1,86 @@
+#include "tests/sim/climate.h"
+
+#include <initializer_list>
+
+namespace flotilla::sim {
+namespace {
+
+// How often each fault strikes in the mean, when the climate has it.
+constexpr std::array<std::uint64_t, kFaults> kUsual = [] {
+  std::array<std::uint64_t, kFaults> weights{};
+  const auto set = [&](Fault fault, std::uint64_t weight) {
+    weights[static_cast<std::size_t>(fault)] = weight;
+  };
+  set(Fault::kCrash, 6);
+  set(Fault::kKill, 3);
+  set(Fault::kCrashAll, 2);
+  set(Fault::kUprising, 5);
+  set(Fault::kPartition, 5);
+  set(Fault::kOneWay, 2);
+  set(Fault::kIsolateLeader, 6);
+  set(Fault::kPause, 6);
+  set(Fault::kSlowDisks, 4);
+  set(Fault::kHang, 2);
+  set(Fault::kFullDisk, 2);
+  set(Fault::kFailingDisk, 3);
+  set(Fault::kStorm, 4);
+  set(Fault::kTransfer, 2);
+  set(Fault::kCompact, 3);
+  set(Fault::kClocks, 3);
+  set(Fault::kCalm, 3);
+  return weights;
+}();
+
+template <class T>
+T OneOf(Random& random, std::initializer_list<T> choices) {
+  return *(choices.begin() + random.Below(choices.size()));
+}
+
+}  // namespace
+
+Climate DrawClimate(Random& random, int nodes) {
+  Climate climate;
+  const bool everything = random.Chance(0.3);
+  for (std::size_t fault = 0; fault < kFaults; ++fault) {
+    const bool has_it = everything || random.Chance(0.55);
+    const std::uint64_t weight = kUsual[fault] * random.Between(1, 3);
+    climate.weights[fault] = has_it ? weight : 0;
+  }
+  // Never nothing at all.
+  climate.weights[static_cast<std::size_t>(Fault::kCrash)] += 1;
+  climate.between_faults_max =
+      std::chrono::milliseconds(OneOf<int>(random, {600, 1500, 2500, 4000}));
+  climate.membership_changes = random.Chance(0.5);
+  climate.between_changes_max = std::chrono::milliseconds(OneOf<int>(random, {500, 2000, 6000}));
+
+  climate.leases = random.Chance(0.3);
+  // Two clocks that far off in opposite directions are within raft::CoreOptions::lease_drift_max.
+  climate.drift_ppm_max = climate.leases ? 40'000 : OneOf<int>(random, {0, 1'000, 250'000});
+
+  // More nodes cost more per operation.
+  const int share = nodes > 3 ? 3 : 2;
+  climate.think_max = std::chrono::milliseconds(OneOf<int>(random, {15, 50, 80, 200}) * share);
+  climate.value_bytes_max = OneOf<std::size_t>(random, {0, 0, 200, 3'000});
+
+  climate.append_bytes_max = OneOf<std::size_t>(random, {1, 100, 2'000, 1 << 20});
+  climate.compact_after_bytes = OneOf<std::uint64_t>(random, {4 << 10, 24 << 10, 96 << 10});
+  climate.memtable_bytes = OneOf<std::size_t>(random, {8 << 10, 64 << 10, 256 << 10});
+  climate.session_idle_ms_max = OneOf<std::uint64_t>(random, {600'000, 3'600'000, 3'600'000});
+  climate.retention_ms = OneOf<std::uint64_t>(random, {0, 1'000, 600'000});
+  return climate;
+}
+
+void Apply(const Climate& climate, NodeOptions& options) {
+  options.leases = climate.leases;
+  options.append_bytes_max = climate.append_bytes_max;
+  options.compact_after_bytes = climate.compact_after_bytes;
+  options.store.memtable_bytes = climate.memtable_bytes;
+  options.store.session_idle_ms_max = climate.session_idle_ms_max;
+  options.store.retention_ms = climate.retention_ms;
+  options.log.segment_bytes = 64 << 10;
+  options.log.cache_bytes = 16 << 10;
+  options.block_cache_bytes = 1 << 20;
+  options.write_buffer_bytes = 4 << 20;
+}
+
+}  // namespace flotilla::sim

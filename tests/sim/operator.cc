@@ -1,0 +1,231 @@
+#include "tests/sim/operator.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+#include <vector>
+
+namespace flotilla::sim {
+namespace {
+
+constexpr std::uint32_t kOperate = 45;
+constexpr Duration kPollInterval = std::chrono::milliseconds(100);
+constexpr Duration kPatience = std::chrono::seconds(3);
+constexpr Duration kLinger = std::chrono::seconds(5);
+constexpr std::size_t kVotersMin = 3;
+
+}  // namespace
+
+Operator::Operator(const Options& options, EventLoop* loop, SimCluster* cluster)
+    : options_(options), loop_(loop), cluster_(cluster), random_(options.seed) {}
+
+void Operator::Start() {
+  next_plan_ = loop_->now() + options_.between_changes_max;
+  Poll();
+}
+
+void Operator::End() { ended_ = true; }
+
+void Operator::After(Duration max, Closure closure) {
+  const Duration wait(
+      static_cast<std::int64_t>(random_.Below(static_cast<std::uint64_t>(max.count()) + 1)));
+  loop_->At(loop_->now() + wait, kNoProcess, kOperate, std::move(closure));
+}
+
+std::vector<int> Operator::Machines(bool in_use) const {
+  std::vector<int> machines;
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (cluster_->in_use(node) == in_use) machines.push_back(node);
+  }
+  return machines;
+}
+
+int Operator::Pick(std::vector<int>& among) {
+  const std::size_t at = random_.Below(among.size());
+  const int node = among[at];
+  among.erase(among.begin() + static_cast<std::ptrdiff_t>(at));
+  return node;
+}
+
+bool Operator::Settled() const {
+  if (!departing_.empty() || !arriving_.empty() || !view_.learners.empty()) return false;
+  const std::vector<int> machines = Machines(true);
+  for (const int node : machines) {
+    if (!view_.voters.contains(SimCluster::AddressOf(node))) return false;
+  }
+  return view_.voters.size() == machines.size();
+}
+
+std::string Operator::Describe() const {
+  std::string text;
+  for (const auto& [address, node] : view_.voters) {
+    text += fmt::format("\n  voter {} is node {}", address, node.value());
+  }
+  for (const auto& [address, node] : view_.learners) {
+    text += fmt::format("\n  learner {} is node {}", address, node.value());
+  }
+  for (const auto& [node, departure] : departing_) {
+    text += fmt::format("\n  {}, node {}, is to go{}", SimCluster::AddressOf(node),
+                        departure.node.value(), departure.removed ? " and is removed" : "");
+  }
+  for (const int node : arriving_) {
+    text += fmt::format("\n  {} is to come", SimCluster::AddressOf(node));
+  }
+  for (const auto& [node, said] : said_) {
+    text += fmt::format("\n  {}{}: {}", SimCluster::AddressOf(node),
+                        cluster_->running(node) ? "" : " (gone)", said);
+  }
+  return text;
+}
+
+void Operator::Poll() {
+  Look();
+  for (auto& [node, departure] : departing_) {
+    if (!departure.asking && !departure.removed) AskToRemove(node, departure);
+  }
+  changes_ += std::erase_if(arriving_, [this](int node) { return Arrived(node); });
+  if (options_.changes && !ended_ && loop_->now() >= next_plan_ && Settled()) Plan();
+  loop_->At(loop_->now() + kPollInterval, kNoProcess, kOperate, [this] { Poll(); });
+}
+
+// ---- looking --------------------------------------------------------------------------------
+
+void Operator::Look() {
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (!cluster_->running(node)) continue;
+    cluster_->node(node)->Info([this, node](const NodeInfo& info) { NoteInfo(node, info); });
+  }
+}
+
+void Operator::NoteInfo(int node, const NodeInfo& info) {
+  said_[node] = fmt::format("node {}, state {}", info.node.value(), static_cast<int>(info.state));
+  for (const GroupInfo& group : info.groups) {
+    const raft::CoreStatus& core = group.core;
+    said_[node] += fmt::format(
+        ", role {} in term {}, leader {}, log {}..{}, durable {}, commit {}, applied {}, "
+        "configuration at {}",
+        static_cast<int>(core.role), core.term.value(), core.leader.value(),
+        core.snapshot.index.value(), core.last.value(), core.durable.value(), core.commit.value(),
+        group.applied.value(), core.configuration_index.value());
+    if (core.configuration_index > core.commit || core.configuration.joint()) continue;
+    if (core.configuration_index < view_.index) continue;
+    view_.index = core.configuration_index;
+    view_.voters.clear();
+    view_.learners.clear();
+    for (const MemberInfo& member : group.members) {
+      (member.voter ? view_.voters : view_.learners)[member.address] = member.node;
+    }
+  }
+}
+
+// ---- changing -------------------------------------------------------------------------------
+
+void Operator::Plan() {
+  next_plan_ =
+      loop_->now() + Duration(static_cast<std::int64_t>(random_.Below(
+                         static_cast<std::uint64_t>(options_.between_changes_max.count()))));
+  std::vector<int> members = Machines(true);
+  std::vector<int> free = Machines(false);
+  const std::size_t voters = members.size();
+  const bool may_shrink = voters > kVotersMin;
+  switch (random_.Below(6)) {
+    case 0:  // one more, or two
+      if (!free.empty()) Arrive(Pick(free));
+      if (!free.empty() && random_.Chance(0.5)) Arrive(Pick(free));
+      return;
+    case 1:  // one less, or two
+      if (may_shrink) Depart(Pick(members), false, false);
+      if (voters > kVotersMin + 1 && random_.Chance(0.5)) Depart(Pick(members), false, false);
+      return;
+    case 2:  // one for another, at once
+      if (!free.empty()) {
+        Depart(Pick(members), false, false);
+        Arrive(Pick(free));
+      }
+      return;
+    case 3:  // the leader goes
+      for (const int node : members) {
+        if (!cluster_->running(node) || !cluster_->node(node)->Leads(GroupId())) continue;
+        Depart(node, false, !may_shrink);
+        return;
+      }
+      return;
+    default:  // one loses its disk
+      Depart(Pick(members), true, true);
+      return;
+  }
+}
+
+void Operator::Depart(int node, bool loses_disk, bool comes_back) {
+  const auto known = view_.voters.find(SimCluster::AddressOf(node));
+  if (known == view_.voters.end()) return;
+  departing_[node] = {.node = known->second, .lost = loses_disk, .comes_back = comes_back};
+  if (!loses_disk) return;
+  cluster_->LoseDisk(node);
+  // Perhaps it is back, and asks to be let in, before anybody has removed its old self.
+  if (random_.Chance(0.5)) {
+    After(std::chrono::seconds(1), [this, node] {
+      if (cluster_->in_use(node)) cluster_->Start(node);
+    });
+  }
+}
+
+void Operator::AskToRemove(int node, Departure& departure) {
+  std::vector<int> others;
+  for (int other = 0; other < cluster_->size(); ++other) {
+    if (cluster_->running(other) && cluster_->node(other)->Ready()) others.push_back(other);
+  }
+  if (others.empty()) return;
+  const int asked = Pick(others);
+  departure.asking = true;
+  const auto again = [this, node] {
+    const auto found = departing_.find(node);
+    if (found != departing_.end()) found->second.asking = false;
+  };
+  cluster_->node(asked)->RemoveReplica(GroupId(), departure.node,
+                                       cluster_->process(asked)->Now() + kPatience,
+                                       [this, node, again](const Status& status) {
+                                         if (status.ok()) {
+                                           Removed(node);
+                                         } else {
+                                           again();
+                                         }
+                                       });
+  // Should the asked one die, nobody answers.
+  loop_->At(loop_->now() + 2 * kPatience, kNoProcess, kOperate, again);
+}
+
+// In an event of the node that was asked, which may be the very one.
+void Operator::Removed(int node) {
+  const auto found = departing_.find(node);
+  if (found == departing_.end() || std::exchange(found->second.removed, true)) return;
+  ++changes_;
+  former_[node] = found->second.node;
+  // The removed may run on for a while, and must disturb nobody.
+  After(found->second.lost ? Duration(0) : kLinger, [this, node] { Leave(node); });
+}
+
+void Operator::Leave(int node) {
+  const Departure departure = departing_.at(node);
+  departing_.erase(node);
+  if (!departure.comes_back) {
+    cluster_->Retire(node);
+    return;
+  }
+  if (!departure.lost) cluster_->LoseDisk(node);
+  Arrive(node);
+}
+
+bool Operator::Arrived(int node) const {
+  const auto voter = view_.voters.find(SimCluster::AddressOf(node));
+  if (voter == view_.voters.end()) return false;
+  const auto former = former_.find(node);
+  return former == former_.end() || former->second != voter->second;
+}
+
+void Operator::Arrive(int node) {
+  arriving_.insert(node);
+  cluster_->Start(node);
+}
+
+}  // namespace flotilla::sim

@@ -1,0 +1,82 @@
+// Operator: whoever administers a simulated cluster: adds members, removes and replaces them, one
+// or two at a time, whatever else goes wrong meanwhile.
+//
+// It never destroys what the cluster still needs: a disk is given up only once the removal of its
+// node is committed, or, lost by accident, one at a time in a cluster whose others keep theirs.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/random.h"
+#include "tests/sim/sim_cluster.h"
+
+namespace flotilla::sim {
+
+class Operator {
+ public:
+  struct Options {
+    std::uint64_t seed = 1;
+    // False: it looks on.
+    bool changes = true;
+    Duration between_changes_max = std::chrono::seconds(5);
+  };
+
+  Operator(const Options& options, EventLoop* loop, SimCluster* cluster);
+
+  void Start();
+  // Begins nothing new, and finishes what is under way.
+  void End();
+  // Every machine in use is a voter, as last committed, and nobody else is.
+  bool Settled() const;
+  // What it knows and waits for, for people.
+  std::string Describe() const;
+  // Changes that were seen through.
+  std::uint64_t changes() const { return changes_; }
+
+ private:
+  // The newest committed configuration that any node has told of.
+  struct View {
+    raft::Index index;
+    std::map<std::string, NodeId> voters;    // by address
+    std::map<std::string, NodeId> learners;  // by address
+  };
+  struct Departure {
+    NodeId node;
+    bool lost = false;        // its disk, and with it its old self
+    bool comes_back = false;  // with an empty disk
+    bool asking = false;
+    bool removed = false;
+  };
+
+  void Poll();
+  void Look();
+  void NoteInfo(int node, const NodeInfo& info);
+  void Plan();
+  void Depart(int node, bool loses_disk, bool comes_back);
+  void AskToRemove(int node, Departure& departure);
+  void Removed(int node);
+  void Leave(int node);
+  void Arrive(int node);
+  bool Arrived(int node) const;
+  std::vector<int> Machines(bool in_use) const;
+  int Pick(std::vector<int>& among);
+  void After(Duration max, Closure closure);
+
+  const Options options_;
+  EventLoop* const loop_;
+  SimCluster* const cluster_;
+  Random random_;
+  bool ended_ = false;
+  View view_;
+  std::map<int, std::string> said_;  // by each machine, last
+  MonoTime next_plan_{};
+  std::map<int, Departure> departing_;
+  std::set<int> arriving_;
+  std::map<int, NodeId> former_;  // who a machine was before
+  std::uint64_t changes_ = 0;
+};
+
+}  // namespace flotilla::sim
