@@ -122,13 +122,17 @@ void Dispatcher::Shutdown() {
     if (call->lane != nullptr) call->perhaps = call->is_write;
     FinishWith(call, cancelled);
   }
+  // A connection and its lane hold each other until it has closed, which it may never do when the
+  // executor stops next.
+  std::vector<std::shared_ptr<Connection>> closing;
   for (const auto& [address, lanes] : pool_) {
     for (const auto& lane : lanes) {
       lane->state = Lane::State::kDown;
       // One that closed by itself meanwhile is here still, without a connection.
-      if (lane->connection) lane->connection->Close();
+      if (lane->connection) closing.push_back(std::move(lane->connection));
     }
   }
+  for (const auto& connection : closing) connection->Close();
   pool_.clear();
   const Finished finished = std::move(finished_);
   lock.unlock();

@@ -19,6 +19,8 @@ constexpr std::size_t kEntryCommandsMax = 2048;
 // Own entries on their way before small batches wait for company: what arrives while the disk works
 // goes into the next entry, and a lone request finds the way free.
 constexpr std::uint64_t kEntriesInFlight = 2;
+// Rounds of confirmation on their way before further reads wait for company.
+constexpr std::size_t kReadRoundsInFlight = 4;
 // Reads that one thread serves in one go.
 constexpr std::size_t kReadPortion = 128;
 // How far past its key's expiry the leader lets replicated time fall behind.
@@ -212,7 +214,7 @@ void Replica::ProposeExpiry() {
 }
 
 void Replica::StartReads() {
-  if (reads_.empty()) return;
+  if (reads_.empty() || reads_confirming_.size() >= kReadRoundsInFlight) return;
   const std::uint64_t context = next_read_++;
   std::vector<Ticket>& waiting = reads_confirming_[context];
   waiting.reserve(reads_.size());
@@ -228,6 +230,7 @@ void Replica::OnReadConfirmed(const raft::ReadConfirmed& read) {
   if (found == reads_confirming_.end()) return;
   std::vector<Ticket> tickets = std::move(found->second);
   reads_confirming_.erase(found);
+  if (!reads_.empty()) group_->Schedule();
   if (read.index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
     ServeReads(std::move(tickets));
   } else {
