@@ -17,18 +17,26 @@ const rocksdb::IOOptions kIo;
 
 void DirectFile::Free::operator()(char* memory) const { std::free(memory); }
 
-std::unique_ptr<DirectFile> DirectFile::Open(rocksdb::FileSystem& files, const std::string& path,
-                                             std::string_view first_sector) {
+bool DirectFile::Works(rocksdb::FileSystem& files, const std::string& probe) {
+  rocksdb::FileOptions options;
+  options.use_direct_writes = true;
+  std::unique_ptr<rocksdb::FSWritableFile> opened;
+  bool works = files.NewWritableFile(probe, options, &opened, nullptr).ok();
+  if (works) {
+    DirectFile file(std::move(opened));
+    works = file.Write(kSectorBytes, std::string(kSectorBytes, '\0')).ok();
+  }
+  files.DeleteFile(probe, kIo, nullptr).PermitUncheckedError();
+  return works;
+}
+
+std::unique_ptr<DirectFile> DirectFile::Open(rocksdb::FileSystem& files, const std::string& path) {
   rocksdb::FileOptions options;
   options.use_direct_writes = true;
   std::unique_ptr<rocksdb::FSWritableFile> opened;
   // "Reuse" is what opens a file for writing without emptying it.
-  if (!files.ReuseWritableFile(path, path, options, &opened, nullptr).ok() ||
-      !opened->use_direct_io()) {
-    return nullptr;
-  }
-  std::unique_ptr<DirectFile> file(new DirectFile(std::move(opened)));
-  return file->Write(0, first_sector).ok() ? std::move(file) : nullptr;
+  if (!files.ReuseWritableFile(path, path, options, &opened, nullptr).ok()) return nullptr;
+  return std::unique_ptr<DirectFile>(new DirectFile(std::move(opened)));
 }
 
 rocksdb::IOStatus DirectFile::Write(std::uint64_t offset, std::string_view bytes) {

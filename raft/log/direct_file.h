@@ -18,10 +18,11 @@ namespace flotilla::raft::log {
 
 class DirectFile {
  public:
-  // Null when `path`, a file that exists, cannot be written to in such a way, whole sectors at a
-  // time. Writes its first sector, which holds `first_sector`, once more to find out.
-  static std::unique_ptr<DirectFile> Open(rocksdb::FileSystem& files, const std::string& path,
-                                          std::string_view first_sector);
+  // Whether files beside `probe`, which is made and deleted, can be written to in such a way, whole
+  // sectors at a time.
+  static bool Works(rocksdb::FileSystem& files, const std::string& probe);
+  // Of a file that exists; null when it cannot be opened so.
+  static std::unique_ptr<DirectFile> Open(rocksdb::FileSystem& files, const std::string& path);
 
   // Both of them whole sectors.
   rocksdb::IOStatus Write(std::uint64_t offset, std::string_view bytes);

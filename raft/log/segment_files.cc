@@ -107,6 +107,9 @@ StatusOr<std::vector<std::uint64_t>> SegmentFiles::OpenDirectory() {
   }
   // A spare is overwritten only under a durable name.
   RETURN_IF_ERROR(SyncDirectory());
+  if (direct_io_)
+    direct_io_ =
+        DirectFile::Works(files_, directory_path_ + "/probe" + std::string(kFillingSuffix));
   return generations;
 }
 
@@ -131,15 +134,8 @@ StatusOr<SegmentHandle> SegmentFiles::OpenSegment(std::uint64_t generation) {
   return OpenFile(PathOf(generation));
 }
 
-std::unique_ptr<DirectFile> SegmentFiles::OpenDirect(const std::string& path,
-                                                     rocksdb::FSRandomRWFile& file) {
-  if (!direct_io_) return nullptr;
-  char sector[kSectorBytes];
-  rocksdb::Slice read;
-  if (!file.Read(0, sizeof sector, kIo, &read, sector, nullptr).ok()) return nullptr;
-  std::unique_ptr<DirectFile> direct = DirectFile::Open(files_, path, {read.data(), read.size()});
-  direct_io_ = direct != nullptr;
-  return direct;
+std::unique_ptr<DirectFile> SegmentFiles::OpenDirect(const std::string& path) {
+  return direct_io_ ? DirectFile::Open(files_, path) : nullptr;
 }
 
 std::unique_ptr<rocksdb::FSRandomAccessFile> SegmentFiles::OpenToForget(const std::string& path) {
@@ -182,19 +178,21 @@ Status SegmentFiles::StartFilling(std::size_t bytes) {
                        [&](const Spare& spare) { return spare.path == SparePath(name); }));
   filling->path = fmt::format("{}/{}{}", directory_path_, name, kFillingSuffix);
   filling->bytes = bytes;
+  rocksdb::FileOptions file_options = PlainOptions();
+  file_options.use_direct_writes = direct_io_;
   RETURN_IF_ERROR(
-      FromIo(files_.NewWritableFile(filling->path, PlainOptions(), &filling->file, nullptr),
+      FromIo(files_.NewWritableFile(filling->path, file_options, &filling->file, nullptr),
              "making the log segment " + filling->path));
   filling_ = std::move(filling);
   return absl::OkStatus();
 }
 
 Status SegmentFiles::WriteZeros(Filling& filling, std::size_t bytes_max) {
-  static const std::string kZeros(kFillBytes, '\0');
+  alignas(kPageBytes) static constexpr char kZeros[kFillBytes] = {};
   const std::size_t end = std::min(filling.bytes, filling.written + bytes_max);
   while (filling.written < end) {
     const std::size_t bytes = std::min(kFillBytes, end - filling.written);
-    RETURN_IF_ERROR(FromIo(filling.file->Append(rocksdb::Slice(kZeros.data(), bytes), kIo, nullptr),
+    RETURN_IF_ERROR(FromIo(filling.file->Append(rocksdb::Slice(kZeros, bytes), kIo, nullptr),
                            "filling the log segment " + filling.path));
     filling.written += bytes;
   }

@@ -45,7 +45,7 @@ class SegmentFiles {
   StatusOr<SegmentHandle> OpenSegment(std::uint64_t generation);
 
   // A way to write to a segment past the page cache; null when there is none.
-  std::unique_ptr<DirectFile> OpenDirect(const std::string& path, rocksdb::FSRandomRWFile& file);
+  std::unique_ptr<DirectFile> OpenDirect(const std::string& path);
 
   // A handle by which the pages of a segment are dropped from memory; none when it cannot be had.
   std::unique_ptr<rocksdb::FSRandomAccessFile> OpenToForget(const std::string& path);
@@ -94,7 +94,7 @@ class SegmentFiles {
   const std::string directory_path_;
   const std::size_t segment_bytes_;
   const std::size_t spares_max_;
-  bool direct_io_;  // asked for, and not found impossible
+  bool direct_io_;  // asked for, and found to work
   std::unique_ptr<rocksdb::FSDirectory> directory_;
   std::deque<Spare> spares_;
   std::unique_ptr<Filling> filling_;

@@ -71,7 +71,7 @@ Status SegmentWriter::Roll(std::size_t record_bytes, bool& fatal) {
   file_bytes_ = header.bytes;
   header_ = EncodeSegmentHeader(header);
   position_ = {header.generation, kFirstBatchOffset};
-  direct_ = files_.OpenDirect(path_, *file_);
+  direct_ = files_.OpenDirect(path_);
   pages_ = direct_ ? nullptr : files_.OpenToForget(path_);
   forgotten_ = 0;
 
