@@ -23,6 +23,7 @@ std::string EncodeHello(const Hello& hello) {
   AppendPrefixed(out, hello.founding);
   AppendVarint(out, hello.heard_of.size());
   for (const std::string& address : hello.heard_of) AppendPrefixed(out, address);
+  AppendPrefixed(out, EncodeMembers(hello.members));
   return out;
 }
 
@@ -45,6 +46,9 @@ StatusOr<Hello> DecodeHello(std::string_view body) {
     if (!reader.Prefixed(one)) return Malformed();
     hello.heard_of.emplace_back(one);
   }
+  std::string_view members;
+  if (!reader.Prefixed(members)) return Malformed();
+  ASSIGN_OR_RETURN(hello.members, DecodeMembers(members));
   hello.uuid = NodeUuid(uuid);
   hello.address = address;
   hello.expect = static_cast<std::uint32_t>(expect);

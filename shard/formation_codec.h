@@ -28,6 +28,8 @@ struct Hello {
   std::string founding;
   // Other new nodes that it has heard of, by address: one common address is enough to find all.
   std::vector<std::string> heard_of;
+  // Of a member: who is where, as it knows; ids and addresses alone.
+  Members members = {};
 };
 
 std::string EncodeHello(const Hello& hello);

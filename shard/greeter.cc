@@ -22,7 +22,18 @@ Greeter::Greeter(Options options, World world)
 
 void Greeter::Start() { Round(); }
 
-void Greeter::End() { ended_ = true; }
+void Greeter::End() {
+  ended_ = true;
+  stopped_ = true;
+}
+
+void Greeter::Again() {
+  if (!ended_ || stopped_) return;
+  ended_ = false;
+  kin_.clear();
+  stranger_.reset();
+  Round();
+}
 
 std::vector<std::string> Greeter::Others() const {
   std::set<std::string> addresses(options_.join.begin(), options_.join.end());
@@ -87,6 +98,7 @@ void Greeter::OnAnswer(const std::string& address, const Hello& hello) {
     stranger_ = Stranger{.address = address, .cluster = hello.cluster};
   } else if (std::find(kin_.begin(), kin_.end(), address) == kin_.end()) {
     kin_.push_back(address);
+    world_.meet(hello.members.records);
   }
 }
 

@@ -58,6 +58,8 @@ class Greeter : public std::enable_shared_from_this<Greeter> {
 
   void Start();
   void End();
+  // Greets once more, unless it is at it: whoever answers tells where the others are.
+  void Again();
 
  private:
   struct Stranger {
@@ -77,6 +79,7 @@ class Greeter : public std::enable_shared_from_this<Greeter> {
   const World world_;
   Random random_;
   bool ended_ = false;
+  bool stopped_ = false;
   std::vector<std::string> kin_;  // addresses that belong to this cluster
   std::optional<Stranger> stranger_;
   std::size_t next_ = 0;  // whom of them to ask next

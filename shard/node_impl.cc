@@ -14,6 +14,7 @@ namespace {
 constexpr int kTicksPerElectionTimeout = 15;
 constexpr int kHousekeepingTicks = 30;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
+constexpr int kLooksWithoutLeaderMax = 4;
 constexpr int kDiskWatchTicks = 5;
 // A disk that was slow counts as such for so many times the limit: one that is slow with every
 // other sync must not flicker.
@@ -89,6 +90,7 @@ void NodeImpl::Tick() {
 
 void NodeImpl::Housekeep() {
   ForgetDeparted();
+  LookAround();
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
   }
@@ -225,7 +227,10 @@ void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
     for (const auto& [node, address] : addresses_) {
       departed_.try_emplace(node, Departed{.address = address, .until = until});
     }
-    for (const MemberRecord& record : members->records) departed_.erase(record.node);
+    for (const MemberRecord& record : members->records) {
+      departed_.erase(record.node);
+      met_.erase(record.node);
+    }
     if (addresses_.contains(identity_.node) && members->Find(identity_.node) == nullptr) {
       world_.logger->warn(
           "node {} is no longer a member of cluster {:016x}: stop it; to join again it needs an "
@@ -283,6 +288,10 @@ std::vector<raft::PeerAddress> NodeImpl::Peers() const {
   for (const auto& [node, departed] : departed_) {
     if (node != identity_.node) peers.push_back({.node = node, .address = departed.address});
   }
+  for (const auto& [node, address] : met_) {
+    const bool known = addresses_.contains(node) || departed_.contains(node);
+    if (!known && node != identity_.node) peers.push_back({.node = node, .address = address});
+  }
   return peers;
 }
 
@@ -300,10 +309,23 @@ void NodeImpl::ForgetDeparted() {
   if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
 }
 
+void NodeImpl::LookAround() {
+  bool lost = false;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    const NodeId leader = replica->leader();
+    lost |= !leader || AddressOf(leader).empty();
+  }
+  if (!lost) looks_without_leader_ = 0;
+  if (!lost || ++looks_without_leader_ < kLooksWithoutLeaderMax) return;
+  looks_without_leader_ = 0;
+  if (greeter_ && !stopping_.load()) greeter_->Again();
+}
+
 std::string NodeImpl::AddressOf(NodeId node) const {
   std::lock_guard lock(mutex_);
-  const auto found = addresses_.find(node);
-  return found == addresses_.end() ? std::string() : found->second;
+  if (const auto found = addresses_.find(node); found != addresses_.end()) return found->second;
+  const auto met = met_.find(node);
+  return met == met_.end() ? std::string() : met->second;
 }
 
 void NodeImpl::Info(UniqueFunction<void(NodeInfo)> done) {

@@ -107,6 +107,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // With the lock held: whom the transport is to reach.
   std::vector<raft::PeerAddress> Peers() const;
   void ForgetDeparted();
+  // A group that has had no leader for a while, or one at an unknown address: perhaps its members
+  // are elsewhere than this node knows.
+  void LookAround();
   void HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace, Closure then);
   void StopParts(Closure done);
 
@@ -149,12 +152,15 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
     MonoTime until;
   };
   std::map<NodeId, Departed> departed_;
+  // Members that others have told of, and no configuration yet; bounded.
+  std::map<NodeId, std::string> met_;
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   bool making_replica_ = false;
 
   Duration tick_;
   int ticks_until_housekeeping_ = 0;
+  int looks_without_leader_ = 0;
   int ticks_until_disk_watch_ = 0;
   MonoTime disk_slow_until_{};  // control strand
   bool space_is_low_ = false;   // control strand

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kAdmissionTimeout = std::chrono::seconds(4);
 constexpr Duration kJoinRetryPause = std::chrono::seconds(1);
+constexpr std::size_t kMetMax = 256;
 
 Bytes YesOrNo(bool yes) { return Bytes(std::string(1, yes ? '\1' : '\0')); }
 
@@ -46,12 +47,17 @@ void NodeImpl::StartFormation() {
 
 Hello NodeImpl::OwnHello() const {
   std::lock_guard lock(mutex_);
-  return {.uuid = identity_.uuid,
-          .address = options_.advertise_address,
-          .expect = options_.bootstrap_expect,
-          .cluster = identity_.cluster,
-          .founding = identity_.founding ? EncodeFounding(*identity_.founding) : std::string(),
-          .heard_of = {}};
+  Hello hello;
+  hello.uuid = identity_.uuid;
+  hello.address = options_.advertise_address;
+  hello.expect = options_.bootstrap_expect;
+  hello.cluster = identity_.cluster;
+  if (identity_.founding) hello.founding = EncodeFounding(*identity_.founding);
+  for (const auto& [node, address] : addresses_) {
+    hello.members.records.push_back(
+        {.node = node, .uuid = {}, .address = address, .promote = false});
+  }
+  return hello;
 }
 
 void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
@@ -197,8 +203,9 @@ void NodeImpl::Meet(const std::vector<MemberRecord>& contacts) {
   {
     std::lock_guard lock(mutex_);
     for (const MemberRecord& record : contacts) {
-      addresses_.try_emplace(record.node, record.address);
-      recorded_.try_emplace(record.node, record.address);
+      if (!addresses_.contains(record.node) && met_.size() < kMetMax) {
+        met_[record.node] = record.address;
+      }
     }
     peers = Peers();
   }
@@ -245,7 +252,7 @@ void NodeImpl::Greet() {
   // that was restarted before knows nobody whom it could answer.
   world.on_record = [this] {
     std::lock_guard lock(mutex_);
-    if (addresses_.empty()) return false;
+    if (addresses_.empty() && met_.empty()) return false;
     const auto known = addresses_.find(identity_.node);
     return known == addresses_.end() || known->second == options_.advertise_address;
   };

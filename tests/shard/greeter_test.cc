@@ -49,6 +49,8 @@ class Street final : public raft::Transport {
     answer.uuid = NodeUuid(100);
     answer.address = address;
     answer.cluster = found->second;
+    answer.members.records.push_back(
+        {.node = NodeId(2), .uuid = {}, .address = address, .promote = false});
     loop.At(loop.Now() + std::chrono::milliseconds(1),
             [done = std::move(done), answer]() mutable { done(Bytes(EncodeHello(answer))); });
   }
@@ -61,8 +63,8 @@ class Street final : public raft::Transport {
     world.members = [this] { return members; };
     world.on_record = [this] { return on_record; };
     world.record_here = [] {};
-    world.meet = [this](const std::vector<MemberRecord>& met) {
-      for (const MemberRecord& record : met) members.push_back(record.address);
+    world.meet = [this](const std::vector<MemberRecord>& records) {
+      for (const MemberRecord& record : records) met.insert(record.address);
     };
     world.refuse = [this](const Status& status) { refusals.push_back(status); };
     Greeter::Options options;
@@ -79,6 +81,7 @@ class Street final : public raft::Transport {
   LoopStrand strand{&loop};
   std::map<std::string, ClusterId> clusters;  // whom an address belongs to
   std::vector<std::string> members;
+  std::set<std::string> met;
   bool on_record = true;
   std::set<std::string> recorded_by;
   std::map<std::string, int> greeted;
@@ -97,16 +100,21 @@ TEST(Greeter, EndsOnceItIsAtHome) {
   EXPECT_TRUE(street.refusals.empty());
 }
 
-// A learner that was restarted before it got the group's configuration.
-TEST(Greeter, LearnsWhereOthersAreFromWhomeverItFinds) {
+// A member that was restarted before it got the group's configuration, or whose own is so old that
+// it knows none of today's members.
+TEST(Greeter, LearnsWhereTheMembersAreEachTimeItGreets) {
   Street street;
   street.clusters = {{"a", kHome}};
-  street.on_record = false;
-  street.recorded_by = {"a"};
   street.Greet({"a"});
-  street.loop.RunFor(std::chrono::seconds(20));
-  EXPECT_EQ(street.members, std::vector<std::string>{"a"});
-  EXPECT_EQ(street.announced["a"], 1);
+  street.loop.RunFor(std::chrono::seconds(5));
+  EXPECT_EQ(street.met, std::set<std::string>{"a"});
+  street.greeter->Again();
+  street.loop.RunFor(std::chrono::seconds(5));
+  EXPECT_EQ(street.greeted["a"], 2);
+  street.greeter->End();
+  street.greeter->Again();
+  street.loop.RunFor(std::chrono::seconds(5));
+  EXPECT_EQ(street.greeted["a"], 2);
 }
 
 TEST(Greeter, RefusesToRunBesideAnotherCluster) {
