@@ -61,6 +61,7 @@ using ErrorMetadata = std::map<std::string, std::string>;
 inline constexpr std::string_view kLeaderNodeMetadata = "leader_node";
 inline constexpr std::string_view kLeaderAddressMetadata = "leader_address";
 inline constexpr std::string_view kActualVersionMetadata = "actual_version";
+inline constexpr std::string_view kTimestampMetadata = "timestamp";
 
 // An error status. `message` says what happened, on which key, group or node, and what to do.
 Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata = {});

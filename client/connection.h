@@ -32,8 +32,8 @@ class ConnectionObserver {
  public:
   virtual ~ConnectionObserver() = default;
 
-  // Send() may be called from now on.
-  virtual void OnConnected() = 0;
+  // Send() may be called from now on. The node has applied writes up to `newest`; never zero.
+  virtual void OnConnected(Timestamp newest) = 0;
   // The last batch was handed to the network: the next Send() may follow. Says nothing of arrival.
   virtual void OnSent() = 0;
   // Answers, in any order. The observer may move strings out of them; they are gone afterwards.

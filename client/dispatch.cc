@@ -72,6 +72,7 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
         for_window_.push_back(call->id);
         continue;
       }
+      if (!session.since) session.since = newest_;
       call->session = &session;
       call->sequence = session.sequences.Next();
     }

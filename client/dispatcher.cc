@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "client/errors.h"
@@ -30,8 +31,8 @@ std::uint64_t DrawClientId(Random& random) {
 
 // ---- Lane --------------------------------------------------------------------------------------
 
-void Lane::OnConnected() {
-  if (const auto dispatcher = dispatcher_.lock()) dispatcher->Connected(*this);
+void Lane::OnConnected(Timestamp newest) {
+  if (const auto dispatcher = dispatcher_.lock()) dispatcher->Connected(*this, newest);
 }
 
 void Lane::OnSent() {
@@ -142,8 +143,9 @@ void Dispatcher::Shutdown() {
   idle_.notify_all();
 }
 
-void Dispatcher::Connected(Lane& lane) {
+void Dispatcher::Connected(Lane& lane, Timestamp newest) {
   Lock lock(mutex_);
+  newest_ = std::max(newest_, newest);
   if (stopping_ || lane.state != Lane::State::kConnecting) return;
   const MonoTime now = clock_->Now();
   lane.state = Lane::State::kUp;
@@ -241,6 +243,7 @@ void Dispatcher::AttemptFailed(Call* call, const Status& error, MonoTime now) {
   --call->lane->in_flight;
   --in_flight_;
   call->lane = nullptr;
+  if (ReasonOf(error) == Reason::kSessionExpired) LearnTimestamp(error);
   if (ReasonOf(error) == Reason::kSessionExpired && Renumber(call)) {
     Requeue(call, /*at_once=*/true, now);
     return;
@@ -274,6 +277,16 @@ bool Dispatcher::Renumber(Call* call) {
   if (expired == sessions_.back().get()) NewSession();
   ReleaseWindow();
   return true;
+}
+
+void Dispatcher::LearnTimestamp(const Status& expired) {
+  const ErrorMetadata metadata = MetadataOf(expired);
+  const auto found = metadata.find(std::string(kTimestampMetadata));
+  if (found == metadata.end()) return;
+  std::uint64_t value = 0;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc()) newest_ = std::max(newest_, Timestamp(value));
 }
 
 void Dispatcher::Requeue(Call* call, bool at_once, MonoTime now) {

@@ -73,7 +73,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   using Lanes = std::vector<std::shared_ptr<Lane>>;
 
   // ---- dispatcher.cc: what lanes report, and the ends of calls ----------------------------------
-  void Connected(Lane& lane);
+  void Connected(Lane& lane, Timestamp newest);
   void Sent(Lane& lane);
   void Answered(Lane& lane, v1::PipelineResponse& responses);
   void Closed(Lane& lane, const Status& status);
@@ -86,6 +86,8 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   // The server has forgotten the call's session. True: the call was not done under it, for it was
   // sent but this once, and goes on under a new one.
   bool Renumber(Call* call);
+  // A session that begins now must begin after what the server has forgotten.
+  void LearnTimestamp(const Status& expired);
   void NewSession();
   // Lets writes that waited for a number go, if there are numbers again.
   void ReleaseWindow();
@@ -124,6 +126,8 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   Random random_;
   CallTable calls_;
   Deadlines deadlines_;
+  // The newest timestamp that the cluster gave; where a new session begins.
+  Timestamp newest_;
   // The last one numbers new writes; older ones still have unanswered numbers.
   std::vector<std::unique_ptr<WriteSession>> sessions_;
   Routes routes_;

@@ -49,8 +49,8 @@ class GrpcConnection final : public Connection,
     stub_.PrepareBidiStreamingCall(&context_, kPipelineMethod, {}, this);
     AddHold();  // Send() starts writes from outside of reactions
     StartRead(&incoming_);
-    // An empty batch: its completion tells that the connection is up, before any request can be
-    // lost with it.
+    // An empty batch: its answer tells that the node is there, before any request can be lost with
+    // the connection, and how far it is.
     Write(v1::PipelineRequest());
     StartCall();
   }
@@ -64,11 +64,11 @@ class GrpcConnection final : public Connection,
 
   void OnWriteDone(bool ok) override {
     if (!ok) return;  // OnDone says why
-    if (connected_) {
+    if (greeted_) {
       observer_->OnSent();
     } else {
-      connected_ = true;
-      observer_->OnConnected();
+      greeted_ = true;
+      StepConnected();
     }
   }
 
@@ -83,7 +83,10 @@ class GrpcConnection final : public Connection,
     const grpc::Status parsed =
         grpc::SerializationTraits<v1::PipelineResponse>::Deserialize(&incoming_, responses);
     incoming_.Clear();
-    if (parsed.ok()) {
+    if (parsed.ok() && !newest_) {
+      newest_ = Timestamp(std::max<std::uint64_t>(responses->timestamp(), 1));
+      StepConnected();
+    } else if (parsed.ok()) {
       observer_->OnResponses(*responses);
     } else {
       malformed_ = true;
@@ -111,6 +114,15 @@ class GrpcConnection final : public Connection,
   }
 
  private:
+  // The greeting has left, and its answer has come: in whatever order.
+  void StepConnected() {
+    {
+      std::lock_guard lock(mutex_);
+      if (--steps_to_connected_ > 0) return;
+    }
+    observer_->OnConnected(newest_);
+  }
+
   void Write(const v1::PipelineRequest& batch) {
     bool own = false;
     outgoing_.Clear();
@@ -128,15 +140,17 @@ class GrpcConnection final : public Connection,
   std::shared_ptr<GrpcConnection> self_;
 
   // Of the reactions, which come one at a time per direction.
-  bool connected_ = false;
+  bool greeted_ = false;
+  Timestamp newest_;  // zero: the greeting is not answered
   bool malformed_ = false;
   grpc::ByteBuffer incoming_;
   std::unique_ptr<char[]> arena_block_;
   google::protobuf::Arena arena_;
 
   std::mutex mutex_;
-  bool over_ = false;          // guarded by mutex_: nothing may be written any more
-  grpc::ByteBuffer outgoing_;  // of whoever may write
+  int steps_to_connected_ = 2;  // guarded by mutex_
+  bool over_ = false;           // guarded by mutex_: nothing may be written any more
+  grpc::ByteBuffer outgoing_;   // of whoever may write
 };
 
 struct MembersCall {

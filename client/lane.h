@@ -24,7 +24,7 @@ class Lane final : public ConnectionObserver {
   Lane(std::weak_ptr<Dispatcher> dispatcher, std::string to, MonoTime now)
       : address(std::move(to)), heard(now), dispatcher_(std::move(dispatcher)) {}
 
-  void OnConnected() override;
+  void OnConnected(Timestamp newest) override;
   void OnSent() override;
   void OnResponses(v1::PipelineResponse& responses) override;
   void OnClosed(const Status& status) override;

@@ -9,6 +9,7 @@
 #include <deque>
 
 #include "base/check.h"
+#include "base/types.h"
 
 namespace flotilla::client {
 
@@ -54,6 +55,8 @@ struct WriteSession {
   WriteSession(std::uint64_t id, std::uint64_t window) : client_id(id), sequences(window) {}
 
   const std::uint64_t client_id;
+  // A timestamp of the cluster's from before its first write; zero until that is numbered.
+  Timestamp since;
   Sequences sequences;
 };
 

@@ -269,6 +269,7 @@ void Stamp(Call& call, std::uint32_t timeout_ms) {
   v1::RequestHeader* header = MutableHeader(call.request);
   header->set_client_id(call.session->client_id);
   header->set_sequence(call.sequence);
+  header->set_since(call.session->since.value());
   header->set_acknowledged_below(call.session->sequences.LowestUnanswered());
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kHasSession = 1;
+constexpr std::uint8_t kHasSince = 2;
 
 Status Malformed(std::string_view what) {
   return Error(Reason::kBadRequest, fmt::format("a malformed command: {}", what));
@@ -138,13 +139,15 @@ Status ValidateCommand(const CommandView& command) {
 void AppendCommand(std::string& out, const CommandView& command) {
   const bool session = static_cast<bool>(command.session.client);
   out.push_back(static_cast<char>(kVersion));
-  out.push_back(static_cast<char>(session ? kHasSession : 0));
+  const bool since = session && command.session.since;
+  out.push_back(static_cast<char>((session ? kHasSession : 0) | (since ? kHasSince : 0)));
   AppendVarint(out, command.keyspace.value());
   if (session) {
     AppendFixed64(out, command.session.client.value());
     AppendVarint(out, command.session.sequence);
     AppendVarint(out, command.session.acknowledged_below);
   }
+  if (since) AppendFixed64(out, command.session.since.value());
   AppendVarint(out, command.ops.size());
   for (const WriteOp& op : command.ops) AppendOp(out, op);
 }
@@ -168,7 +171,7 @@ Status DecodeCommand(std::string_view bytes, CommandView& command) {
   std::uint8_t flags = 0;
   std::uint64_t keyspace = 0;
   if (!reader.Byte(version) || version != kVersion) return Malformed("unknown version");
-  if (!reader.Byte(flags) || flags > kHasSession || !reader.Varint(keyspace) ||
+  if (!reader.Byte(flags) || flags > (kHasSession | kHasSince) || !reader.Varint(keyspace) ||
       keyspace > UINT32_MAX) {
     return Malformed("its head");
   }
@@ -180,6 +183,11 @@ Status DecodeCommand(std::string_view bytes, CommandView& command) {
       return Malformed("its session");
     }
     command.session.client = ClientId(client);
+  }
+  if ((flags & kHasSince) != 0) {
+    std::uint64_t since = 0;
+    if (!reader.Fixed64(since)) return Malformed("its session");
+    command.session.since = Timestamp(since);
   }
   std::uint64_t count = 0;
   if (!reader.Varint(count) || count > kBatchOpsMax) return Malformed("its count of operations");

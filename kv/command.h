@@ -2,7 +2,7 @@
 //
 // Format (version 1), all integers varints unless said otherwise:
 //   u8 version=1 | u8 flags | keyspace | client fixed64, sequence, acknowledged_below (if flags&1)
-//   | op count | ops
+//   | since fixed64 (if flags&2) | op count | ops
 //   op: u8 kind | u8 condition | prefixed key | by kind: prefixed value, ttl_ms / - / prefixed end
 //       | by condition: version fixed64 / prefixed value
 // A log entry's payload (kCommand) is a batch of commands:

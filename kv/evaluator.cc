@@ -136,7 +136,7 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
     last_timestamp = timestamp;
     if (!command_.session.client || Planted(Plant::kRetryExecutedTwice)) {
       results.push_back(Evaluate(command_, timestamp));
-    } else if (std::optional<WriteResult> first = sessions_.Recall(command_.session)) {
+    } else if (std::optional<WriteResult> first = sessions_.Recall(command_.session, timestamp)) {
       results.push_back(*first);
     } else {
       results.push_back(Evaluate(command_, timestamp));

@@ -47,11 +47,15 @@ struct WriteOp {
 
 // Exactly once (Raft thesis, 6.3). A client numbers its writes 1, 2, 3, ...; a write without a
 // client may be applied twice if it is repeated.
+//
+// `since` is a timestamp of the group's from before the client's first write; it tells a client
+// that is new from one that was forgotten (kv/sessions.h). Zero: the client does not say.
 struct Session {
   ClientId client = {};
   std::uint64_t sequence = 0;
   // The client has the answers of all sequences below: their results may be forgotten.
   std::uint64_t acknowledged_below = 0;
+  Timestamp since = {};
 };
 
 enum class WriteOutcome : std::uint8_t {

@@ -46,8 +46,11 @@ bool ReadResult(Reader& reader, std::uint64_t& sequence, WriteResult& result) {
   return true;
 }
 
-WriteResult Expired() {
+constexpr char kForgottenKey[] = "forgotten";
+
+WriteResult Expired(Timestamp now) {
   WriteResult result;
+  result.timestamp = now;
   result.outcome = WriteOutcome::kSessionExpired;
   return result;
 }
@@ -88,6 +91,14 @@ Status Sessions::Load(const Database& database) {
         {.index = raft::Index(LoadOrdered64(key.data() + 9)), .last_sequence = sequence});
   }
   RETURN_IF_ERROR(FromRocks(rows->status(), "reading sessions"));
+  std::string forgotten;
+  const rocksdb::Status read =
+      database.db().Get(rocksdb::ReadOptions(), database.meta(), kForgottenKey, &forgotten);
+  if (!read.IsNotFound()) RETURN_IF_ERROR(FromRocks(read, "reading sessions"));
+  if (!read.IsNotFound() && forgotten.size() != 8) {
+    return Error(Reason::kDataDamaged, "the time of the last forgotten session is damaged");
+  }
+  forgotten_ = read.IsNotFound() ? Timestamp() : Timestamp(LoadFixed64(forgotten.data()));
   for (auto& [id, client] : clients_) {
     Prune(client);
     by_activity_.emplace(client.last_active, id);
@@ -95,12 +106,16 @@ Status Sessions::Load(const Database& database) {
   return absl::OkStatus();
 }
 
-std::optional<WriteResult> Sessions::Recall(const Session& session) const {
+std::optional<WriteResult> Sessions::Recall(const Session& session, Timestamp now) const {
   const auto found = clients_.find(session.client);
   if (found == clients_.end()) {
+    if (session.since) {
+      return session.since > forgotten_ ? std::nullopt : std::optional(Expired(now));
+    }
     // A client that has had answers here was here before: its session is gone, and so is the
-    // knowledge whether this write is a repeated one.
-    if (session.acknowledged_below > 1) return Expired();
+    // knowledge whether this write is a repeated one. One that has had none, and does not say since
+    // when it writes, is taken for a new one, which may be wrong.
+    if (session.acknowledged_below > 1) return Expired(now);
     return std::nullopt;
   }
   const Client& client = found->second;
@@ -108,7 +123,7 @@ std::optional<WriteResult> Sessions::Recall(const Session& session) const {
     return result->second;
   }
   if (session.sequence < client.acknowledged_below || session.sequence < client.pruned_below) {
-    return Expired();
+    return Expired(now);
   }
   return std::nullopt;
 }
@@ -164,7 +179,11 @@ void Sessions::FinishEntry(raft::Index index, Timestamp now, const Database& dat
     const auto& [last_active, id] = *by_activity_.begin();
     const bool idle = MillisecondsOf(last_active) + options_.idle_ms_max < now_ms;
     if (!idle && clients_.size() <= options_.sessions_max) break;
+    forgotten_ = last_active;
     Forget(id, database, batch);
+    std::string forgotten;
+    AppendFixed64(forgotten, forgotten_.value());
+    batch.Put(database.meta(), kForgottenKey, forgotten).PermitUncheckedError();
   }
 }
 
@@ -179,6 +198,7 @@ void Sessions::Forget(ClientId id, const Database& database, rocksdb::WriteBatch
 
 std::uint64_t Sessions::Hash() const {
   std::string all;
+  AppendFixed64(all, forgotten_.value());
   for (const auto& [id, client] : clients_) {
     AppendFixed64(all, id.value());
     AppendVarint(all, client.acknowledged_below);

@@ -7,6 +7,12 @@
 //   meta key:   's' ‖ client, 8 bytes big-endian ‖ log index, 8 bytes big-endian
 //   meta value: acknowledged_below | pruned_below | last active fixed64 | count | results
 //   result:     sequence | u8 outcome | timestamp fixed64 | affected | failed_op | actual fixed64
+//   meta 'forgotten': fixed64
+//
+// Sessions are forgotten in the order of their last writes, and the newest such time is kept.
+// Whoever wrote after his `since`, and was forgotten, did so no later than that: a client that is
+// not known is a new one if its `since` lies after that time, and else there is no telling whether
+// what it sends is a repetition. No clock of a client's has a part in this.
 //
 // Apply strand.
 #pragma once
@@ -47,7 +53,7 @@ class Sessions {
 
   // What a write of this session is to be answered without evaluating it: its first result, or
   // kSessionExpired. Nothing: evaluate it, then Record().
-  std::optional<WriteResult> Recall(const Session& session) const;
+  std::optional<WriteResult> Recall(const Session& session, Timestamp now) const;
   void Record(const Session& session, Timestamp now, const WriteResult& result);
 
   // Ends an entry: writes the clients' new chunks, drops acknowledged ones and idle sessions.
@@ -80,6 +86,8 @@ class Sessions {
   void Forget(ClientId id, const Database& database, rocksdb::WriteBatch& batch);
 
   const Options options_;
+  // The last write of any client that was forgotten.
+  Timestamp forgotten_;
   std::map<ClientId, Client> clients_;
   std::set<std::pair<Timestamp, ClientId>> by_activity_;
   // Clients of the entry being applied, and their new sequences.

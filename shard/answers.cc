@@ -29,9 +29,11 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
       break;
     }
     case kv::WriteOutcome::kSessionExpired:
-      answer.status = Error(Reason::kSessionExpired,
-                            "the result of this sequence number is no longer kept: read what is "
-                            "there, and go on with a new client id");
+      answer.status =
+          Error(Reason::kSessionExpired,
+                "the result of this sequence number is no longer kept: read what is "
+                "there, and go on with a new client id",
+                {{std::string(kTimestampMetadata), std::to_string(result.timestamp.value())}});
       break;
   }
   return answer;

@@ -85,6 +85,9 @@ class Gateway {
 
   // Any thread. Never blocks; a full queue answers OVERLOADED at once.
   virtual void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) = 0;
+
+  // Of the newest write that this node has applied; zero: of none. Any thread.
+  virtual Timestamp Newest() const { return {}; }
 };
 
 }  // namespace flotilla

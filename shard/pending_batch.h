@@ -72,6 +72,8 @@ class PendingBatch {
 struct Ticket {
   std::shared_ptr<PendingBatch> batch;
   std::uint32_t slot = 0;
+  // It was sent before, to a node that may have acted on it.
+  bool repeated = false;
 
   const GatewayRequest& request() const { return batch->request(slot); }
   bool is_write() const { return std::holds_alternative<WriteCall>(request().call); }
@@ -87,6 +89,10 @@ class AnswerCollector {
 
   // Drops the answer when the request has one. The request's id is filled in.
   void Add(const Ticket& ticket, GatewayAnswer answer) {
+    // To the client it was sent once, and "forgotten" would mean that it was not done.
+    if (ticket.repeated && ReasonOf(answer.status) == Reason::kSessionExpired) {
+      answer.status = Error(Reason::kOutcomeUnknown, MessageOf(answer.status));
+    }
     if (ticket.batch->Finish(ticket.slot) == PendingBatch::State::kAnswered) return;
     AddFinished(ticket, std::move(answer));
   }

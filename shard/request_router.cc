@@ -204,6 +204,11 @@ void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr
   Route(std::move(tickets));
 }
 
+Timestamp RequestRouter::Newest() const {
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  return replica ? replica->store().last_timestamp() : Timestamp();
+}
+
 void RequestRouter::Route(std::vector<Ticket> tickets) {
   // One data group holds all keys until the directory says otherwise.
   const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
@@ -339,6 +344,7 @@ void RequestRouter::GiveBack(std::vector<Ticket> tickets) {
     if (!Repeatable(ticket)) {
       answers.Fail(ticket, GivenUp(true, "the connection to the leader broke"));
     } else if (ticket.batch->Return(ticket.slot)) {
+      ticket.repeated = true;
       again.push_back(std::move(ticket));
     }
   }

@@ -43,6 +43,7 @@ class RequestRouter final : public Gateway {
   void SetSelf(NodeId self) { self_.store(self.value()); }
 
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
+  Timestamp Newest() const override;
 
   // From the replica, the transport and the node; any thread.
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);

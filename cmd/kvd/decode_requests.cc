@@ -27,7 +27,8 @@ Status DecodeHead(const Request& request, kv::CommandView& command) {
   RETURN_IF_ERROR(CheckKeyspace(header.keyspace()));
   command.session = {.client = ClientId(header.client_id()),
                      .sequence = header.sequence(),
-                     .acknowledged_below = header.acknowledged_below()};
+                     .acknowledged_below = header.acknowledged_below(),
+                     .since = Timestamp(header.since())};
   return absl::OkStatus();
 }
 

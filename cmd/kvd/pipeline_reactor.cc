@@ -85,6 +85,7 @@ void PipelineReactor::Add(v1::PipelineResponse& response, std::size_t bytes) {
   }
   Outgoing& last = outgoing_.back();
   last.bytes += bytes;
+  if (response.timestamp() != 0) last.message.set_timestamp(response.timestamp());
   for (v1::Response& one : *response.mutable_responses()) {
     last.message.add_responses()->Swap(&one);
   }

@@ -1,5 +1,6 @@
 #include "cmd/kvd/pipeline_session.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,13 @@ Status PipelineSession::Decode(v1::Request& request, GatewayRequest& call, Open&
 }
 
 void PipelineSession::OnRequests(v1::PipelineRequest& batch) {
+  if (batch.requests().empty()) {
+    v1::PipelineResponse answer;
+    // Never zero, which would be nothing.
+    answer.set_timestamp(std::max<std::uint64_t>(gateway_->Newest().value(), 1));
+    Emit(std::move(answer));
+    return;
+  }
   const MonoTime now = clock_->Now();
   std::vector<GatewayRequest> calls;
   calls.reserve(static_cast<std::size_t>(batch.requests_size()));

@@ -30,7 +30,7 @@ class PipelineSession : public AnswerSink, public std::enable_shared_from_this<P
 
   PipelineSession(const Options& options, Gateway* gateway, const Clock* clock, Send send);
 
-  // Consumes the batch. One call at a time.
+  // Consumes the batch; an empty one is answered with the newest timestamp. One call at a time.
   void OnRequests(v1::PipelineRequest& batch);
   // The wire is gone: answers are dropped from here on.
   void Close();

@@ -236,9 +236,10 @@ TEST_F(ClientFailureTest, AForgottenSessionIsFollowedByANewOne) {
   const v1::Request sent2 = Sent();
   connection.Flush();
   // Sent once and refused: neither was done.
-  connection.Fail(sent, Error(Reason::kSessionExpired, "x"));
+  const ErrorMetadata now{{"timestamp", "5000"}};
+  connection.Fail(sent, Error(Reason::kSessionExpired, "x", now));
   connection.Flush();
-  connection.Fail(sent2, Error(Reason::kSessionExpired, "x"));
+  connection.Fail(sent2, Error(Reason::kSessionExpired, "x", now));
   ASSERT_EQ(connection.batches.size(), 4u);
   const v1::RequestHeader first_header = connection.batches[2].requests(0).put().header();
   const v1::RequestHeader second_header = connection.batches[3].requests(0).put().header();
@@ -248,10 +249,26 @@ TEST_F(ClientFailureTest, AForgottenSessionIsFollowedByANewOne) {
   EXPECT_EQ(first_header.sequence(), 1u);
   EXPECT_EQ(second_header.sequence(), 2u);
   EXPECT_EQ(second_header.acknowledged_below(), 1u);
+  EXPECT_EQ(sent.put().header().since(), 100u);
+  EXPECT_EQ(first_header.since(), 5000u) << "after all that the server has forgotten";
+  EXPECT_EQ(second_header.since(), 5000u);
   connection.Ok(connection.batches[2].requests(0));
   connection.Ok(connection.batches[3].requests(0));
   EXPECT_TRUE(put.answer().ok());
   EXPECT_TRUE(second.answer().ok());
+}
+
+// Whatever it learns later: the first write may have been executed before that.
+TEST_F(ClientFailureTest, ASessionBeginsBeforeItsFirstWriteForEver) {
+  FakeConnection& first = PutOnTheWay({.endpoints = {"a:1", "b:1"}});
+  EXPECT_EQ(Sent().put().header().since(), 100u);
+  first.Break("reset");
+  world.last().Accept(Timestamp(900));
+  EXPECT_EQ(Sent().put().header().since(), 100u);
+  world.last().Ok(Sent());
+  world.last().Flush();
+  client->PutAsync("k2", "v", {}, [](const StatusOr<PutResult>&) {});
+  EXPECT_EQ(Sent().put().header().since(), 100u);
 }
 
 TEST_F(ClientFailureTest, AWriteInDoubtWhoseSessionIsForgottenStaysInDoubt) {

@@ -53,7 +53,7 @@ class FakeConnection final : public Connection {
   void Send(const v1::PipelineRequest& batch) override;
   void Close() override { close_asked = true; }
 
-  void Accept() { observer_->OnConnected(); }
+  void Accept(Timestamp newest = Timestamp(100)) { observer_->OnConnected(newest); }
   // OnSent for the last batch.
   void Flush();
   void Break(const std::string& why);

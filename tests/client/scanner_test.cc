@@ -37,7 +37,7 @@ class ScanningConnector final : public Connector {
 
   std::shared_ptr<Connection> Connect(const std::string&,
                                       std::shared_ptr<ConnectionObserver> observer) override {
-    todo.push_back([observer] { observer->OnConnected(); });
+    todo.push_back([observer] { observer->OnConnected(Timestamp(1)); });
     return std::make_shared<Scanning>(this, observer);
   }
   void ListMembers(const std::string&, Duration, MembersCallback) override {}

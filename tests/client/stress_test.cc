@@ -47,7 +47,7 @@ class StressConnection final : public Connection,
         observer_(std::move(observer)) {}
 
   void Open() {
-    writes_->Post([self = shared_from_this()] { self->observer_->OnConnected(); });
+    writes_->Post([self = shared_from_this()] { self->observer_->OnConnected(Timestamp(1)); });
   }
 
   void Send(const v1::PipelineRequest& batch) override {

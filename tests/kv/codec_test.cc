@@ -51,7 +51,8 @@ TEST(KeyCodec, TheNewestVersionComesFirst) {
 
 CommandView Example() {
   CommandView command;
-  command.session = {.client = ClientId(7), .sequence = 9, .acknowledged_below = 8};
+  command.session = {
+      .client = ClientId(7), .sequence = 9, .acknowledged_below = 8, .since = Timestamp(77)};
   WriteOp put{.kind = WriteKind::kPut, .key = "k", .value = "v", .ttl_ms = 5};
   put.condition = ConditionKind::kValueIs;
   put.condition_value = "old";
@@ -72,6 +73,7 @@ TEST(CommandCodec, ComesBack) {
   EXPECT_EQ(decoded.ops[1].condition_version, Timestamp(77));
   EXPECT_EQ(decoded.ops[2].end, "b");
   EXPECT_EQ(decoded.session.sequence, 9u);
+  EXPECT_EQ(decoded.session.since, Timestamp(77));
 }
 
 TEST(CommandCodec, StrangersBytesAreHarmless) {

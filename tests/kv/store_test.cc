@@ -110,6 +110,31 @@ class Bench {
   const std::vector<raft::Entry>& log() const { return log_; }
   void TakeLog(const Bench& other) { log_ = other.log_; }
 
+  // A snapshot of the other's state takes the place of this one's.
+  void Install(Bench& source) {
+    const auto snapshot = source.store().TakeSnapshot();
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    // What the transfer does: the files, synced, and their directory.
+    const rocksdb::IOOptions io;
+    ASSERT_TRUE(disk_->CreateDir("/group/incoming", io, nullptr).ok());
+    for (const raft::SnapshotFile& file : snapshot->files) {
+      std::string content;
+      const std::string from = snapshot->directory + "/" + file.name;
+      ASSERT_TRUE(rocksdb::ReadFileToString(&source.disk(), from, &content).ok());
+      const std::string to = "/group/incoming/" + file.name;
+      ASSERT_TRUE(rocksdb::WriteStringToFile(disk_.get(), content, to, true).ok());
+    }
+    for (const char* name : {"/group/incoming", "/group"}) {
+      std::unique_ptr<rocksdb::FSDirectory> directory;
+      ASSERT_TRUE(disk_->NewDirectory(name, io, &directory, nullptr).ok());
+      ASSERT_TRUE(directory->Fsync(io, nullptr).ok());
+    }
+    (void)store_->TakeSnapshot();  // flushes the old state
+    ASSERT_TRUE(store_->InstallSnapshot("/group/incoming", snapshot->mark).ok());
+    TakeLog(source);
+    timestamp_ = source.timestamp_;
+  }
+
  private:
   StillClock clock_;
   std::shared_ptr<sim::SimFileSystem> disk_ = std::make_shared<sim::SimFileSystem>();
@@ -205,6 +230,58 @@ TEST(Store, AnAcknowledgedOrForgottenSequenceIsRefused) {
   EXPECT_EQ(bench.Get("k"), "2");
 }
 
+// The first write of a client is lost on its way back, and repeated when its session is gone: by
+// time, or because too many others wrote.
+TEST(Store, AFirstWriteRepeatedAfterItsSessionWasForgottenIsRefused) {
+  for (const bool by_time : {true, false}) {
+    StoreOptions options;
+    options.session_idle_ms_max = by_time ? 100 : 1'000'000;
+    options.sessions_max = by_time ? 1000 : 2;
+    Bench bench(options);
+    bench.Write(Put("before", "v"));
+    const Timestamp since = bench.store().last_timestamp();
+    const Session first{
+        .client = ClientId(5), .sequence = 1, .acknowledged_below = 1, .since = since};
+    const WriteResult done = bench.Write(Put("k", "1"), first);
+    EXPECT_EQ(done.outcome, WriteOutcome::kApplied);
+    EXPECT_EQ(bench.Write(Put("k", "1"), first).timestamp, done.timestamp);
+    bench.Write(Put("k", "2"));
+    for (std::uint64_t other = 6; other < 9 && !by_time; ++other) {
+      bench.Write(Put("o", "o"), {.client = ClientId(other), .sequence = 1, .since = since});
+    }
+    bench.Write({CommandView{.ops = {Put("o", "o")}}}, by_time ? 1000 : 1);
+    if (by_time) EXPECT_EQ(bench.store().Stats().sessions, 0u);
+    for (int life = 0; life < 2; ++life) {
+      const WriteResult again = bench.Write(Put("k", "1"), first);
+      EXPECT_EQ(again.outcome, WriteOutcome::kSessionExpired);
+      EXPECT_EQ(bench.Get("k"), "2");
+      // From there on the client may begin anew.
+      EXPECT_EQ(bench
+                    .Write(Put("n", "n"), {.client = ClientId(50 + static_cast<unsigned>(life)),
+                                           .sequence = 1,
+                                           .since = again.timestamp})
+                    .outcome,
+                WriteOutcome::kApplied);
+      bench.PowerCut(1);
+      bench.Replay(3);
+    }
+  }
+}
+
+TEST(Store, ARepeatedWriteGetsTheFirstAnswerAfterASnapshotWasInstalled) {
+  const Session session{.client = ClientId(5), .sequence = 1, .acknowledged_below = 1};
+  Bench source;
+  source.Write(Put("k", "v"));
+  const WriteResult first = source.Write(Delete("k"), session);
+  source.Write(Put("k", "again"));
+  Bench target;
+  target.Install(source);
+  const WriteResult second = target.Write(Delete("k"), session);
+  EXPECT_EQ(second.timestamp, first.timestamp);
+  EXPECT_EQ(second.affected, 1u);
+  EXPECT_EQ(target.Get("k"), "again");
+}
+
 TEST(Store, KeysExpireInReplicatedTime) {
   Bench bench;
   WriteOp brief = Put("k", "v");
@@ -258,30 +335,10 @@ TEST(Store, ASnapshotTakesTheOldStatesPlaceAndSurvivesPowerCuts) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Bench source;
     for (int i = 0; i < 50; ++i) source.Write(Put("k" + std::to_string(i % 9), std::to_string(i)));
-    const auto snapshot = source.store().TakeSnapshot();
-    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
     Bench target;
     target.Write(Put("old", "state"));
     const std::uint64_t old_hash = target.Hash();
-    // What the transfer does: the files, synced, and their directory.
-    const rocksdb::IOOptions io;
-    ASSERT_TRUE(target.disk().CreateDir("/group/incoming", io, nullptr).ok());
-    for (const raft::SnapshotFile& file : snapshot->files) {
-      std::string content;
-      ASSERT_TRUE(
-          rocksdb::ReadFileToString(&source.disk(), snapshot->directory + "/" + file.name, &content)
-              .ok());
-      ASSERT_TRUE(
-          rocksdb::WriteStringToFile(&target.disk(), content, "/group/incoming/" + file.name, true)
-              .ok());
-    }
-    for (const char* name : {"/group/incoming", "/group"}) {
-      std::unique_ptr<rocksdb::FSDirectory> directory;
-      ASSERT_TRUE(target.disk().NewDirectory(name, io, &directory, nullptr).ok());
-      ASSERT_TRUE(directory->Fsync(io, nullptr).ok());
-    }
-    (void)target.store().TakeSnapshot();  // flushes the old state
-    ASSERT_TRUE(target.store().InstallSnapshot("/group/incoming", snapshot->mark).ok());
+    target.Install(source);
     EXPECT_EQ(target.Hash(), source.Hash());
     EXPECT_NE(target.Hash(), old_hash);
     EXPECT_EQ(target.store().applied(), source.store().applied());

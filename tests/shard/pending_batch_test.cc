@@ -63,7 +63,7 @@ TEST(PendingBatch, WhoComesLateDoesNotAnswerAgain) {
     answers.Add({batch, 0}, GatewayAnswer{});
     answers.Add({batch, 3}, GatewayAnswer{});
   }
-  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[4], Reason::kNone);
 }
 
@@ -74,7 +74,7 @@ TEST(PendingBatch, WhatIsDroppedIsAnsweredAllTheSame) {
     ASSERT_TRUE(batch->Begin(0));
   }
   EXPECT_EQ(sink->reasons.size(), 4u);
-  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[2], Reason::kNodeStopping);
 }
 
@@ -85,6 +85,21 @@ TEST(PendingBatch, AReturnedRequestHasHadNoEffect) {
   ASSERT_TRUE(batch->Return(0));
   batch->Expire(MonoTime(std::chrono::milliseconds(50)));
   EXPECT_EQ(sink->reasons[1], Reason::kDeadlineExceeded);
+}
+
+// What this node repeated by itself may have been done the first time.
+TEST(AnswerCollector, AForgottenSessionLeavesARepeatedWriteOpen) {
+  auto sink = std::make_shared<RecordingSink>();
+  auto batch = Batch(sink);
+  {
+    AnswerCollector answers;
+    answers.Fail({batch, 0}, Error(Reason::kSessionExpired, "x"));
+    answers.Fail({.batch = batch, .slot = 1, .repeated = true},
+                 Error(Reason::kSessionExpired, "x"));
+  }
+  ASSERT_EQ(sink->reasons.size(), 2u);
+  EXPECT_EQ(sink->reasons[1], Reason::kSessionExpired);
+  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
 }
 
 TEST(AnswerCollector, HandsEachSinkItsAnswersInOneCall) {

@@ -50,9 +50,11 @@ class SimConnector::Stream final : public client::Connection,
         [weak = weak_from_this()](const v1::PipelineResponse& response) {
           if (const std::shared_ptr<Stream> self = weak.lock()) self->Answer(response);
         });
-    At(process_->id(), kConnect, process_->VirtualNow() + delay * 2, [self = shared_from_this()] {
-      if (self->observer_) self->observer_->OnConnected();
-    });
+    const Timestamp newest(std::max<std::uint64_t>(server.gateway->Newest().value(), 1));
+    At(process_->id(), kConnect, process_->VirtualNow() + delay * 2,
+       [self = shared_from_this(), newest] {
+         if (self->observer_) self->observer_->OnConnected(newest);
+       });
   }
 
   void Send(const v1::PipelineRequest& batch) override {

@@ -99,11 +99,12 @@ TEST(DecodeRequest, BatchGetIsBoundedInKeysAndBytes) {
 
 TEST(DecodeRequest, Put) {
   const auto put = DecodeWrite<v1::PutRequest>(R"(
-      header { client_id: 7 sequence: 9 acknowledged_below: 8 keyspace: "default" }
+      header { client_id: 7 sequence: 9 acknowledged_below: 8 keyspace: "default" since: 5 }
       key: "k" value: "v" ttl { seconds: 2 nanos: 3500000 })");
   EXPECT_EQ(put.command.session.client, ClientId(7));
   EXPECT_EQ(put.command.session.sequence, 9u);
   EXPECT_EQ(put.command.session.acknowledged_below, 8u);
+  EXPECT_EQ(put.command.session.since, Timestamp(5));
   ASSERT_EQ(put.command.ops.size(), 1u);
   EXPECT_EQ(put.op().kind, kv::WriteKind::kPut);
   EXPECT_EQ(put.op().key, "k");

@@ -27,6 +27,9 @@ class FakeGateway final : public Gateway {
     changed_.notify_all();
   }
 
+  Timestamp Newest() const override { return newest; }
+  Timestamp newest;
+
   // Waits until so many are open, and takes all.
   std::vector<Open> Take(std::size_t count) {
     std::unique_lock lock(mutex_);

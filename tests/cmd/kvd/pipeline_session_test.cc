@@ -129,6 +129,17 @@ TEST_F(PipelineSessionTest, AnswersOutOfOrderFindTheirRequests) {
   EXPECT_EQ(Answers().size(), 50u);
 }
 
+TEST_F(PipelineSessionTest, AnEmptyMessageIsAnsweredWithTheNewestTimestamp) {
+  Send("");
+  ASSERT_EQ(messages_.size(), 1u);
+  EXPECT_EQ(messages_[0].timestamp(), 1u) << "of no write, but not zero";
+  EXPECT_EQ(messages_[0].responses_size(), 0);
+  gateway_.newest = Timestamp(77);
+  Send("");
+  ASSERT_EQ(messages_.size(), 2u);
+  EXPECT_EQ(messages_[1].timestamp(), 77u);
+}
+
 // The stream's own numbers, not the client's, tell its requests apart.
 TEST_F(PipelineSessionTest, AClientThatRepeatsAnIdGetsAllAnswers) {
   Send("requests { id: 7 get { key: 'a' } } requests { id: 7 get { key: 'b' } }");
