@@ -215,7 +215,7 @@ void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tic
   router_->OnMisrouted(group, leader, std::move(tickets));
 }
 
-void NodeImpl::OnLeader(GroupId, NodeId, bool) { router_->OnLeader(); }
+void NodeImpl::OnLeader(GroupId, NodeId leader, bool) { router_->OnLeader(leader); }
 
 void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
   const StatusOr<Members> members = DecodeMembers(configuration.context);

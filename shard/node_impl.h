@@ -71,6 +71,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // node_open.cc
   Status OpenIdentity();
   Status OpenLog(raft::LogRecovery& recovery);
+  // A member's log is gone, whatever else its directory holds.
+  Status LogIsLost() const;
   Status OpenGroup(GroupId group, const raft::RecoveredGroup& logged);
   kv::StoreOptions StoreOptionsFor(GroupId group) const;
   raft::GroupOptions GroupOptionsFor(GroupId group) const;
@@ -157,6 +159,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   bool making_replica_ = false;
+  bool log_was_empty_ = false;  // a member's, when it was opened
 
   Duration tick_;
   int ticks_until_housekeeping_ = 0;

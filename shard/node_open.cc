@@ -36,6 +36,9 @@ Status NodeImpl::OpenData() {
                                    [this](GroupId group) { return FindReplica(group); });
   if (!identity_.member()) return absl::OkStatus();
 
+  // A founder's log is older than its identity; who joined may not have heard of anything yet.
+  log_was_empty_ = recovery.segments_read == 0;
+  if (log_was_empty_ && identity_.founding) return LogIsLost();
   calls_->SetSelf(identity_.node);
   router_->SetSelf(identity_.node);
   admin_->SetSelf(identity_.node);
@@ -51,18 +54,22 @@ Status NodeImpl::OpenData() {
   return absl::OkStatus();
 }
 
+Status NodeImpl::LogIsLost() const {
+  return Error(Reason::kDataDamaged,
+               fmt::format("{} is missing or empty, but this is node {} of a cluster: a node that "
+                           "lost its log must not vote again; remove it from the cluster (`kvctl "
+                           "member remove {}`), empty {} and let it join anew",
+                           directory_->wal(), identity_.node.value(), identity_.node.value(),
+                           directory_->path()));
+}
+
 Status NodeImpl::OpenIdentity() {
   ASSIGN_OR_RETURN(std::optional<Identity> identity, directory_->LoadIdentity());
   if (identity && identity->member()) {
     identity_ = *identity;
     ASSIGN_OR_RETURN(const bool has_log, directory_->HasLog());
     if (has_log) return absl::OkStatus();
-    return Error(Reason::kDataDamaged,
-                 fmt::format("{} is missing or empty, but this is node {} of a cluster: a node "
-                             "that lost its log must not vote again; remove it from the cluster "
-                             "(`kvctl member remove {}`), empty {} and let it join anew",
-                             directory_->wal(), identity_.node.value(), identity_.node.value(),
-                             directory_->path()));
+    return LogIsLost();
   }
   if (identity) {
     identity_ = *identity;
@@ -124,6 +131,7 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   RETURN_IF_ERROR(directory_->MakeGroup(group));
   ASSIGN_OR_RETURN(std::unique_ptr<kv::Store> store,
                    kv::Store::Open(StoreOptionsFor(group), resources_));
+  if (log_was_empty_ && store->applied() > raft::Index(0)) return LogIsLost();
   bool reset_log = false;
   StatusOr<raft::RestoredState> reconciled = raft::Reconcile(group, logged, *store, reset_log);
   if (!reconciled.ok()) return Annotate(reconciled.status(), directory_->group(group));

@@ -336,6 +336,24 @@ void RequestRouter::OnUnreachable(NodeId node) {
   GiveBack(std::move(lost));
 }
 
+// A node that led before may be paused or cut off: what can be repeated does not wait for it.
+void RequestRouter::TakeBackFromOthers(NodeId leader) {
+  std::vector<Ticket> taken;
+  {
+    std::lock_guard lock(forwards_mutex_);
+    for (auto one = forwards_.begin(); one != forwards_.end();) {
+      Forwarded& forwarded = one->second;
+      for (Ticket& ticket : forwarded.tickets) {
+        if (forwarded.to == leader || !ticket.batch || !Repeatable(ticket)) continue;
+        taken.push_back(std::exchange(ticket, Ticket()));
+        --forwarded.open;
+      }
+      one = forwarded.open == 0 ? forwards_.erase(one) : std::next(one);
+    }
+  }
+  GiveBack(std::move(taken));
+}
+
 // Requests that went to a node which may or may not have acted on them.
 void RequestRouter::GiveBack(std::vector<Ticket> tickets) {
   std::vector<Ticket> again;
@@ -367,8 +385,11 @@ void RequestRouter::Park(std::vector<Ticket> tickets) {
   if (arm) strand_->After(kParkedRetry, [this] { RetryParked(false); });
 }
 
-void RequestRouter::OnLeader() {
-  strand_->Post([this] { RetryParked(true); });
+void RequestRouter::OnLeader(NodeId leader) {
+  strand_->Post([this, leader] {
+    if (leader) TakeBackFromOthers(leader);
+    RetryParked(true);
+  });
 }
 
 void RequestRouter::RetryParked(bool extra) {

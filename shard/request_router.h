@@ -47,7 +47,7 @@ class RequestRouter final : public Gateway {
 
   // From the replica, the transport and the node; any thread.
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);
-  void OnLeader();
+  void OnLeader(NodeId leader);
   void OnUnreachable(NodeId node);
 
   // Refuses everything new; answers what is open.
@@ -79,6 +79,7 @@ class RequestRouter final : public Gateway {
   void OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body);
   void OnForwardedAnswers(std::uint64_t id, const Bytes& body);
   void GiveBack(std::vector<Ticket> tickets);
+  void TakeBackFromOthers(NodeId leader);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
   void Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline);
   void ArmTimer(MonoTime deadline);

@@ -110,29 +110,38 @@ class Bench {
   const std::vector<raft::Entry>& log() const { return log_; }
   void TakeLog(const Bench& other) { log_ = other.log_; }
 
-  // A snapshot of the other's state takes the place of this one's.
-  void Install(Bench& source) {
+  // A snapshot of the other's state takes the place of this one's; false when it did not get there,
+  // for the power goes at call `cut_at` of the disk, if that is not 0.
+  bool Install(Bench& source, std::uint64_t cut_at = 0) {
     const auto snapshot = source.store().TakeSnapshot();
-    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    EXPECT_TRUE(snapshot.ok()) << snapshot.status();
     // What the transfer does: the files, synced, and their directory.
     const rocksdb::IOOptions io;
-    ASSERT_TRUE(disk_->CreateDir("/group/incoming", io, nullptr).ok());
+    EXPECT_TRUE(disk_->CreateDir("/group/incoming", io, nullptr).ok());
     for (const raft::SnapshotFile& file : snapshot->files) {
       std::string content;
       const std::string from = snapshot->directory + "/" + file.name;
-      ASSERT_TRUE(rocksdb::ReadFileToString(&source.disk(), from, &content).ok());
+      EXPECT_TRUE(rocksdb::ReadFileToString(&source.disk(), from, &content).ok());
       const std::string to = "/group/incoming/" + file.name;
-      ASSERT_TRUE(rocksdb::WriteStringToFile(disk_.get(), content, to, true).ok());
+      EXPECT_TRUE(rocksdb::WriteStringToFile(disk_.get(), content, to, true).ok());
     }
     for (const char* name : {"/group/incoming", "/group"}) {
       std::unique_ptr<rocksdb::FSDirectory> directory;
-      ASSERT_TRUE(disk_->NewDirectory(name, io, &directory, nullptr).ok());
-      ASSERT_TRUE(directory->Fsync(io, nullptr).ok());
+      EXPECT_TRUE(disk_->NewDirectory(name, io, &directory, nullptr).ok());
+      EXPECT_TRUE(directory->Fsync(io, nullptr).ok());
     }
     (void)store_->TakeSnapshot();  // flushes the old state
-    ASSERT_TRUE(store_->InstallSnapshot("/group/incoming", snapshot->mark).ok());
-    TakeLog(source);
-    timestamp_ = source.timestamp_;
+    const std::uint64_t before = disk_->calls();
+    disk_->SetCallHook([this, before, cut_at](const sim::DiskCall& call) {
+      if (cut_at == 0 || call.number - before < cut_at) return rocksdb::IOStatus::OK();
+      disk_->PowerOff();
+      return rocksdb::IOStatus::IOError("the power is gone");
+    });
+    const bool installed = store_->InstallSnapshot("/group/incoming", snapshot->mark).ok();
+    disk_->SetCallHook(nullptr);
+    if (installed) TakeLog(source);
+    timestamp_ = std::max(timestamp_, source.timestamp_);
+    return installed;
   }
 
  private:
@@ -275,7 +284,7 @@ TEST(Store, ARepeatedWriteGetsTheFirstAnswerAfterASnapshotWasInstalled) {
   const WriteResult first = source.Write(Delete("k"), session);
   source.Write(Put("k", "again"));
   Bench target;
-  target.Install(source);
+  ASSERT_TRUE(target.Install(source));
   const WriteResult second = target.Write(Delete("k"), session);
   EXPECT_EQ(second.timestamp, first.timestamp);
   EXPECT_EQ(second.affected, 1u);
@@ -338,13 +347,36 @@ TEST(Store, ASnapshotTakesTheOldStatesPlaceAndSurvivesPowerCuts) {
     Bench target;
     target.Write(Put("old", "state"));
     const std::uint64_t old_hash = target.Hash();
-    target.Install(source);
+    ASSERT_TRUE(target.Install(source));
     EXPECT_EQ(target.Hash(), source.Hash());
     EXPECT_NE(target.Hash(), old_hash);
     EXPECT_EQ(target.store().applied(), source.store().applied());
     target.PowerCut(seed);
     EXPECT_EQ(target.Hash(), source.Hash()) << "seed " << seed;
   }
+}
+
+// The power goes at one call of the disk after the other, until none is left.
+TEST(Store, APowerCutAtEachStepOfAnInstallLeavesTheOldOrTheNewState) {
+  Bench source;
+  for (int i = 0; i < 20; ++i) source.Write(Put("k" + std::to_string(i % 9), std::to_string(i)));
+  const std::uint64_t new_hash = source.Hash();
+  bool whole = false;
+  int old_states = 0;
+  int new_states = 0;
+  for (std::uint64_t at = 1; !whole; ++at) {
+    Bench target;
+    target.Write(Put("old", "state"));
+    const std::uint64_t old_hash = target.Hash();
+    whole = target.Install(source, at);
+    target.PowerCut(at);
+    const std::uint64_t hash = target.Hash();
+    EXPECT_TRUE(hash == old_hash || hash == new_hash) << "cut at call " << at;
+    ++(hash == new_hash ? new_states : old_states);
+    if (whole) EXPECT_EQ(hash, new_hash);
+  }
+  EXPECT_GT(old_states, 3);
+  EXPECT_GT(new_states, 3);
 }
 
 // Random commands against a plain map, with power cuts; and a second store fed the same log in

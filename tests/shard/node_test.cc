@@ -33,5 +33,57 @@ TEST(Node, ALeaderThatWasPausedAcrossItsLeaseAnswersNothingStale) {
   EXPECT_EQ(NodeWorld::ValueOf(world.Wait(read)), "new");
 }
 
+// Its directory is not empty: spare segments are left.
+TEST(Node, ANodeThatLostItsLogRefusesItsOldIdentity) {
+  NodeWorld world;
+  ASSERT_TRUE(world.Put(world.AwaitLeader(), "k", "v").status.ok());
+  world.RunFor(seconds(1));
+  world.cluster().Crash(1);
+  sim::SimFileSystem& disk = world.cluster().disk(1);
+  std::vector<std::string> names;
+  ASSERT_TRUE(disk.GetChildren("/data/wal", {}, &names, nullptr).ok());
+  for (const std::string& name : names) {
+    if (!name.ends_with(".log")) continue;
+    const std::string path = "/data/wal/" + name;
+    ASSERT_TRUE(disk.RenameFile(path, path.substr(0, path.size() - 3) + "spare", {}, nullptr).ok());
+  }
+  EXPECT_FALSE(world.cluster().Start(1));
+  EXPECT_NE(world.cluster().failure().find("must not vote again"), std::string::npos)
+      << world.cluster().failure();
+}
+
+TEST(Node, ARetryAfterAFailoverGetsTheFirstAnswer) {
+  NodeWorld world;
+  const int old = world.AwaitLeader();
+  const kv::Session session{.client = ClientId(5), .sequence = 1, .acknowledged_below = 1};
+  const GatewayAnswer first = world.Put(old, "k", "1", session);
+  ASSERT_TRUE(first.status.ok());
+  ASSERT_TRUE(world.Put(old, "k", "2").status.ok());
+  world.cluster().Crash(old);
+  const int now = world.AwaitLeader(old);
+  const GatewayAnswer again = world.Put(now, "k", "1", session);
+  ASSERT_TRUE(again.status.ok()) << again.status;
+  EXPECT_EQ(again.origin.timestamp, first.origin.timestamp);
+  EXPECT_EQ(world.Read(now, "k"), "2");
+}
+
+// A follower has forwarded a write when its leader vanishes: only with a number it tries again.
+TEST(Node, AWriteWithoutANumberIsNotRepeated) {
+  NodeWorld world;
+  const int leader = world.AwaitLeader();
+  const int follower = (leader + 1) % 3;
+  world.RunFor(seconds(1));
+  const NodeWorld::Answer plain = world.Begin(follower, NodeWorld::PutCall("plain", "v"));
+  const NodeWorld::Answer numbered = world.Begin(
+      follower,
+      NodeWorld::PutCall("numbered", "v",
+                         {.client = ClientId(5), .sequence = 1, .acknowledged_below = 1}));
+  world.CutOff(leader);
+  EXPECT_TRUE(world.Wait(numbered).status.ok()) << (*numbered)->status;
+  EXPECT_FALSE(plain->has_value()) << "the old leader may still answer it";
+  EXPECT_EQ(NodeWorld::ValueOf(world.Wait(plain)), "OUTCOME_UNKNOWN");
+  EXPECT_EQ(world.Read(follower, "numbered"), "v");
+}
+
 }  // namespace
 }  // namespace flotilla

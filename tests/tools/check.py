@@ -122,6 +122,26 @@ def check_reasons_tested(root, report):
             report(f"tests/: no test provokes {name}")
 
 
+def check_traps(root, report):
+    """Every test that the table of known traps names is there."""
+    table = root / "tests/TRAPS.md"
+    if not table.is_file():
+        return
+    for line in table.read_text().splitlines():
+        row = re.fullmatch(r"\| ([^|]+) \| [^|]+ \| `([^`]+)` `(\w+)\.(\w+)` \|", line)
+        if row is None:
+            if line.startswith("|") and not line.startswith(("| trap |", "| ---")):
+                report(f"tests/TRAPS.md: not a row of the table: {line}")
+            continue
+        trap, name, suite, test = row.groups()
+        path = root / name
+        text = path.read_text() if path.is_file() else ""
+        found = (rf"TEST(_F|_P)?\({suite}, {test}\)" if path.suffix == ".cc" else
+                 rf"class {suite}\b(.(?!\nclass ))*def {test}\(")
+        if not re.search(found, text, re.S):
+            report(f"tests/TRAPS.md: {name} has no test {suite}.{test} ({trap})")
+
+
 def check(root):
     violations = []
     report = violations.append
@@ -145,6 +165,7 @@ def check(root):
             check_readme(root, folder, report)
     check_errors(root, report)
     check_reasons_tested(root, report)
+    check_traps(root, report)
     return violations
 
 
@@ -164,6 +185,13 @@ def self_test():
             "tests/base/a_test.cc": "EXPECT_EQ(ReasonOf(status), Reason::kA);\n",
             "tests/base/b_test.py": 'self.refused("B_TESTED")\n',
             "tests/client/retry_test.cc": "Sort(Reason::kC);\n",
+            "tests/TRAPS.md": "| trap | the mistake | test |\n| --- | --- | --- |\n"
+                              "| one | x | `tests/traps_test.cc` `Suite.One` |\n"
+                              "| two | x | `tests/traps_test.cc` `Suite.Two` |\n"
+                              "| three | x | `tests/traps_test.py` `Suite.test_three` |\n"
+                              "| four | x | `tests/traps_test.py` `Suite.test_four` |\n",
+            "tests/traps_test.cc": "TEST(Suite, One) {}\n",
+            "tests/traps_test.py": "class Suite(X):\n    def test_three(self):\n        pass\n",
         }.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +201,10 @@ def self_test():
                          "gRPC appears", "clocks, threads", "700 lines", "has no README",
                          "no test provokes C_SORTED", "TIMESTAMP_TOO_OLD is returned by now"):
             assert expected in found, expected
+        for lost in ("Suite.Two", "Suite.test_four"):
+            assert f"has no test {lost}" in found, found
+        for there in ("Suite.One", "Suite.test_three"):
+            assert f"has no test {there}" not in found, found
         for tested in ("A_TESTED", "B_TESTED"):
             assert f"no test provokes {tested}" not in found, found
 
