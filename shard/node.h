@@ -55,7 +55,7 @@ struct NodeOptions {
   Duration quiesce_after = std::chrono::seconds(0);  // 0: never
   // A write or sync of the log that takes longer makes the node look slow (kSlowDisk, not Ready())
   // and give its leaderships away.
-  Duration slow_disk_after = std::chrono::milliseconds(500);
+  Duration slow_disk_after = std::chrono::seconds(1);
 
   std::size_t block_cache_bytes = 256 << 20;
   std::size_t write_buffer_bytes = 128 << 20;

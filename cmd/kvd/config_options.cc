@@ -124,7 +124,7 @@ std::vector<ConfigOption> ConfigOptions() {
       {"leases", "BOOL", "false",
        "linearizable reads under a leader lease; assumes clocks that drift by under 10 %",
        Switch(&Config::leases)},
-      {"slow-disk-after", "DURATION", "500ms",
+      {"slow-disk-after", "DURATION", "1s",
        "a log write that takes longer makes the node give its leaderships away",
        Time(&Config::slow_disk_after)},
       {"shutdown-grace", "DURATION", "3s", "time to hand leaderships over when stopping",

@@ -21,6 +21,13 @@ StatusOr<std::unique_ptr<Log>> Log::Open(const LogOptions& options, World world,
 
 namespace log {
 
+namespace {
+
+// The pace of a disk that is slow but works.
+constexpr std::int64_t kSlowBytesPerSecond = 32 << 20;
+
+}  // namespace
+
 LogImpl::LogImpl(const LogOptions& options, World world)
     : options_(options),
       files_(*world.files),
@@ -126,7 +133,7 @@ std::vector<GroupId> LogImpl::Pressure() { return state_.Pressure(); }
 LogStats LogImpl::Stats() const {
   LogStats stats = state_.Stats();
   if (const std::int64_t began = work_began_.load(std::memory_order_relaxed); began != 0) {
-    stats.io_under_way = clock_.Now().time_since_epoch() - Duration(began);
+    stats.io_under_way = std::max(Duration(0), clock_.Now().time_since_epoch() - Duration(began));
   }
   return stats;
 }
@@ -143,14 +150,19 @@ void LogImpl::Stop(Closure done) {
 void LogImpl::Drain() {
   drain_scheduled_.store(false);
   if (failed_ || stopped_) return;
-  const AtWork at_work(*this);
-  WriteOneBatch(LogState::Mode::kWrites);
+  AtWork at_work(*this);
+  WriteOneBatch(LogState::Mode::kWrites, &at_work);
   if (failed_) return;
   if (state_.HasPending() && !retry_scheduled_) ScheduleDrain();
   ScheduleUpkeep();
 }
 
-bool LogImpl::WriteOneBatch(LogState::Mode mode) {
+void LogImpl::AtWork::Allow(std::size_t bytes) {
+  log_.work_began_.fetch_add(static_cast<std::int64_t>(bytes) * 1'000'000'000 / kSlowBytesPerSecond,
+                             std::memory_order_relaxed);
+}
+
+bool LogImpl::WriteOneBatch(LogState::Mode mode, AtWork* at_work) {
   const bool writes = mode == LogState::Mode::kWrites;
   // The header of a batch needs room too.
   if (!writes && writer_->room() < kSectorBytes && !MakeRoom(0)) return false;
@@ -164,6 +176,7 @@ bool LogImpl::WriteOneBatch(LogState::Mode mode) {
     take = state_.TakeBatch(writer_->room() - std::min(writer_->room(), kept), mode, batch);
   }
   if (take != LogState::Take::kBatch) return false;
+  if (at_work != nullptr) at_work->Allow(batch.bytes);
   bool synced = false;
   if (!batch.empty) {
     if (Status status = WriteBatch(batch, synced); !status.ok()) {

@@ -52,6 +52,8 @@ class LogImpl final : public Log {
                              std::memory_order_relaxed);
     }
     ~AtWork() { log_.work_began_.store(0, std::memory_order_relaxed); }
+    // Writing so much takes its time even on a disk that is well.
+    void Allow(std::size_t bytes);
 
    private:
     LogImpl& log_;
@@ -61,7 +63,7 @@ class LogImpl final : public Log {
 
   void Drain();
   // Writes one batch; false when there was nothing to do or no room for it.
-  bool WriteOneBatch(LogState::Mode mode);
+  bool WriteOneBatch(LogState::Mode mode, AtWork* at_work = nullptr);
   Status WriteBatch(Batch& batch, bool& synced);
   // Makes room for a batch of so many bytes of records; false when there is no space or no log.
   bool MakeRoom(std::size_t bytes);

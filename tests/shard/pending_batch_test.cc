@@ -44,7 +44,7 @@ TEST(PendingBatch, AWriteInFlightAtItsDeadlineHasAnUnknownOutcome) {
   ASSERT_TRUE(batch->Begin(2));
   batch->Expire(MonoTime(std::chrono::milliseconds(50)));
   EXPECT_EQ(sink->reasons[1], Reason::kDeadlineExceeded);
-  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[3], Reason::kDeadlineExceeded);
   EXPECT_FALSE(sink->reasons.contains(4));
   EXPECT_EQ(sink->calls, 1);
@@ -63,7 +63,7 @@ TEST(PendingBatch, WhoComesLateDoesNotAnswerAgain) {
     answers.Add({batch, 0}, GatewayAnswer{});
     answers.Add({batch, 3}, GatewayAnswer{});
   }
-  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[4], Reason::kNone);
 }
 
@@ -74,7 +74,7 @@ TEST(PendingBatch, WhatIsDroppedIsAnsweredAllTheSame) {
     ASSERT_TRUE(batch->Begin(0));
   }
   EXPECT_EQ(sink->reasons.size(), 4u);
-  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[2], Reason::kNodeStopping);
 }
 
