@@ -138,6 +138,8 @@ std::vector<ConfigOption> ConfigOptions() {
       {"memtable", "SIZE", "32MiB", "one memtable", Size(&Config::memtable)},
       {"wal-segment", "SIZE", "64MiB", "one file of the log", Size(&Config::wal_segment)},
       {"wal-cache", "SIZE", "64MiB", "newest log entries kept in memory", Size(&Config::wal_cache)},
+      {"wal-max", "SIZE", "1GiB", "log of all groups past which they are made to let go of it",
+       Size(&Config::wal_max)},
       {"compact-after", "SIZE", "128MiB", "log of a group after which its prefix is let go",
        Size(&Config::compact_after)},
       {"disk-reserve", "SIZE", "256MiB",

@@ -15,6 +15,7 @@
 #include "cmd/kvd/cluster_service.h"
 #include "cmd/kvd/http_server.h"
 #include "cmd/kvd/kv_service.h"
+#include "cmd/kvd/listener.h"
 #include "cmd/kvd/memory.h"
 #include "cmd/kvd/metrics.h"
 #include "raft/transport/grpc_transport.h"
@@ -45,6 +46,7 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.write_buffer_bytes = config.write_buffer;
   options.log.segment_bytes = config.wal_segment;
   options.log.cache_bytes = config.wal_cache;
+  options.log.live_bytes_soft_max = config.wal_max;
   options.store.memtable_bytes = config.memtable;
   options.store.retention_ms = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(config.retention).count());
@@ -67,6 +69,8 @@ struct Server::Parts {
   RequestMetrics metrics;
   std::unique_ptr<KvService> kv;
   std::unique_ptr<ClusterService> cluster;
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> grpc;
   std::unique_ptr<HttpServer> http;
   bool stopped = false;
@@ -122,24 +126,24 @@ Status Server::Parts::Listen(const std::string& version) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &port);
   builder.SetMaxReceiveMessageSize(raft::kPeerMessageBytesMax);
   builder.SetMaxSendMessageSize(raft::kPeerMessageBytesMax);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.RegisterService(kv.get());
   builder.RegisterService(cluster.get());
   builder.RegisterService(transport->service());
+  acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
+  ASSIGN_OR_RETURN(listener, Listener::Open(config.listen, RaiseDescriptorLimit(), logger));
   grpc = builder.BuildAndStart();
-  if (!grpc || port == 0) {
-    grpc = nullptr;
-    return Error(Reason::kBadRequest,
-                 fmt::format("cannot listen on {}: is the port in use, or the address not this "
-                             "machine's? choose another --listen",
-                             config.listen));
-  }
+  if (!grpc) return Error(Reason::kInternal, "gRPC does not start");
+  listener->Start(*executor, [this](int descriptor) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = descriptor;
+    acceptor->HandleNewConnection(&connection);
+  });
   grpc->GetHealthCheckService()->SetServingStatus(false);
   return absl::OkStatus();
 }
@@ -189,8 +193,10 @@ void Server::Stop() {
     parts.grpc->Shutdown(
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(1, GPR_TIMESPAN)));
   }
+  if (parts.listener) parts.listener->Stop();
   parts.transport->Stop();
   parts.executor->Stop();
+  parts.listener = nullptr;
   parts.grpc = nullptr;
   parts.kv = nullptr;
   parts.cluster = nullptr;

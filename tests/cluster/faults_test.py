@@ -5,7 +5,8 @@ usage: faults_test.py BIN_DIRECTORY [TEST...]
 """
 
 import os
-import pathlib
+import resource
+import socket
 import subprocess
 import unittest
 
@@ -103,6 +104,85 @@ class FullDisk(harness.Cluster):
         wait_for("writes to go on",
                  lambda: self.kvctl("put", "k", "w", "--timeout", "2s", check=False).returncode == 0)
         self.assertEqual(len(self.kvctl("get", f"a{filled - 1}").stdout), 100_000)
+
+
+class Descriptors(harness.Cluster):
+    LIMIT = 256
+
+    def start(self, node):
+        bound = (self.LIMIT, self.LIMIT)
+        node.start(self.join, len(self.join),
+                   before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, bound))
+
+    def test_connections_are_refused_before_descriptors_run_out(self):
+        self.form(3)
+        writer = Writer(self.shell())
+        self.addCleanup(writer.stop)
+        writer.wait_for_more(5)
+        leader = self.wait_for_leader()
+        host, port = leader.address.split(":")
+        crowd = [socket.create_connection((host, int(port)), timeout=10)
+                 for _ in range(2 * self.LIMIT)]
+        wait_for("the node to refuse", lambda: "file descriptors are in use" in leader.log())
+        self.assertLess(len(os.listdir(f"/proc/{leader.process.pid}/fd")), self.LIMIT - 20)
+        writer.wait_for_more(20)
+        self.assertNotEqual(
+            self.kvctl("get", "k", "--timeout", "1s", check=False, nodes=[leader]).returncode, 0)
+        for connection in crowd:
+            connection.close()
+        wait_for("connections to be accepted again",
+                 lambda: self.kvctl("put", "k", "v", "--timeout", "2s", check=False,
+                                    nodes=[leader]).returncode == 0)
+        self.assertIn("connections are accepted again", leader.log())
+        writer.stop()
+        self.check_writers(writer)
+
+
+class Decay(harness.Cluster):
+    """Files that changed under a node that was down: it says which, where, and what to do."""
+
+    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB", "--compact-after", "2MiB")
+
+    def flip(self, path, offset):
+        content = bytearray(path.read_bytes())
+        content[offset] ^= 0x40
+        path.write_bytes(content)
+
+    def refused(self, node, *said):
+        before = len(node.log())
+        self.start(node)
+        code = node.process.wait(timeout=60)
+        log = node.log()[before:]
+        self.assertEqual(code, 1, log)
+        for text in said:
+            self.assertIn(text, log)
+
+    def test_each_kind_of_file_is_refused_by_name(self):
+        self.form(1)
+        node = self.nodes[0]
+        for number in range(40):
+            self.kvctl("put", f"k{number}", "x" * 50_000 + str(number))
+        self.kvctl("group", "snapshot", check=False)
+        wait_for("a table", lambda: list(node.data.glob("groups/2/db/*.sst")))
+        node.end()
+        database = node.data / "groups/2/db"
+        segments = sorted((node.data / "wal").glob("*.log"))
+        self.assertGreater(len(segments), 1)
+        current = database / (database / "CURRENT").read_text().strip()
+        table = max(database.glob("*.sst"), key=lambda path: path.stat().st_size)
+        join_again = "let it join again"
+        for path, offset, said in (
+                (segments[0], 5000, [str(segments[0]), "offset", join_again]),
+                (node.data / "IDENTITY", 30, [str(node.data / "IDENTITY"), "join again"]),
+                (current, 20, [current.name, join_again]),
+                (table, table.stat().st_size - 10, [table.name, join_again])):
+            whole = path.read_bytes()
+            self.flip(path, offset)
+            self.refused(node, *said)
+            path.write_bytes(whole)
+        self.start(node)
+        self.wait_ready()
+        self.assertEqual(self.kvctl("get", "k7").stdout, "x" * 50_000 + "7")
 
 
 if __name__ == "__main__":
