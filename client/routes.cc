@@ -55,6 +55,12 @@ std::optional<std::string> Routes::ForReplica(MonoTime now) {
   return places_[replica_].address;
 }
 
+bool Routes::AnyBut(std::string_view address, MonoTime now) const {
+  return std::any_of(places_.begin(), places_.end(), [&](const Place& place) {
+    return place.address != address && Usable(place, now);
+  });
+}
+
 MonoTime Routes::NextTry() const {
   MonoTime next = MonoTime::max();
   for (const Place& place : places_) {

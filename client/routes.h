@@ -30,6 +30,8 @@ class Routes {
   std::optional<std::string> ForReplica(MonoTime now);
   // When a failed address is tried again; MonoTime::max() when none has failed.
   MonoTime NextTry() const;
+  // Some other node than this one can be asked.
+  bool AnyBut(std::string_view address, MonoTime now) const;
 
   // A connection to it failed or fell silent: others are preferred until it has rested.
   void Failed(const std::string& address, const Status& error, MonoTime now);

@@ -9,6 +9,8 @@
 namespace flotilla::client {
 namespace {
 
+constexpr int kTimesWhenAlone = 8;
+
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
@@ -86,7 +88,9 @@ void Dispatcher::CheckLanes(MonoTime now) {
             Error(Reason::kUnreachable, fmt::format("no connection to {} within {:g} s", address,
                                                     Seconds(options_.connection_timeout)));
       } else if (lane->in_flight > 0) {
-        const Duration patience = patience_.With(lane->batch_bytes);
+        // Where nobody else can be asked, leaving gains little.
+        const int times = routes_.AnyBut(address, now) ? 1 : kTimesWhenAlone;
+        const Duration patience = times * patience_.With(lane->batch_bytes);
         due = lane->heard + patience;
         error = Error(Reason::kUnreachable,
                       fmt::format("{} has been silent for {:g} s", address, Seconds(patience)));

@@ -294,6 +294,14 @@ TEST_F(ClientFailureTest, ASilentConnectionIsGivenUpAndItsCallsGoElsewhere) {
   EXPECT_TRUE(put.done());
 }
 
+TEST_F(ClientFailureTest, TheOnlyNodeIsWaitedForLonger) {
+  FakeConnection& only = PutOnTheWay({.endpoints = {"a:1"}, .stall_timeout = milliseconds(500)});
+  world.executor.Advance(milliseconds(3900));
+  EXPECT_FALSE(only.close_asked);
+  world.executor.Advance(milliseconds(200));
+  EXPECT_TRUE(only.close_asked) << "a connection may be dead though its node is not";
+}
+
 TEST_F(ClientFailureTest, AConnectionThatOwesNothingMayBeSilentForEver) {
   FakeConnection& connection = PutOnTheWay();
   connection.Ok(Sent());

@@ -44,7 +44,7 @@ TEST(PendingBatch, AWriteInFlightAtItsDeadlineHasAnUnknownOutcome) {
   ASSERT_TRUE(batch->Begin(2));
   batch->Expire(MonoTime(std::chrono::milliseconds(50)));
   EXPECT_EQ(sink->reasons[1], Reason::kDeadlineExceeded);
-  EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
+  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
   EXPECT_EQ(sink->reasons[3], Reason::kDeadlineExceeded);
   EXPECT_FALSE(sink->reasons.contains(4));
   EXPECT_EQ(sink->calls, 1);
