@@ -141,7 +141,7 @@ class Descriptors(harness.Cluster):
 class Decay(harness.Cluster):
     """Files that changed under a node that was down: it says which, where, and what to do."""
 
-    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB", "--compact-after", "2MiB")
+    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB")
 
     def flip(self, path, offset):
         content = bytearray(path.read_bytes())
@@ -165,7 +165,6 @@ class Decay(harness.Cluster):
         node = self.nodes[0]
         for number in range(40):
             self.kvctl("put", f"k{number}", "x" * 50_000 + str(number))
-        self.kvctl("group", "snapshot", check=False)
         wait_for("a table", lambda: list(node.data.glob("groups/2/db/*.sst")))
         node.end()
         database = node.data / "groups/2/db"
