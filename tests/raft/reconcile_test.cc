@@ -69,7 +69,7 @@ TEST(Reconcile, ACommitIndexAheadOfItsEntriesIsDamage) {
 
 TEST(Reconcile, AGapBetweenStateAndLogIsDamage) {
   bool reset_log = false;
-  const auto restored = Try(Logged(8, 2, {2, 2}, Hard(2, 0, 8)), Applied(7, 2), reset_log);
+  const auto restored = Try(Logged(8, 2, {2, 2}, Hard(2, 0, 0)), Applied(7, 2), reset_log);
   EXPECT_EQ(ReasonOf(restored.status()), Reason::kDataDamaged);
   EXPECT_TRUE(Try(Logged(7, 2, {2, 2}, Hard(2, 0, 7)), Applied(7, 2), reset_log).ok());
 }
