@@ -333,21 +333,30 @@ void MemtableCursor::Descend(const EntryKey& key, bool or_equal) {
   const Node* node = tree_->root_.load(std::memory_order_acquire);
   while (!node->leaf) {
     const auto* inner = static_cast<const Inner*>(node);
-    const MemtableTree::Order order = inner->Seen();
-    const int rank = MemtableTree::Rank(*inner, order, key, or_equal);
+    MemtableTree::Order order;
+    int rank = 0;
+    do {
+      order = inner->Seen();
+      rank = MemtableTree::Rank(*inner, order, key, or_equal);
+      node = inner->Down(order, rank - 1);
+      // A child that is new has its sibling in the new order: by the old one, what went to the
+      // sibling would be missed.
+    } while (inner->Seen().bits != order.bits);
     if (rank > 0) low_ = inner->keys[static_cast<std::size_t>(order.slot(rank - 1))];
     if (rank < order.count()) high_ = inner->keys[static_cast<std::size_t>(order.slot(rank))];
-    node = inner->Down(order, rank - 1);
   }
   leaf_ = node;
   order_ = node->Seen();
+  // A leaf that is just being split may have its upper half still, which is in its sibling, too.
+  count_ = high_ == nullptr ? order_.count()
+                            : MemtableTree::Rank(*leaf_, order_, EntryKey::Of(high_), false);
 }
 
 void MemtableCursor::Seek(const EntryKey& key) {
   Descend(key, true);
   position_ = MemtableTree::Rank(*leaf_, order_, key, false);
-  if (position_ < order_.count()) return;
-  position_ = order_.count() - 1;
+  if (position_ < count_) return;
+  position_ = count_ - 1;
   Next();
 }
 
@@ -358,7 +367,7 @@ void MemtableCursor::SeekBefore(const EntryKey& key, bool or_equal) {
 }
 
 void MemtableCursor::Next() {
-  if (++position_ < order_.count()) return;
+  if (++position_ < count_) return;
   if (high_ == nullptr) {
     leaf_ = nullptr;
     return;
@@ -388,15 +397,19 @@ void MemtableCursor::SeekToLast() {
   high_ = nullptr;
   while (!node->leaf) {
     const auto* inner = static_cast<const Inner*>(node);
-    const MemtableTree::Order order = inner->Seen();
+    MemtableTree::Order order;
+    do {
+      order = inner->Seen();
+      node = inner->Down(order, order.count() - 1);
+    } while (inner->Seen().bits != order.bits);
     if (order.count() > 0) {
       low_ = inner->keys[static_cast<std::size_t>(order.slot(order.count() - 1))];
     }
-    node = inner->Down(order, order.count() - 1);
   }
   leaf_ = node;
   order_ = node->Seen();
-  position_ = order_.count();
+  count_ = order_.count();
+  position_ = count_;
   Prev();
 }
 

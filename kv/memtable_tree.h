@@ -130,6 +130,7 @@ class MemtableCursor {
   const MemtableTree* const tree_;
   const MemtableTree::Node* leaf_ = nullptr;
   MemtableTree::Order order_;
+  int count_ = 0;  // of the leaf's entries, those below `high_`
   int position_ = 0;
   // The leaf's range: from `low_` to before `high_`; null: no bound.
   const char* low_ = nullptr;
