@@ -148,6 +148,16 @@ Status ApplyPump::ApplyRange(Work& work) {
   return absl::OkStatus();
 }
 
+void ApplyPump::Abandon() {
+  std::vector<Work> queue;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    queue.swap(queue_);
+  }
+  const auto backlog = std::exchange(backlog_, {});
+}
+
 void ApplyPump::Stop() {
   std::vector<Work> queue;
   {

@@ -53,6 +53,8 @@ class ApplyPump {
 
   // Fails the proposals that wait and applies nothing more. Any thread.
   void Stop();
+  // Drops what waits. Once the strand runs nothing any more.
+  void Abandon();
 
  private:
   struct Work {

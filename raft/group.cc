@@ -379,6 +379,16 @@ void Group::FinishInstall(const SnapshotMark& mark) {
   });
 }
 
+void Group::Abandon() {
+  Inbox inbox;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    std::swap(inbox, inbox_);
+  }
+  pump_->Abandon();
+}
+
 void Group::Stop() {
   {
     std::lock_guard lock(mutex_);

@@ -97,6 +97,8 @@ class Group {
   void PostToApply(Closure closure);
   // Lets nothing more happen: fails what waits. The strand may still run empty closures.
   void Stop();
+  // Drops what waits, which may hold this group itself. Once its strands run nothing any more.
+  void Abandon();
 
   // ---- raft strand ---------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ NodeImpl::~NodeImpl() {
   // What is open is answered while the parts that it goes through are still there.
   if (calls_) calls_->Stop();
   if (router_) router_->Stop();
+  // A simulated node dies with work in its queues, some of which holds its replica.
+  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->group().Abandon();
 }
 
 void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {

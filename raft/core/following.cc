@@ -63,7 +63,7 @@ void Core::Impl::OnAppendRequest(NodeId from, AppendRequest request) {
   const Index match = request.previous_index + request.entries.size();
   if (!AppendFromLeader(std::move(request.entries))) return;
   FollowCommit(std::min(request.commit, match));
-  OweReply(Planted(Plant::kAcknowledgeAll) ? log_.last() : match);
+  OweReply(match);
 }
 
 // Takes over what the log does not have yet. Only a conflict truncates: a request that is older

@@ -102,8 +102,8 @@ struct LogStats {
   std::uint64_t rewritten_bytes = 0;
   std::uint64_t pending_bytes = 0;
   // How long the writer has been at its present work (a write, a sync, a new segment), by the
-  // injected clock, less what so many bytes take on a slow disk; zero when it rests. A disk that
-  // hangs shows here.
+  // injected clock, less what so many bytes take on a slow disk; or, while it is at none, how long
+  // a write has waited for it; zero when it rests. A disk that hangs shows here.
   Duration io_under_way{0};
   Duration sync_time_total{0};
 };

@@ -70,7 +70,9 @@ void LogImpl::Post(void (LogImpl::*step)()) {
 }
 
 void LogImpl::ScheduleDrain() {
-  if (!drain_scheduled_.exchange(true)) Post(&LogImpl::Drain);
+  if (drain_scheduled_.exchange(true)) return;
+  drain_wanted_.store(clock_.Now().time_since_epoch().count(), std::memory_order_relaxed);
+  Post(&LogImpl::Drain);
 }
 
 void LogImpl::ScheduleUpkeep() {
@@ -132,8 +134,10 @@ std::vector<GroupId> LogImpl::Pressure() { return state_.Pressure(); }
 
 LogStats LogImpl::Stats() const {
   LogStats stats = state_.Stats();
-  if (const std::int64_t began = work_began_.load(std::memory_order_relaxed); began != 0) {
-    stats.io_under_way = std::max(Duration(0), clock_.Now().time_since_epoch() - Duration(began));
+  std::int64_t since = work_began_.load(std::memory_order_relaxed);
+  if (since == 0) since = drain_wanted_.load(std::memory_order_relaxed);
+  if (since != 0) {
+    stats.io_under_way = std::max(Duration(0), clock_.Now().time_since_epoch() - Duration(since));
   }
   return stats;
 }
@@ -148,6 +152,7 @@ void LogImpl::Stop(Closure done) {
 // ------------------------------------------------------------------------------
 
 void LogImpl::Drain() {
+  drain_wanted_.store(0, std::memory_order_relaxed);
   drain_scheduled_.store(false);
   if (failed_ || stopped_) return;
   AtWork at_work(*this);

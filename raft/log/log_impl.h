@@ -99,7 +99,8 @@ class LogImpl final : public Log {
 
   std::atomic<bool> drain_scheduled_{false};
   std::atomic<bool> upkeep_scheduled_{false};
-  std::atomic<std::int64_t> work_began_{0};  // 0: it rests
+  std::atomic<std::int64_t> work_began_{0};    // 0: it rests
+  std::atomic<std::int64_t> drain_wanted_{0};  // since when somebody waits for it; zero: nobody
   std::shared_ptr<bool> alive_;
   // Last: its queued closures may run while it is destroyed.
   std::unique_ptr<Strand> strand_;

@@ -48,6 +48,6 @@ class History {
 enum class Verdict : std::uint8_t { kLinearizable, kNotLinearizable, kTooHard };
 
 // All operations on one key. `steps_max` bounds the search.
-Verdict CheckRegister(std::vector<Operation> operations, std::uint64_t steps_max = 20'000'000);
+Verdict CheckRegister(std::vector<Operation> operations, std::uint64_t steps_max = 5'000'000);
 
 }  // namespace flotilla::sim

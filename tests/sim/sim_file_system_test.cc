@@ -82,6 +82,29 @@ TEST(SimFileSystem, AnOverwriteSurvivesBySector) {
             (std::set<std::string>{a + a + a + a, a + b + a + a, a + a + b + a, a + b + b + a}));
 }
 
+// As Linux has it: the pages of a failed sync count as clean.
+TEST(SimFileSystem, AFailedSyncLosesWhatOnlyWritingAgainBringsBack) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Random random(seed);
+    SimFileSystem files;
+    Put(files, "/f", std::string(1024, 'a'), true);
+    SyncDirectory(files, "/");
+    std::unique_ptr<rocksdb::FSRandomRWFile> file;
+    Ok(files.NewRandomRWFile("/f", kFile, &file, nullptr));
+    Ok(file->Write(0, std::string(1500, 'b'), kIo, nullptr));
+    files.AddFault({.operation = DiskOperation::kSync, .path_contains = "/f"});
+    EXPECT_FALSE(file->Sync(kIo, nullptr).ok());
+    EXPECT_EQ(files.faults_met(), 1u);
+    EXPECT_EQ(Get(files, "/f"), std::string(1500, 'b')) << "still to be read";
+    Ok(file->Write(512, std::string(512, 'c'), kIo, nullptr));
+    Ok(file->Sync(kIo, nullptr));
+    file.reset();
+    CutAndRestart(files, random);
+    EXPECT_EQ(Get(files, "/f"),
+              std::string(512, 'a') + std::string(512, 'c') + std::string(1500 - 1024, '\0'));
+  }
+}
+
 TEST(SimFileSystem, ACutMayUndoATruncation) {
   std::set<std::string> seen;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {

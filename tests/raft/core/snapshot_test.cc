@@ -139,6 +139,19 @@ TEST(RaftSnapshot, EntriesThatWaitForTheDiskAreWrittenBeforeTheInstall) {
   EXPECT_FALSE(second.persist.has_value());
 }
 
+TEST(RaftSnapshot, WhatBecomesDurableDuringTheInstallIsNotApplied) {
+  Cluster cluster({.instant_disks = false});
+  cluster.core(1).Step(From(2, 1, 1, Append(0, 0, 2, Entries(1, 1, 2))));
+  const Ready written = cluster.core(1).TakeReady();
+  ASSERT_TRUE(written.persist.has_value());
+  cluster.core(1).Step(From(2, 1, 1, SnapshotRequest{Mark(6, 1)}));
+  ASSERT_TRUE(cluster.core(1).TakeReady().install.has_value());
+  cluster.core(1).Persisted(written.persist->token);
+  while (cluster.core(1).HasReady()) {
+    EXPECT_TRUE(cluster.core(1).TakeReady().committed.empty()) << "the state is ahead of it";
+  }
+}
+
 TEST(RaftSnapshot, ACrashAtEachStepOfAnInstallLeavesANodeThatComesBack) {
   for (int step = 0; step < 3; ++step) {
     Cluster cluster = WithALaggard();
