@@ -7,8 +7,9 @@
 
 namespace flotilla::raft {
 
-PeerCalls::PeerCalls(Transport* transport, const Clock* clock, Strand* strand)
-    : transport_(transport), clock_(clock), strand_(strand) {
+PeerCalls::PeerCalls(Transport* transport, const Clock* clock, Strand* strand,
+                     std::uint64_t first_id)
+    : transport_(transport), clock_(clock), strand_(strand), next_id_(first_id) {
   CHECK(transport_ != nullptr);
   CHECK(clock_ != nullptr);
 }

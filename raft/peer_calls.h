@@ -39,7 +39,9 @@ enum class PeerMethod : std::uint32_t {
 class PeerCalls {
  public:
   // `strand` runs timeouts and nothing else; it outlives this object.
-  PeerCalls(Transport* transport, const Clock* clock, Strand* strand);
+  // Calls are numbered from `first_id` on: at random, so that no answer to the process that ran
+  // here before is taken for one of theirs.
+  PeerCalls(Transport* transport, const Clock* clock, Strand* strand, std::uint64_t first_id = 1);
   ~PeerCalls();
 
   // The identity that messages carry. Before the first Send.
@@ -87,7 +89,7 @@ class PeerCalls {
 
   std::mutex mutex_;
   bool stopped_ = false;
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;
   std::map<std::uint64_t, Waiting> waiting_;  // ordered: a stop fails them in one order
   // Timers may outlive this object by a moment; they ask here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

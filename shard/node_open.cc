@@ -23,13 +23,15 @@ Status NodeImpl::OpenData() {
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 
-  calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get());
+  calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get(),
+                                             random_.Next());
   snapshots_ = std::make_unique<raft::SnapshotTransfer>(
       raft::SnapshotTransferOptions{.seed = random_.Next()}, world_.env->GetFileSystem().get(),
       world_.clock, calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
   router_ = std::make_unique<RequestRouter>(
-      RequestRouter::Options{.admitted_requests_max = options_.admitted_requests_max,
+      RequestRouter::Options{.first_forward = random_.Next(),
+                             .admitted_requests_max = options_.admitted_requests_max,
                              .admitted_bytes_max = options_.admitted_bytes_max},
       world_.clock, control_.get(), calls_.get());
   admin_ = std::make_unique<Admin>(world_.clock, control_.get(), calls_.get(), world_.transport,

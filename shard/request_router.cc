@@ -141,7 +141,11 @@ class RequestRouter::ForwardSink final : public AnswerSink {
 
 RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
                              raft::PeerCalls* calls)
-    : options_(options), clock_(clock), strand_(strand), calls_(calls) {
+    : options_(options),
+      clock_(clock),
+      strand_(strand),
+      calls_(calls),
+      next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
                  [this](NodeId from, std::uint64_t id, const Bytes& body,
                         const raft::PeerCalls::Reply&) { OnForwardedRequests(from, id, body); });

@@ -29,6 +29,9 @@ namespace flotilla {
 class RequestRouter final : public Gateway {
  public:
   struct Options {
+    // Where the numbers of forwarded requests begin: at random, so that no answer to the process
+    // that ran here before is taken for one of theirs.
+    std::uint64_t first_forward = 1;
     std::size_t admitted_requests_max = 100'000;
     std::size_t admitted_bytes_max = 512 << 20;
     Duration no_leader_timeout = std::chrono::seconds(3);
@@ -97,7 +100,7 @@ class RequestRouter final : public Gateway {
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
 
   std::mutex forwards_mutex_;
-  std::uint64_t next_forward_ = 1;
+  std::uint64_t next_forward_;
   std::map<std::uint64_t, Forwarded> forwards_;
 
   std::mutex parked_mutex_;
