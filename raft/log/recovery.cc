@@ -52,6 +52,7 @@ class Recoverer {
   StatusOr<std::vector<SegmentHeader>> FollowChain(const SegmentHeader& newest,
                                                    std::uint64_t oldest);
   Status Adopt(const SegmentHeader& header, std::uint64_t end);
+  Status MakeDurable(const SegmentHeader& newest, std::string_view data);
   void FillState();
 
   rocksdb::FileSystem& files_;
@@ -59,6 +60,7 @@ class Recoverer {
   LogState& state_;
   LogRecovery& recovery_;
   std::map<std::uint64_t, Found> found_;
+  Position synced_;  // some batch says that everything before was
   std::uint64_t log_bytes_ = 0;
   Replay replay_{0};
   std::string buffer_;
@@ -163,6 +165,7 @@ Status Recoverer::ReplaySegment(const SegmentHeader& header, std::string_view da
     }
     end = RoundUp(offset, kSectorBytes);
     oldest = std::max(oldest, batch.oldest_generation);
+    synced_ = std::max(synced_, batch.synced);
   }
   ++recovery_.segments_read;
   return absl::OkStatus();
@@ -225,6 +228,20 @@ Status Recoverer::Adopt(const SegmentHeader& header, std::uint64_t end) {
   segment.end = end;
   state_.table().Add(std::move(segment));
   return absl::OkStatus();
+}
+
+// What was read is relied on from now, and may have been in memory only: not yet written, or taken
+// for written although its sync had failed. So the end of it is written once more, and synced.
+Status Recoverer::MakeDurable(const SegmentHeader& newest, std::string_view data) {
+  const std::uint64_t from = synced_.generation == newest.generation ? synced_.offset : 0;
+  Segment& segment = state_.table().newest();
+  if (from < data.size()) {
+    const std::string_view rest = data.substr(from);
+    RETURN_IF_ERROR(
+        FromIo(segment.file->Write(from, rocksdb::Slice(rest.data(), rest.size()), kIo, nullptr),
+               "writing to the log segment " + segment.path));
+  }
+  return FromIo(segment.file->Sync(kIo, nullptr), "syncing the log segment " + segment.path);
 }
 
 void Recoverer::FillState() {
@@ -302,10 +319,8 @@ StatusOr<RecoveredTail> Recoverer::Run() {
     for (const SegmentHeader& header : chain) {
       RETURN_IF_ERROR(Adopt(header, kept.at(header.generation)));
     }
-    // What was read may have been in memory only, and is relied on from now.
     if (!Planted(Plant::kRecoveredNotSynced)) {
-      RETURN_IF_ERROR(FromIo(state_.table().newest().file->Sync(kIo, nullptr),
-                             "syncing the log segment " + state_.table().newest().path));
+      RETURN_IF_ERROR(MakeDurable(*newest, std::string_view(newest_data).substr(0, end)));
     }
     FillState();
   }
