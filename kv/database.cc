@@ -253,13 +253,19 @@ void Database::KeepFlushedBlocks(bool keep) {
 }
 
 StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
-                                  std::size_t write_buffer_bytes) {
+                                  std::size_t write_buffer_bytes, bool inline_background_work) {
   StoreResources resources;
   resources.env = env;
   // Flushes and compactions yield to requests.
   env->LowerThreadPoolCPUPriority(rocksdb::Env::LOW, rocksdb::CpuPriority::kLow);
   env->LowerThreadPoolCPUPriority(rocksdb::Env::HIGH, rocksdb::CpuPriority::kLow);
-  resources.block_cache = rocksdb::NewLRUCache(cache_bytes);
+  rocksdb::LRUCacheOptions cache;
+  cache.capacity = cache_bytes;
+  // Blocks are named by random numbers, and which of them share a part of the cache, hence what has
+  // to go, is up to those names: undivided, the cache of a simulated store does the same every
+  // time.
+  if (inline_background_work) cache.num_shard_bits = 0;
+  resources.block_cache = rocksdb::NewLRUCache(cache);
   resources.write_buffer =
       std::make_shared<rocksdb::WriteBufferManager>(write_buffer_bytes, resources.block_cache);
   return resources;

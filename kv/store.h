@@ -36,8 +36,10 @@ struct StoreResources {
 };
 
 // Cache of `cache_bytes`, memtables of `write_buffer_bytes` over all groups.
+// `inline_background_work`: as in StoreOptions.
 StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
-                                  std::size_t write_buffer_bytes);
+                                  std::size_t write_buffer_bytes,
+                                  bool inline_background_work = false);
 
 struct StoreOptions {
   std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/

@@ -18,8 +18,8 @@ Status NodeImpl::OpenData() {
   ASSIGN_OR_RETURN(directory_,
                    DataDirectory::Open(world_.env->GetFileSystem(), options_.data_directory));
   RETURN_IF_ERROR(OpenIdentity());
-  resources_ =
-      kv::MakeStoreResources(world_.env, options_.block_cache_bytes, options_.write_buffer_bytes);
+  resources_ = kv::MakeStoreResources(world_.env, options_.block_cache_bytes,
+                                      options_.write_buffer_bytes, world_.inline_background_work);
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 

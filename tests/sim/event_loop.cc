@@ -7,7 +7,7 @@
 
 namespace flotilla::sim {
 
-EventLoop::EventLoop() = default;
+EventLoop::EventLoop(std::FILE* trace_file) : trace_file_(trace_file) {}
 EventLoop::~EventLoop() = default;
 
 void EventLoop::Trace(std::uint64_t value) {

@@ -27,7 +27,8 @@ constexpr std::uint32_t kEndOfNetworkEvents = 30;
 
 class EventLoop {
  public:
-  EventLoop();
+  // Writes a line per event and per traced value, to find where two runs part. Null: none.
+  explicit EventLoop(std::FILE* trace_file = nullptr);
   ~EventLoop();
 
   MonoTime now() const { return now_; }
@@ -59,8 +60,7 @@ class EventLoop {
   std::uint64_t trace_hash() const { return trace_; }
   void Trace(std::uint64_t value);
   std::uint64_t events() const { return events_; }
-  // Writes a line per event and per traced value, to find where two runs part. Null: none.
-  void SetTraceFile(std::FILE* file) { trace_file_ = file; }
+  std::FILE* trace_file() const { return trace_file_; }
 
  private:
   struct Event {
@@ -70,6 +70,7 @@ class EventLoop {
   };
   using Key = std::pair<MonoTime, std::uint64_t>;
 
+  std::FILE* const trace_file_;
   MonoTime now_{};
   Duration charged_{0};
   bool charging_ = true;
@@ -79,7 +80,6 @@ class EventLoop {
   std::set<ProcessId> paused_;
   std::uint64_t trace_ = 0x9e3779b97f4a7c15ull;
   std::uint64_t events_ = 0;
-  std::FILE* trace_file_ = nullptr;
 };
 
 }  // namespace flotilla::sim

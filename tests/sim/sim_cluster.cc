@@ -1,6 +1,9 @@
 #include "tests/sim/sim_cluster.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 namespace flotilla::sim {
@@ -50,6 +53,14 @@ void SimCluster::GiveDisk(Member& member) const {
       [loop = loop_, sync = member.sync_time](DiskOperation operation, std::uint64_t bytes) {
         loop->Charge(CostOf(operation, bytes, *sync));
       });
+  if (std::FILE* const file = loop_->trace_file(); file != nullptr) {
+    const auto number = &member - members_.data() + 1;
+    member.disk->SetCallHook([file, number](const DiskCall& call) {
+      fmt::print(file, "disk of n{}: call {}, operation {}, {}, {} bytes\n", number, call.number,
+                 static_cast<int>(call.operation), call.path, call.bytes);
+      return rocksdb::IOStatus::OK();
+    });
+  }
   member.faults_before = 0;
   member.short_of_room = false;
 }

@@ -35,6 +35,7 @@ class Simulation {
       : options_(options),
         random_(options.seed),
         climate_(DrawClimate(random_, options.nodes)),
+        loop_(options.trace_file),
         network_(&loop_, random_.Fork()),
         cluster_(ClusterOptions(), &loop_, &network_),
         workload_(WorkloadOptions(), &loop_, &network_,
@@ -51,7 +52,6 @@ class Simulation {
   }
 
   SimulationResult Run() {
-    loop_.SetTraceFile(options_.trace_file);
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
     workload_.Start();
