@@ -52,6 +52,28 @@ TEST(SimStrand, OrderHoldsWhenTheStrandIsBusyWhileOthersPost) {
   EXPECT_EQ(ran, (std::vector<std::string>{"posted first", "posted second"}));
 }
 
+TEST(SimStrand, ASyncThatHangsEndsWithTheHang) {
+  EventLoop loop;
+  const auto sync_time = std::make_shared<Duration>(seconds(60));
+  SimProcess process(&loop, 1, sync_time);
+  const auto log = process.NewBlockingStrand("log");
+  std::vector<int> ran;
+  for (int i = 0; i < 3; ++i) log->Post([&, i] { ran.push_back(i); });
+  log->After(seconds(30), [&] { ran.push_back(3); });
+  loop.RunFor(seconds(10));
+  EXPECT_TRUE(ran.empty());
+  *sync_time = seconds(1);
+  process.OnSyncTime();
+  loop.RunFor(seconds(2));
+  EXPECT_EQ(ran, (std::vector<int>{0, 1}));
+  log->Post([&] { ran.push_back(4); });
+  loop.RunFor(seconds(5));
+  EXPECT_EQ(ran, (std::vector<int>{0, 1, 2, 4}));
+  loop.RunFor(seconds(500));
+  EXPECT_EQ(ran, (std::vector<int>{0, 1, 2, 4, 3}))
+      << "a timer keeps its time, and none runs twice";
+}
+
 TEST(SimProcess, ItsEndTouchesNoOtherProcessAndNotItsSuccessor) {
   EventLoop loop;
   SimProcess other(&loop, 2);

@@ -171,6 +171,12 @@ void SimCluster::Destroy(Member& member, ProcessId id) {
   member.process = nullptr;
 }
 
+void SimCluster::SetSyncTime(int node, Duration time) {
+  Member& member = members_[Slot(node)];
+  *member.sync_time = time;
+  if (member.process) member.process->OnSyncTime();
+}
+
 void SimCluster::SetDrift(int node, std::int64_t parts_per_million) {
   Member& member = members_[Slot(node)];
   member.drift = parts_per_million;

@@ -55,7 +55,7 @@ class SimCluster {
 
   // What a sync of its disk takes.
   static constexpr Duration kSyncTime = std::chrono::microseconds(800);
-  void SetSyncTime(int node, Duration time) { *members_[Slot(node)].sync_time = time; }
+  void SetSyncTime(int node, Duration time);
   // Microseconds per second that its clocks run fast.
   void SetDrift(int node, std::int64_t parts_per_million);
   void SetWallOffset(int node, std::chrono::microseconds offset);

@@ -21,8 +21,12 @@ struct SimProcess::StrandState {
   SimProcess* process = nullptr;
   std::shared_ptr<const Duration> sync_time;  // null: does not wait for the disk
   MonoTime disk_free_at{};
+  struct Waiting {
+    Closure closure;
+    bool for_disk = false;
+  };
   // By the time at which they may run, then by the order of their posting.
-  std::map<std::pair<MonoTime, std::uint64_t>, Closure> closures;
+  std::map<std::pair<MonoTime, std::uint64_t>, Waiting> closures;
   std::uint64_t next_closure = 0;
   std::map<TimerId, Closure> timers;
   TimerId next_timer = 1;
@@ -42,7 +46,7 @@ class SimProcess::SimStrand final : public Strand {
       at = std::max(at, state_->disk_free_at) + *state_->sync_time;
       state_->disk_free_at = at;
     }
-    Schedule(state_, at, kClosure, std::move(closure));
+    Schedule(state_, at, kClosure, {std::move(closure), state_->sync_time != nullptr});
   }
 
   TimerId After(Duration delay, Closure closure) override {
@@ -51,13 +55,13 @@ class SimProcess::SimStrand final : public Strand {
     state_->timers.emplace(id, std::move(closure));
     const SimProcess& process = *state_->process;
     Schedule(state_, process.VirtualNow() + std::max(process.ToVirtual(delay), kStep), kTimer,
-             [state = state_.get(), id] {
+             {[state = state_.get(), id] {
                const auto found = state->timers.find(id);
                if (found == state->timers.end()) return;
                Closure fired = std::move(found->second);
                state->timers.erase(found);
                fired();
-             });
+             }});
     return id;
   }
 
@@ -72,16 +76,38 @@ class SimProcess::SimStrand final : public Strand {
   bool IsCurrent() const override { return state_->running; }
   bool Stopped() const override { return state_->process->stopped_; }
 
+  // What waits for the disk waits no longer than it would had it begun now.
+  static void Hasten(const std::shared_ptr<StrandState>& state) {
+    MonoTime due = state->process->VirtualNow();
+    for (auto one = state->closures.begin(); one != state->closures.end();) {
+      const auto [at, number] = one->first;
+      const auto next = std::next(one);
+      if (one->second.for_disk) {
+        due += *state->sync_time;
+        if (due < at) {
+          auto node = state->closures.extract(one);
+          node.key() = {due, number};
+          state->closures.insert(std::move(node));
+          AddTurn(state, std::max(due, state->busy_until), kClosure);
+        } else {
+          due = at;
+        }
+      }
+      one = next;
+    }
+    state->disk_free_at = std::min(state->disk_free_at, due);
+  }
+
  private:
   static void Schedule(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what,
-                       Closure closure) {
+                       StrandState::Waiting closure) {
     state->closures.emplace(std::pair(at, state->next_closure++), std::move(closure));
     AddTurn(state, std::max(at, state->busy_until), what);
   }
 
-  // Runs one closure, once the strand is no longer busy with a slow one. There are as many turns as
-  // closures, and which of them a turn meets is the strand's business: the order holds whatever the
-  // turns had to wait for.
+  // Runs one closure, once the strand is no longer busy with a slow one. There are at least as many
+  // turns as closures, and which of them a turn meets is the strand's business: the order holds
+  // whatever the turns had to wait for.
   static void AddTurn(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what) {
     state->process->loop().At(at, state->process->id(), what, [state, what] {
       EventLoop& loop = state->process->loop();
@@ -89,12 +115,15 @@ class SimProcess::SimStrand final : public Strand {
         AddTurn(state, state->busy_until, what);
         return;
       }
+      // One that was hastened has two turns.
+      if (state->closures.empty() || state->closures.begin()->first.first > loop.now()) return;
       auto first = state->closures.extract(state->closures.begin());
+      Closure& closure = first.mapped().closure;
       state->running = true;
       // A strand that waits for its disk has done so already.
       loop.SetCharging(!state->sync_time);
-      first.mapped()();
-      first.mapped() = nullptr;
+      closure();
+      closure = nullptr;
       loop.SetCharging(true);
       state->running = false;
       state->busy_until = loop.now() + loop.charged();
@@ -124,6 +153,13 @@ std::unique_ptr<Strand> SimProcess::MakeStrand(std::shared_ptr<const Duration> s
 void SimProcess::Post(Closure closure) {
   if (stopped_) return;
   loop_->At(VirtualNow() + kStep, id_, kPoolClosure, std::move(closure));
+}
+
+void SimProcess::OnSyncTime() {
+  for (const std::weak_ptr<StrandState>& one : strands_) {
+    const std::shared_ptr<StrandState> state = one.lock();
+    if (state && state->sync_time) SimStrand::Hasten(state);
+  }
 }
 
 void SimProcess::Stop() {

@@ -30,6 +30,8 @@ class SimProcess final : public Executor, public Clock {
   // when the sync ends: what it makes durable, and whom it tells.
   std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override;
   void Post(Closure closure) override;
+  // The sync time is another one. A sync that hangs ends with what made it hang.
+  void OnSyncTime();
   // Kills the process: nothing of it runs any more, and everything that waits is destroyed.
   void Stop();
 
