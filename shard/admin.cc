@@ -29,19 +29,22 @@ AdminResult Failed(Status status) {
   return result;
 }
 
-// Done as a callback that takes a Status or a node.
-template <class T>
-auto Adapt(Admin::Done done) {
-  return [done = std::move(done)](T outcome) mutable {
+// Done as callbacks of what makes nodes, and of what is about a node that the caller knows.
+auto WithNode(Admin::Done done) {
+  return [done = std::move(done)](const StatusOr<NodeId>& outcome) mutable {
     AdminResult result;
-    if constexpr (std::is_same_v<T, Status>) {
-      result.status = std::move(outcome);
-    } else if (outcome.ok()) {
+    if (outcome.ok()) {
       result.node = *outcome;
     } else {
       result.status = outcome.status();
     }
     done(std::move(result));
+  };
+}
+
+auto StatusOnly(Admin::Done done) {
+  return [done = std::move(done)](const StatusOr<NodeId>& outcome) mutable {
+    done(Failed(outcome.status()));
   };
 }
 
@@ -153,17 +156,16 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
         switch (request.verb) {
           case AdminVerb::kAddMember:
             membership.Add(request.uuid, request.address, request.promote, deadline,
-                           Adapt<StatusOr<NodeId>>(std::move(done)));
+                           WithNode(std::move(done)));
             return;
           case AdminVerb::kRemove:
             Remove(replica, std::move(request), deadline, std::move(done));
             return;
           case AdminVerb::kPromote:
-            membership.Promote(request.node, deadline, Adapt<Status>(std::move(done)));
+            membership.Promote(request.node, deadline, StatusOnly(std::move(done)));
             return;
           case AdminVerb::kTransfer:
-            replica->TransferLeadership(request.node, deadline,
-                                        Adapt<StatusOr<NodeId>>(std::move(done)));
+            replica->TransferLeadership(request.node, deadline, WithNode(std::move(done)));
             return;
           case AdminVerb::kListMembers: {
             AdminResult result;
@@ -183,7 +185,7 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
 void Admin::Remove(const std::shared_ptr<Replica>& replica, AdminRequest request, MonoTime deadline,
                    Done done) {
   if (request.node != NodeId(self_.load())) {
-    replica->membership().Remove(request.node, deadline, Adapt<Status>(std::move(done)));
+    replica->membership().Remove(request.node, deadline, StatusOnly(std::move(done)));
     return;
   }
   // A leader that is to go hands over first, and its successor removes it.

@@ -8,7 +8,8 @@
 namespace flotilla {
 namespace {
 
-constexpr std::size_t kLaterMax = 64;
+// Requests that wait, of each kind.
+constexpr std::size_t kWaitingMax = 64;
 
 }  // namespace
 
@@ -20,7 +21,7 @@ StatusOr<Members> Membership::Current() const {
 }
 
 void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
-                     UniqueFunction<void(StatusOr<NodeId>)> done) {
+                     Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -29,7 +30,7 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
   const auto known = std::find_if(members->records.begin(), members->records.end(),
                                   [&](const MemberRecord& record) { return record.uuid == uuid; });
   if (known != members->records.end() && known->address == address) {
-    done(known->node);
+    AwaitCurrent(known->node, deadline, std::move(done));
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {
@@ -53,24 +54,13 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
     change.learners.insert(node);
   }
   change.context = EncodeMembers(*members);
-  Change(
-      std::move(change), deadline,
-      [node, done = std::move(done)](Status status) mutable {
-        if (status.ok()) {
-          done(node);
-        } else {
-          done(std::move(status));
-        }
-      },
-      [this, uuid, address, promote, deadline](Done again) mutable {
-        Add(uuid, address, promote, deadline,
-            [again = std::move(again)](const StatusOr<NodeId>& added) mutable {
-              again(added.status());
-            });
-      });
+  Change(node, std::move(change), deadline, std::move(done),
+         [this, uuid, address, promote, deadline](Done again) {
+           Add(uuid, address, promote, deadline, std::move(again));
+         });
 }
 
-void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -79,10 +69,12 @@ void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Stat
   const raft::Configuration& now = group_->core().configuration();
   if (!now.Contains(node)) {
     // Ids are never used again: one that was given has been removed, perhaps by an earlier try.
-    const bool removed = node && node < members->next_node;
-    done(removed ? absl::OkStatus()
-                 : Error(Reason::kNodeNotFound, fmt::format("node {} is no member of group {}",
-                                                            node.value(), id_.value())));
+    if (node && node < members->next_node) {
+      AwaitCurrent(node, deadline, std::move(done));
+    } else {
+      done(Error(Reason::kNodeNotFound,
+                 fmt::format("node {} is no member of group {}", node.value(), id_.value())));
+    }
     return;
   }
   std::erase_if(members->records, [&](const MemberRecord& record) { return record.node == node; });
@@ -90,11 +82,11 @@ void Membership::Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Stat
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.voters.erase(node);
   change.learners.erase(node);
-  Change(std::move(change), deadline, std::move(done),
+  Change(node, std::move(change), deadline, std::move(done),
          [this, node, deadline](Done again) { Remove(node, deadline, std::move(again)); });
 }
 
-void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+void Membership::Promote(NodeId node, MonoTime deadline, Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -102,7 +94,7 @@ void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Sta
   }
   const raft::Configuration& now = group_->core().configuration();
   if (now.voters.contains(node)) {
-    done(absl::OkStatus());
+    AwaitCurrent(node, deadline, std::move(done));
     return;
   }
   if (!now.learners.contains(node)) {
@@ -117,18 +109,38 @@ void Membership::Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Sta
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.learners.erase(node);
   change.voters.insert(node);
-  Change(std::move(change), deadline, std::move(done),
+  Change(node, std::move(change), deadline, std::move(done),
          [this, node, deadline](Done again) { Promote(node, deadline, std::move(again)); });
 }
 
-void Membership::Change(raft::MembershipChange change, MonoTime deadline, Done done,
+bool Membership::Applied(raft::Index configuration_index) const {
+  return group_->applied() >= configuration_index && !group_->core().configuration().joint();
+}
+
+void Membership::AwaitCurrent(NodeId node, MonoTime deadline, Done done) {
+  const raft::CoreStatus status = group_->core().Status();
+  if (status.role != raft::Role::kLeader) {
+    done(Refusal(raft::MembershipRefusal::kNotLeader));
+  } else if (Applied(status.configuration_index)) {
+    done(node);
+  } else if (waits_.size() >= kWaitingMax) {
+    done(Refusal(raft::MembershipRefusal::kChangeUnderWay));
+  } else {
+    waits_.push_back({.deadline = deadline,
+                      .index = status.configuration_index,
+                      .node = node,
+                      .done = std::move(done)});
+  }
+}
+
+void Membership::Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,
                         UniqueFunction<void(Done)> again) {
   const raft::MembershipRefusal refusal = group_->ProposeMembership(std::move(change));
   if (refusal == raft::MembershipRefusal::kNoChange) {
-    done(absl::OkStatus());
+    AwaitCurrent(node, deadline, std::move(done));
     return;
   }
-  if (refusal == raft::MembershipRefusal::kChangeUnderWay && later_.size() < kLaterMax &&
+  if (refusal == raft::MembershipRefusal::kChangeUnderWay && later_.size() < kWaitingMax &&
       clock_->Now() < deadline) {
     later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
     return;
@@ -137,8 +149,10 @@ void Membership::Change(raft::MembershipChange change, MonoTime deadline, Done d
     done(Refusal(refusal));
     return;
   }
-  waits_.push_back(
-      {.deadline = deadline, .index = group_->core().last_index(), .done = std::move(done)});
+  waits_.push_back({.deadline = deadline,
+                    .index = group_->core().last_index(),
+                    .node = node,
+                    .done = std::move(done)});
 }
 
 Status Membership::Refusal(raft::MembershipRefusal refusal) const {
@@ -178,21 +192,22 @@ void Membership::TryLater() {
 void Membership::Progress() {
   if (!later_.empty() && !group_->core().configuration().joint()) TryLater();
   if (waits_.empty()) return;
-  const bool joint = group_->core().configuration().joint();
   const MonoTime now = clock_->Now();
   std::vector<Wait> settled;
   std::vector<Wait> waiting;
   for (Wait& wait : waits_) {
-    const bool applied = group_->applied() >= wait.index && !joint;
-    (applied || now >= wait.deadline ? settled : waiting).push_back(std::move(wait));
+    const bool ends = Applied(wait.index) || now >= wait.deadline;
+    (ends ? settled : waiting).push_back(std::move(wait));
   }
   waits_ = std::move(waiting);
   for (Wait& wait : settled) {
-    wait.done(group_->applied() >= wait.index && !joint
-                  ? absl::OkStatus()
-                  : Error(Reason::kOutcomeUnknown,
-                          "the change of members was not committed in time and may still be: see "
-                          "`kvctl member list`"));
+    if (Applied(wait.index)) {
+      wait.done(wait.node);
+    } else {
+      wait.done(Error(Reason::kOutcomeUnknown,
+                      "the change of members was not committed in time and may still be: see "
+                      "`kvctl member list`"));
+    }
   }
 }
 
@@ -204,7 +219,7 @@ void Membership::PromoteWaiting() {
   for (const MemberRecord& record : members->records) {
     if (!record.promote || !group_->core().configuration().learners.contains(record.node)) continue;
     // A refusal (it still lags, another change runs) means: later.
-    Promote(record.node, clock_->Now(), [](const Status&) {});
+    Promote(record.node, clock_->Now(), [](const StatusOr<NodeId>&) {});
     return;
   }
 }

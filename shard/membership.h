@@ -1,9 +1,11 @@
 // Membership: adds, removes and promotes members of a group, on its leader.
 //
 // Every change is one configuration entry; a caller is answered once it has been applied and the
-// joint configuration has been left. A change that another one, or a new leader's first entry,
-// holds up waits for it, until its deadline. Learners that asked for it are promoted as soon as
-// they have caught up. All on the group's raft strand.
+// joint configuration has been left, be it that the change is that of an earlier request: what an
+// entry says that may still be lost is no answer (least of all an id, which another would get,
+// too). A change that another one, or a new leader's first entry, holds up waits for it, until its
+// deadline. Learners that asked for it are promoted as soon as they have caught up. All on the
+// group's raft strand.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +29,8 @@ class Membership {
   void Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
            UniqueFunction<void(StatusOr<NodeId>)> done);
   // A voter or learner. The leader itself must have handed leadership over before.
-  void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
-  void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
+  void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
+  void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
 
   // Looks again at what waits, and promotes learners that may be. Called on every run of the group.
   void Progress();
@@ -38,10 +40,11 @@ class Membership {
   void OnDeposed();
 
  private:
-  using Done = UniqueFunction<void(Status)>;
+  using Done = UniqueFunction<void(StatusOr<NodeId>)>;
   struct Wait {
     MonoTime deadline;
     raft::Index index;  // of the configuration entry
+    NodeId node;        // whom it is about
     Done done;
   };
   // A request that waits until the group can change its members.
@@ -53,15 +56,18 @@ class Membership {
 
   StatusOr<Members> Current() const;
   // `again` is the whole request, for when another change or a new leader is in the way.
-  void Change(raft::MembershipChange change, MonoTime deadline, Done done,
+  void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,
               UniqueFunction<void(Done)> again);
+  // Answers once the configuration that is in force is sure to stay.
+  void AwaitCurrent(NodeId node, MonoTime deadline, Done done);
+  bool Applied(raft::Index configuration_index) const;
   void TryLater();
   Status Refusal(raft::MembershipRefusal refusal) const;
 
   const GroupId id_;
   raft::Group* const group_;
   const Clock* const clock_;
-  std::vector<Wait> waits_;
+  std::vector<Wait> waits_;   // bounded
   std::vector<Later> later_;  // bounded
 };
 

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <set>
+
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -83,6 +86,53 @@ TEST(Node, AWriteWithoutANumberIsNotRepeated) {
   EXPECT_FALSE(plain->has_value()) << "the old leader may still answer it";
   EXPECT_EQ(NodeWorld::ValueOf(world.Wait(plain)), "OUTCOME_UNKNOWN");
   EXPECT_EQ(world.Read(follower, "numbered"), "v");
+}
+
+// It was: the id of the entry that an earlier request had made, which was lost with its leader, and
+// then given to another node.
+TEST(Node, AnIdIsGivenOnlyOnceItIsSureToBeKept) {
+  NodeWorld world({}, 3, 1);
+  const int newcomer = 3;
+  const int leader = world.AwaitLeader();
+  ASSERT_TRUE(world.Put(leader, "key", "value").status.ok());
+  for (int other = 0; other < 3; ++other) {
+    if (other == leader) continue;
+    world.Part(leader, other);
+    world.Part(newcomer, other);
+  }
+  ASSERT_TRUE(world.cluster().Start(newcomer));  // and asks to be let in
+  world.RunFor(std::chrono::milliseconds(30));
+  ASSERT_TRUE(world.node(leader).Leads(GroupId()));
+  std::optional<StatusOr<NodeId>> answer;
+  world.node(leader).AddReplica(GroupId(), sim::SimCluster::AddressOf(newcomer), true,
+                                world.loop().now() + std::chrono::seconds(3),
+                                [&](StatusOr<NodeId> node) { answer = std::move(node); });
+  ASSERT_TRUE(world.Await([&] { return answer.has_value(); }));
+  EXPECT_EQ(ReasonOf(answer->status()), Reason::kOutcomeUnknown);
+}
+
+// Two waited for another's change, and both were given the id that had been free meanwhile.
+TEST(Node, ThoseThatJoinAtTheSameTimeGetIdsOfTheirOwn) {
+  NodeWorld world({}, 3, 3);
+  const int leader = world.AwaitLeader();
+  ASSERT_TRUE(world.Put(leader, "key", "value").status.ok());
+  for (int founder = 0; founder < 3; ++founder) {
+    world.cluster().SetSyncTime(founder, std::chrono::milliseconds(50));
+  }
+  std::set<NodeId> given;
+  int answers = 0;
+  for (const int newcomer : {3, 4, 5}) {
+    ASSERT_TRUE(world.cluster().Start(newcomer));
+    world.node(leader).AddReplica(GroupId(), sim::SimCluster::AddressOf(newcomer), true,
+                                  world.loop().now() + std::chrono::seconds(3),
+                                  [&](StatusOr<NodeId> node) {
+                                    ASSERT_TRUE(node.ok()) << MessageOf(node.status());
+                                    given.insert(*node);
+                                    ++answers;
+                                  });
+  }
+  ASSERT_TRUE(world.Await([&] { return answers == 3; }));
+  EXPECT_EQ(given.size(), 3u);
 }
 
 }  // namespace

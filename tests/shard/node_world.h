@@ -21,8 +21,10 @@ namespace flotilla {
 
 class NodeWorld {
  public:
-  explicit NodeWorld(NodeOptions node = {}, int nodes = 3)
-      : network_(&loop_, Random(7)), cluster_(Options(std::move(node), nodes), &loop_, &network_) {
+  // `spares`: machines for nodes that join later, numbered after the others.
+  explicit NodeWorld(NodeOptions node = {}, int nodes = 3, int spares = 0)
+      : network_(&loop_, Random(7)),
+        cluster_(Options(std::move(node), nodes, spares), &loop_, &network_) {
     for (int i = 0; i < nodes; ++i) EXPECT_TRUE(cluster_.Start(i)) << cluster_.failure();
     EXPECT_TRUE(Await([this] { return AllReady(); })) << "the nodes form no cluster";
   }
@@ -45,7 +47,7 @@ class NodeWorld {
 
   bool AllReady() {
     for (int i = 0; i < cluster_.size(); ++i) {
-      if (!cluster_.running(i) || !node(i).Ready()) return false;
+      if (cluster_.in_use(i) && (!cluster_.running(i) || !node(i).Ready())) return false;
     }
     return Leader().has_value();
   }
@@ -62,10 +64,17 @@ class NodeWorld {
   }
   // Nothing passes between this node and the others.
   void CutOff(int node) {
-    for (int i = 0; i < cluster_.size(); ++i) {
-      network_.Cut(IdOf(node), IdOf(i));
-      network_.Cut(IdOf(i), IdOf(node));
-    }
+    for (int i = 0; i < cluster_.size(); ++i) Part(node, i);
+  }
+  void Part(int node, int other) {
+    network_.Cut(IdOf(node), IdOf(other));
+    network_.Cut(IdOf(other), IdOf(node));
+  }
+  NodeId IdentityOf(int number) {
+    NodeId identity;
+    node(number).Info([&](const NodeInfo& info) { identity = info.node; });
+    RunFor(std::chrono::milliseconds(5));
+    return identity;
   }
 
   // ---- requests --------------------------------------------------------------------------------
@@ -121,9 +130,10 @@ class NodeWorld {
     const Answer answer_;
   };
 
-  static sim::SimCluster::Options Options(NodeOptions node, int nodes) {
+  static sim::SimCluster::Options Options(NodeOptions node, int nodes, int spares) {
     sim::SimCluster::Options options;
     options.founders = nodes;
+    options.spares = spares;
     options.node = std::move(node);
     options.node.log.segment_bytes = 64 << 10;
     options.node.store.memtable_bytes = 64 << 10;

@@ -57,6 +57,7 @@ void RaftWatch::NoteVote(NodeId node, raft::Term term, NodeId candidate) {
 
 void RaftWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {
   Spoken& spoken = terms_[node];
+  if (life < spoken.life) Fail(fmt::format("two nodes are node {}", node.value()));
   if (spoken.life != life) {
     spoken.life = life;
     spoken.before = std::max(spoken.before, spoken.in_life);

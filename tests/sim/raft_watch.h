@@ -1,9 +1,9 @@
 // RaftWatch: checks Raft's promises on everything that nodes say to each other.
 //
-// From the outside, by messages alone: one leader per term; no node votes twice in a term, or
-// speaks after a restart in a term before one it has spoken in; one content per index and term; one
-// committed term per index. It keeps what was ever said, so a mistake shows when the second half of
-// it is sent, not when a client notices.
+// From the outside, by messages alone: one leader per term; one node per id; none votes twice in a
+// term, or speaks after a restart in a term before one it has spoken in; one content per index and
+// term; one committed term per index. It keeps what was ever said, so a mistake shows when the
+// second half of it is sent, not when a client notices.
 #pragma once
 
 #include <cstdint>
