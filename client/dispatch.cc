@@ -1,6 +1,7 @@
 // Dispatcher: from pending to the wire.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "client/dispatcher.h"
 #include "client/wire.h"
@@ -37,6 +38,11 @@ void Dispatcher::Drive(Lock& lock) {
 
 Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
   Lanes lanes;
+  for (std::shared_ptr<Lane>& lane : std::exchange(probes_, {})) {
+    if (lane->state != Lane::State::kUp || lane->sending) continue;
+    lane->sending = lane->in_send = true;
+    lanes.push_back(std::move(lane));
+  }
   const auto prepare = [&](std::deque<std::uint64_t>& queue, auto choose) {
     while (!queue.empty() && in_flight_ < options_.outstanding_max) {
       const auto address = choose();

@@ -168,6 +168,8 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
   if (stopping_) return;
   const MonoTime now = clock_->Now();
   lane.heard = now;
+  lane.probing = false;
+  if (responses.responses().empty()) return;  // to a probe
   Duration slowest{0};
   bool learned = false;  // one answer of a batch tells as much about the leader as all
   for (v1::Response& response : *responses.mutable_responses()) {

@@ -137,6 +137,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   std::deque<std::uint64_t> for_window_;  // writes that wait for a number
   std::multimap<MonoTime, std::uint64_t> delayed_;
   std::map<std::string, Lanes> pool_;
+  Lanes probes_;  // to be sent a batch without requests, which any node answers at once
   std::size_t in_flight_ = 0;
   // Ended under the lock; their callbacks run when it is released.
   Finished finished_;

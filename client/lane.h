@@ -40,6 +40,8 @@ class Lane final : public ConnectionObserver {
   std::size_t batch_bytes = 0;  // of the newest one
   // When the connection last showed life, or began to owe an answer.
   MonoTime heard;
+  // It was asked for a sign of life, and has shown none since.
+  bool probing = false;
 
   // Borrows the requests of the calls that it names. Of the thread that set in_send.
   v1::PipelineRequest batch;

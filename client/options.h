@@ -37,7 +37,8 @@ struct ClientOptions {
   Duration idle_timeout = std::chrono::seconds(60);
   // A connection that owes answers and is silent for this long, or for several times as long as
   // answers took lately, is given up, and its calls go to another node; doubled while it keeps
-  // happening. A leader that is paused or cut off costs about this much.
+  // happening. A leader that is paused or cut off costs about this much. Where there is no other
+  // node, the silent one is asked for a sign of life, and given up only without it.
   Duration stall_timeout = std::chrono::milliseconds(500);
 
   // ---- bounds ----------------------------------------------------------------------------------

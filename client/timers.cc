@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/dispatcher.h"
 #include "client/retry.h"
@@ -88,10 +89,14 @@ void Dispatcher::CheckLanes(MonoTime now) {
             Error(Reason::kUnreachable, fmt::format("no connection to {} within {:g} s", address,
                                                     Seconds(options_.connection_timeout)));
       } else if (lane->in_flight > 0) {
-        // Where nobody else can be asked, leaving gains little.
-        const int times = routes_.AnyBut(address, now) ? 1 : kTimesWhenAlone;
-        const Duration patience = times * patience_.With(lane->batch_bytes);
+        Duration patience = patience_.With(lane->batch_bytes);
         due = lane->heard + patience;
+        if (!routes_.AnyBut(address, now)) {
+          // Where nobody else can be asked, leaving gains little: is it slow, or gone?
+          if (due <= now && !std::exchange(lane->probing, true)) probes_.push_back(lane);
+          patience *= kTimesWhenAlone;
+          if (lane->probing) due = lane->heard + patience;
+        }
         error = Error(Reason::kUnreachable,
                       fmt::format("{} has been silent for {:g} s", address, Seconds(patience)));
       } else if (spare > 0) {

@@ -302,6 +302,23 @@ TEST_F(ClientFailureTest, TheOnlyNodeIsWaitedForLonger) {
   EXPECT_TRUE(only.close_asked) << "a connection may be dead though its node is not";
 }
 
+TEST_F(ClientFailureTest, TheOnlyNodeIsKeptWhileItShowsLife) {
+  FakeConnection& only = PutOnTheWay({.endpoints = {"a:1"}, .stall_timeout = milliseconds(500)});
+  const v1::Request request = Sent();
+  for (std::size_t second = 1; second < 9; ++second) {
+    world.executor.Advance(seconds(1));
+    ASSERT_EQ(only.batches.size(), 1 + second);
+    EXPECT_TRUE(only.batches.back().requests().empty());
+    only.Flush();
+    v1::PipelineResponse alive;
+    alive.set_timestamp(100);
+    only.Respond(std::move(alive));
+  }
+  EXPECT_FALSE(only.close_asked);
+  only.Ok(request);
+  EXPECT_TRUE(put.done());
+}
+
 TEST_F(ClientFailureTest, AConnectionThatOwesNothingMayBeSilentForEver) {
   FakeConnection& connection = PutOnTheWay();
   connection.Ok(Sent());

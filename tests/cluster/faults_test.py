@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import subprocess
+import threading
 import unittest
 
 import harness
@@ -44,6 +45,19 @@ class SlowDisk(harness.Cluster):
         self.wait_ready([leader])
         writer.stop()
         self.check_writers(writer)
+
+
+    def test_the_only_node_is_not_given_up_while_its_disk_is_slow(self):
+        self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
+                                       "DISK_HANGS": str(node.directory / "hangs")})
+        self.kvctl("put", "k", "v")
+        hangs = self.nodes[0].directory / "hangs"
+        hangs.touch()
+        # Longer than a client would wait for a node that shows no life.
+        threading.Timer(6, hangs.unlink).start()
+        self.kvctl("put", "k", "w", "--timeout", "30s")
+        self.assertFalse(hangs.exists())
+        self.assertEqual(self.kvctl("get", "k").stdout, "w")
 
 
 class FullDisk(harness.Cluster):
