@@ -21,9 +21,10 @@ bool LacksPlace(const Status& status);
 // that does not verify; otherwise the directory. Reads everything: for once.
 std::string FindDamage(rocksdb::Env& env, const std::string& directory);
 
-// Before a database is opened: whether its MANIFEST was cut off in the middle, which RocksDB takes
-// for the end of what had been written, deleting every file that a later record names; and whether
-// CURRENT is missing where there is data. OK for a database that does not exist yet.
+// Before a database is opened: whether its MANIFEST has decayed in the middle, which RocksDB may
+// take for the end of what had been written, deleting every file that a later record names; and
+// whether CURRENT is missing where there is data. What a power cut has torn at the end is cut off.
+// OK for a database that does not exist yet.
 Status CheckManifest(rocksdb::Env& env, const std::string& directory);
 
 }  // namespace flotilla::kv

@@ -1,6 +1,9 @@
 // MANIFEST is a log of records in blocks. A record: masked CRC32C of type and payload (fixed32),
-// length of the payload (2 bytes), type, payload. One that reaches beyond the end of the file is to
-// RocksDB a write that a crash cut short. If another record follows, its length has decayed.
+// length of the payload (2 bytes), type, payload. One that is not sound is what a power cut has
+// left of a write that was never synced, unless a sound one follows: then it has decayed. RocksDB
+// takes it for damage even at the end, if it has its length but not all of its sectors: it is cut
+// off here. What was synced and has decayed at the very end goes with it, and is missed: the tables
+// and the log's start say what the state must have.
 
 #include <fmt/format.h>
 #include <rocksdb/env.h>
@@ -12,6 +15,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "kv/damage.h"
+#include "kv/database.h"
 
 namespace flotilla::kv {
 namespace {
@@ -47,21 +51,27 @@ bool RecordAt(std::string_view data, std::size_t offset) {
   return LoadFixed32(data.data() + offset) == ((crc >> 15 | crc << 17) + 0xa282ead8u);
 }
 
-// Where a record begins that its length carries beyond the end of the file, if one does.
-std::size_t FindCutRecord(std::string_view data) {
+// Where the first record begins that is not sound, if one is not. Zeros are not: RocksDB skips
+// them.
+std::size_t FindUnsound(std::string_view data) {
   std::size_t offset = 0;
   while (offset + kHeaderBytes <= data.size()) {
     if (RestOfBlock(offset) < kHeaderBytes) {
       offset += RestOfBlock(offset);
       continue;
     }
-    const std::size_t end = offset + kHeaderBytes + LengthAt(data, offset);
-    if (end > data.size()) return offset;
-    // Anything else that is not a record RocksDB reports by itself.
-    if (!RecordAt(data, offset)) break;
-    offset = end;
+    if (!RecordAt(data, offset)) return offset;
+    offset += kHeaderBytes + LengthAt(data, offset);
   }
   return data.size();
+}
+
+// Beside it, then renamed: a power cut leaves the one or the other.
+Status CutOff(rocksdb::Env& env, const std::string& path, std::string_view sound) {
+  const std::string fresh = path + ".tmp";
+  rocksdb::Status done = rocksdb::WriteStringToFile(&env, sound, fresh, true);
+  if (done.ok()) done = env.RenameFile(fresh, path);
+  return FromRocks(done, path);
 }
 
 bool HasTables(rocksdb::Env& env, const std::string& directory) {
@@ -85,15 +95,17 @@ Status CheckManifest(rocksdb::Env& env, const std::string& directory) {
   if (!rocksdb::ReadFileToString(&env, current, &name).ok()) return absl::OkStatus();
   const std::string path = directory + "/" + name.substr(0, name.find('\n'));
   if (!rocksdb::ReadFileToString(&env, path, &data).ok()) return absl::OkStatus();
-  const std::size_t cut = FindCutRecord(data);
-  for (std::size_t offset = cut + 1; offset < data.size(); ++offset) {
+  const std::size_t unsound = FindUnsound(data);
+  if (unsound == data.size()) return absl::OkStatus();
+  for (std::size_t offset = unsound + 1; offset < data.size(); ++offset) {
     if (!RecordAt(data, offset)) continue;
-    return Damaged(
-        fmt::format("{} is damaged at offset {}: the record there has no end, though "
-                    "another follows at offset {}",
-                    path, cut, offset));
+    return Damaged(fmt::format("{} is damaged at offset {}, though another record follows at {}",
+                               path, unsound, offset));
   }
-  return absl::OkStatus();
+  // The first ones were synced before anything named the file: RocksDB says what is wrong with
+  // them.
+  if (unsound == 0) return absl::OkStatus();
+  return CutOff(env, path, data.substr(0, unsound));
 }
 
 }  // namespace flotilla::kv

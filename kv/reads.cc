@@ -136,6 +136,7 @@ StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {
 StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
                                                      const std::vector<std::string_view>& keys) {
   std::shared_lock lock(database_mutex_);
+  RETURN_IF_ERROR(CheckOpen());
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   std::vector<GetResult> results(keys.size());
   std::vector<Missed> missed;
@@ -174,6 +175,7 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
 
 StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
   std::shared_lock lock(database_mutex_);
+  RETURN_IF_ERROR(CheckOpen());
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   const std::string start = request.start.empty() ? KeyspaceStart(request.keyspace)
                                                   : EncodeKey(request.keyspace, request.start);

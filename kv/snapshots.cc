@@ -2,7 +2,8 @@
 //
 // Installing moves the received directory to db.new, the old database to db.old, and db.new to db,
 // each step synced. Whatever is found at start-up is either the old state (db, perhaps with a
-// db.new to drop) or the new one (db.new alone, to be moved; or db with a db.old to drop).
+// db.new to drop) or the new one (db.new alone, to be moved; or db with a db.old to drop). A full
+// disk may hold up an install between any two steps; until it goes on there is no database to read.
 
 #include <fmt/format.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -83,6 +84,7 @@ Status StoreImpl::FlushNow() {
 }
 
 StatusOr<raft::SnapshotInfo> StoreImpl::TakeSnapshot() {
+  RETURN_IF_ERROR(CheckOpen());
   RETURN_IF_ERROR(FlushNow());
   raft::SnapshotInfo snapshot;
   snapshot.mark = mark();
@@ -116,35 +118,47 @@ void StoreImpl::DropSnapshot(const raft::SnapshotInfo& snapshot) {
   RemoveFlatDirectory(snapshot.directory).IgnoreError();
 }
 
-Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::SnapshotMark& wanted) {
-  // Once begun it cannot wait: a database needs room to be opened.
-  constexpr std::uint64_t kOpenBytes = 256 << 10;
-  RETURN_IF_ERROR(CheckRoom(*resources_.env, DbPath(), kOpenBytes));
-  std::unique_lock lock(database_mutex_);
+// Each step is one that an earlier try may have made: a full disk stops it anywhere.
+Status StoreImpl::PutInPlace(const std::string& directory) {
   const std::string current = DbPath();
   const std::string incoming = current + ".new";
   const std::string old = current + ".old";
-  RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
-  RETURN_IF_ERROR(RemoveFlatDirectory(old));
-  RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(directory, incoming), incoming));
+  if (Exists(directory)) {
+    RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
+    RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(directory, incoming), incoming));
+  }
+  if (!Exists(incoming)) return absl::OkStatus();
   RETURN_IF_ERROR(SyncDirectory(options_.directory));
   RunBackgroundWork();
   row_cache_.Forget();
   database_.reset();
   RunBackgroundWork();
-  RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(current, old), current));
-  RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  if (Exists(current)) {
+    RETURN_IF_ERROR(RemoveFlatDirectory(old));
+    RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(current, old), current));
+    RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  }
   RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(incoming, current), current));
-  RETURN_IF_ERROR(SyncDirectory(options_.directory));
-  OnBackgroundError(Error(Reason::kNotReady, "a snapshot took the place of the state"));
-  RETURN_IF_ERROR(OpenDatabase());
+  return SyncDirectory(options_.directory);
+}
+
+Status StoreImpl::InstallSnapshot(const std::string& directory, const raft::SnapshotMark& wanted) {
+  // While it waits nothing can be read: a database needs room to be opened.
+  constexpr std::uint64_t kOpenBytes = 256 << 10;
+  RETURN_IF_ERROR(CheckRoom(*resources_.env, DbPath(), kOpenBytes));
+  std::unique_lock lock(database_mutex_);
+  RETURN_IF_ERROR(PutInPlace(directory));
+  if (!database_) {
+    OnBackgroundError(Error(Reason::kNotReady, "a snapshot took the place of the state"));
+    RETURN_IF_ERROR(OpenDatabase());
+  }
   RETURN_IF_ERROR(LoadMeta());
   if (Planted(Plant::kSessionsNotInSnapshot)) sessions_.Clear();
-  RETURN_IF_ERROR(RemoveFlatDirectory(old));
+  RETURN_IF_ERROR(RemoveFlatDirectory(DbPath() + ".old"));
   if (mark() == wanted) return absl::OkStatus();
   return Error(Reason::kDataDamaged,
-               fmt::format("{}: the received snapshot holds index {}, not {} as announced", current,
-                           mark().index.value(), wanted.index.value()));
+               fmt::format("{}: the received snapshot holds index {}, not {} as announced",
+                           DbPath(), mark().index.value(), wanted.index.value()));
 }
 
 }  // namespace flotilla::kv

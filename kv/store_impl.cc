@@ -130,6 +130,12 @@ Status StoreImpl::RefreshNextExpiry() {
   return FromRocks(rows->status(), "reading the index of expiring keys");
 }
 
+Status StoreImpl::CheckOpen() const {
+  if (database_) return absl::OkStatus();
+  return Error(Reason::kNotReady,
+               fmt::format("{}: a snapshot is taking the place of the state", DbPath()));
+}
+
 raft::SnapshotMark StoreImpl::mark() const {
   std::lock_guard lock(mark_mutex_);
   return mark_;
@@ -138,12 +144,13 @@ raft::SnapshotMark StoreImpl::mark() const {
 void StoreImpl::SetLeading(bool leading) {
   if (std::exchange(leading_, leading) == leading || options_.inline_background_work) return;
   std::shared_lock lock(database_mutex_);
-  database_->KeepFlushedBlocks(leading);
+  if (database_) database_->KeepFlushedBlocks(leading);
 }
 
 // ---- applying -------------------------------------------------------------------------------
 
 Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
+  RETURN_IF_ERROR(CheckOpen());
   if (out_of_space_) RETURN_IF_ERROR(database_->Resume());
   out_of_space_ = false;
   // As RocksDB would, which stops writers that its flushes cannot keep up with.
@@ -306,6 +313,10 @@ void StoreImpl::OnBackgroundError(const Status& status) {
 
 void StoreImpl::Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) {
   std::shared_lock lock(database_mutex_);
+  if (const Status open = CheckOpen(); !open.ok()) {
+    done(open);
+    return;
+  }
   const std::uint64_t target = applied_.load();
   {
     std::unique_lock flush_lock(flush_mutex_);
@@ -330,6 +341,7 @@ void StoreImpl::RunBackgroundWork() {
 // ---- looking in -----------------------------------------------------------------------------
 
 StatusOr<std::uint64_t> StoreImpl::StateHash() {
+  RETURN_IF_ERROR(CheckOpen());
   std::uint32_t crc = 0;
   std::uint64_t rows_count = 0;
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
@@ -366,6 +378,7 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
 StoreStats StoreImpl::Stats() const {
   StoreStats stats;
   std::shared_lock lock(database_mutex_);
+  if (!database_) return stats;
   rocksdb::DB& db = database_->db();
   db.GetIntProperty(database_->versions(), "rocksdb.estimate-num-keys", &stats.keys_estimate);
   std::uint64_t blobs = 0;

@@ -61,6 +61,8 @@ class StoreImpl final : public Store {
 
   // store_impl.cc
   Status OpenDatabase();
+  // NOT_READY when there is no database. With its lock held, or on the apply strand.
+  Status CheckOpen() const;
   Status LoadMeta();
   // The rest of what memory has of the state, as the database has it.
   StatusOr<raft::SnapshotMark> ReadState();
@@ -76,6 +78,8 @@ class StoreImpl final : public Store {
 
   // snapshots.cc
   Status FinishInterruptedInstall();
+  // Moves the received directory to where the database is; closes that, which is opened afterwards.
+  Status PutInPlace(const std::string& directory);
   Status FlushNow();
   std::string DbPath() const { return options_.directory + "/db"; }
   Status SyncDirectory(const std::string& path) const;
@@ -87,7 +91,8 @@ class StoreImpl final : public Store {
   RowCache row_cache_;
   const std::shared_ptr<CollectorState> collector_ = std::make_shared<CollectorState>();
 
-  // Readers share it; only the installation of a snapshot takes it alone.
+  // Readers share it; only the installation of a snapshot takes it alone. One that was cut short
+  // leaves no database.
   mutable std::shared_mutex database_mutex_;
   std::unique_ptr<Database> database_;
 

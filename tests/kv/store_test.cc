@@ -110,41 +110,59 @@ class Bench {
   const std::vector<raft::Entry>& log() const { return log_; }
   void TakeLog(const Bench& other) { log_ = other.log_; }
 
-  // A snapshot of the other's state takes the place of this one's; false when it did not get there,
-  // for the power goes at call `cut_at` of the disk, if that is not 0.
-  bool Install(Bench& source, std::uint64_t cut_at = 0) {
+  // What a transfer does: the files of a snapshot of the other's state, synced, in their directory.
+  raft::SnapshotMark Receive(Bench& source) {
     const auto snapshot = source.store().TakeSnapshot();
     EXPECT_TRUE(snapshot.ok()) << snapshot.status();
-    // What the transfer does: the files, synced, and their directory.
     const rocksdb::IOOptions io;
-    EXPECT_TRUE(disk_->CreateDir("/group/incoming", io, nullptr).ok());
+    EXPECT_TRUE(disk_->CreateDir(kIncoming, io, nullptr).ok());
     for (const raft::SnapshotFile& file : snapshot->files) {
       std::string content;
       const std::string from = snapshot->directory + "/" + file.name;
       EXPECT_TRUE(rocksdb::ReadFileToString(&source.disk(), from, &content).ok());
-      const std::string to = "/group/incoming/" + file.name;
+      const std::string to = std::string(kIncoming) + "/" + file.name;
       EXPECT_TRUE(rocksdb::WriteStringToFile(disk_.get(), content, to, true).ok());
     }
-    for (const char* name : {"/group/incoming", "/group"}) {
+    for (const char* name : {kIncoming, "/group"}) {
       std::unique_ptr<rocksdb::FSDirectory> directory;
       EXPECT_TRUE(disk_->NewDirectory(name, io, &directory, nullptr).ok());
       EXPECT_TRUE(directory->Fsync(io, nullptr).ok());
     }
     (void)store_->TakeSnapshot();  // flushes the old state
+    timestamp_ = std::max(timestamp_, source.timestamp_);
+    return snapshot->mark;
+  }
+  std::string FileLike(const std::string& prefix) {
+    std::vector<std::string> names;
+    EXPECT_TRUE(disk_->GetChildren("/group/db", {}, &names, nullptr).ok());
+    for (const std::string& name : names) {
+      if (name.starts_with(prefix)) return name;
+    }
+    return "";
+  }
+  Status InstallReceived(const raft::SnapshotMark& mark) {
+    return store_->InstallSnapshot(kIncoming, mark);
+  }
+
+  // A snapshot of the other's state takes the place of this one's; false when it did not get there,
+  // for the power goes at call `cut_at` of the disk, if that is not 0.
+  bool Install(Bench& source, std::uint64_t cut_at = 0) {
+    const raft::SnapshotMark mark = Receive(source);
     const std::uint64_t before = disk_->calls();
     disk_->SetCallHook([this, before, cut_at](const sim::DiskCall& call) {
       if (cut_at == 0 || call.number - before < cut_at) return rocksdb::IOStatus::OK();
       disk_->PowerOff();
       return rocksdb::IOStatus::IOError("the power is gone");
     });
-    const bool installed = store_->InstallSnapshot("/group/incoming", snapshot->mark).ok();
+    const bool installed = InstallReceived(mark).ok();
     disk_->SetCallHook(nullptr);
     if (installed) TakeLog(source);
-    timestamp_ = std::max(timestamp_, source.timestamp_);
     return installed;
   }
 
  private:
+  static constexpr char kIncoming[] = "/group/incoming";
+
   StillClock clock_;
   std::shared_ptr<sim::SimFileSystem> disk_ = std::make_shared<sim::SimFileSystem>();
   StoreOptions options_;
@@ -377,6 +395,69 @@ TEST(Store, APowerCutAtEachStepOfAnInstallLeavesTheOldOrTheNewState) {
   }
   EXPECT_GT(old_states, 3);
   EXPECT_GT(new_states, 3);
+}
+
+// Whoever asks meanwhile must not meet a database that is not there.
+TEST(Store, AFullDiskHoldsUpAnInstallAtAnyStep) {
+  Bench source;
+  for (int i = 0; i < 40; ++i) {
+    source.Write({.key = "key" + std::to_string(i), .value = std::string(500, 'n')});
+  }
+  int held_up = 0;
+  for (std::uint64_t full_at = 1;; ++full_at) {
+    Bench bench;
+    for (int i = 0; i < 10; ++i) bench.Write({.key = "key", .value = std::string(500, 'o')});
+    const raft::SnapshotMark mark = bench.Receive(source);
+    const std::uint64_t before = bench.disk().calls();
+    bool met = false;
+    bench.disk().SetCallHook([&](const sim::DiskCall& call) {
+      using sim::DiskOperation;
+      const auto what = call.operation;
+      const bool takes_room = what == DiskOperation::kCreate || what == DiskOperation::kWrite ||
+                              what == DiskOperation::kSync || what == DiskOperation::kRename ||
+                              what == DiskOperation::kSyncDirectory;
+      if (!takes_room || call.number - before < full_at || met) return rocksdb::IOStatus::OK();
+      met = true;
+      return rocksdb::IOStatus::NoSpace("no room");
+    });
+    const Status status = bench.InstallReceived(mark);
+    if (!met) break;
+    SCOPED_TRACE(full_at);
+    if (!status.ok()) {
+      ++held_up;
+      EXPECT_EQ(ReasonOf(status), Reason::kDiskFull) << MessageOf(status);
+      bench.store().Stats();
+      bench.store().Flush([](const StatusOr<raft::Index>&) {});
+      bench.store().Get(kDefaultKeyspace, "key").status().IgnoreError();
+      bench.store().StateHash().status().IgnoreError();
+      const Status again = bench.InstallReceived(mark);
+      ASSERT_TRUE(again.ok()) << MessageOf(again);
+    }
+    EXPECT_EQ(bench.Hash(), source.Hash());
+  }
+  EXPECT_GT(held_up, 5);
+}
+
+// A record at the end whose length is there, but not all of its sectors: RocksDB alone calls that
+// damage.
+TEST(Store, WhatAPowerCutHasTornAtTheManifestsEndIsCutOff) {
+  for (std::uint64_t from_end = 1; from_end < 300; from_end += 13) {
+    SCOPED_TRACE(from_end);
+    Bench bench;
+    for (int i = 0; i < 20; ++i) bench.Write({.key = "key" + std::to_string(i), .value = "value"});
+    bench.store().Flush([](const StatusOr<raft::Index>&) {});
+    const std::uint64_t hash = bench.Hash();
+    const std::string path = "/group/db/" + bench.FileLike("MANIFEST");
+    std::string manifest;
+    ASSERT_TRUE(rocksdb::ReadFileToString(&bench.disk(), path, &manifest).ok());
+    ASSERT_GT(manifest.size(), 400u);
+    for (std::uint64_t at = manifest.size() - from_end; at < manifest.size(); ++at) {
+      bench.disk().FlipBits(path, at, static_cast<std::uint8_t>(manifest[at]));
+    }
+    bench.PowerCut(1);
+    bench.Replay(7);
+    EXPECT_EQ(bench.Hash(), hash);
+  }
 }
 
 // Random commands against a plain map, with power cuts; and a second store fed the same log in
