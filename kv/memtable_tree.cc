@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/coding.h"
+#include "base/planted.h"
 
 namespace flotilla::kv {
 namespace {
@@ -270,7 +271,8 @@ void MemtableTree::Split(Path& path, Node* old, Gathered& gathered, bool leaf, b
   const int left = at_end ? count - 2 : count / 2;
   Node* const lower = Build(gathered, 0, left, leaf);
   // The key in the middle of an inner node goes up; its child is the first of the right half.
-  Node* const upper = Build(gathered, leaf ? left : left + 1, count, leaf);
+  const int end = leaf && Planted(Plant::kSplitDropsLast) ? count - 1 : count;
+  Node* const upper = Build(gathered, leaf ? left : left + 1, end, leaf);
   InsertInto(path, gathered.keys[static_cast<std::size_t>(left)], upper, old, lower);
 }
 

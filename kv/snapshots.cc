@@ -41,6 +41,7 @@ Status StoreImpl::RemoveFlatDirectory(const std::string& path) const {
 }
 
 Status StoreImpl::FinishInterruptedInstall() {
+  if (Planted(Plant::kInstallHalfRenamed)) return absl::OkStatus();
   const std::string current = DbPath();
   const std::string incoming = current + ".new";
   const std::string old = current + ".old";
@@ -130,7 +131,7 @@ Status StoreImpl::PutInPlace(const std::string& directory) {
   if (!Exists(incoming)) return absl::OkStatus();
   RETURN_IF_ERROR(SyncDirectory(options_.directory));
   RunBackgroundWork();
-  row_cache_.Forget();
+  if (!Planted(Plant::kRowsOutliveInstall)) row_cache_.Forget();
   database_.reset();
   RunBackgroundWork();
   if (Exists(current)) {

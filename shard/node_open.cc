@@ -4,6 +4,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "base/check.h"
+#include "base/planted.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
@@ -23,14 +24,16 @@ Status NodeImpl::OpenData() {
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 
+  const std::uint64_t first_call = random_.Next();
   calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get(),
-                                             random_.Next());
+                                             Planted(Plant::kNumberedAnew) ? 1 : first_call);
   snapshots_ = std::make_unique<raft::SnapshotTransfer>(
       raft::SnapshotTransferOptions{.seed = random_.Next()}, world_.env->GetFileSystem().get(),
       world_.clock, calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
+  const std::uint64_t first_forward = random_.Next();
   router_ = std::make_unique<RequestRouter>(
-      RequestRouter::Options{.first_forward = random_.Next(),
+      RequestRouter::Options{.first_forward = Planted(Plant::kNumberedAnew) ? 1 : first_forward,
                              .admitted_requests_max = options_.admitted_requests_max,
                              .admitted_bytes_max = options_.admitted_bytes_max},
       world_.clock, control_.get(), calls_.get());

@@ -23,7 +23,8 @@ bool Core::Impl::MayCampaign() const {
 }
 
 bool Core::Impl::Sticky() const {
-  return leading() || timer_.since_leader < options_.election_timeout_ticks;
+  const bool heard = timer_.since_leader < options_.election_timeout_ticks;
+  return leading() || (heard && !Planted(Plant::kLeaderDeposed));
 }
 
 void Core::Impl::ResetElectionTimer() {
@@ -159,7 +160,8 @@ void Core::Impl::OnVoteRequest(const Message& message, const VoteRequest& reques
 
 void Core::Impl::OnVoteReply(const Message& message, const VoteReply& reply) {
   Campaigning* campaign = campaigning();
-  if (!campaign || campaign->pre_vote != reply.pre_vote) return;
+  if (!campaign) return;
+  if (campaign->pre_vote != reply.pre_vote && !Planted(Plant::kPreVoteCounted)) return;
   const Term asked = campaign->pre_vote && reply.granted ? term_.Next() : term_;
   if (message.term != asked) return;
   RecordVote(message.from, reply.granted);

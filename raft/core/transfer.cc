@@ -1,3 +1,4 @@
+#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -41,7 +42,7 @@ void Core::Impl::AdvanceTransfer(Leading& lead) {
   }
   if (target->match != log_.last()) return;
   lead.transfer->sent = true;
-  lead.lease.Forfeit();
+  if (!Planted(Plant::kLeaseThroughTransfer)) lead.lease.Forfeit();
   Send(target->node, TimeoutNow{});
 }
 

@@ -235,7 +235,7 @@ Status Recoverer::Adopt(const SegmentHeader& header, std::uint64_t end) {
 Status Recoverer::MakeDurable(const SegmentHeader& newest, std::string_view data) {
   const std::uint64_t from = synced_.generation == newest.generation ? synced_.offset : 0;
   Segment& segment = state_.table().newest();
-  if (from < data.size()) {
+  if (from < data.size() && !Planted(Plant::kTailNotRewritten)) {
     const std::string_view rest = data.substr(from);
     RETURN_IF_ERROR(
         FromIo(segment.file->Write(from, rocksdb::Slice(rest.data(), rest.size()), kIo, nullptr),

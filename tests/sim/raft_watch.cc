@@ -20,13 +20,16 @@ void RaftWatch::Note(const raft::PeerMessage& message, std::uint64_t life) {
   if (const auto* append = std::get_if<raft::AppendRequest>(&said.body)) {
     NoteLeader(said.from, said.term);
     NoteAppend(said.from, said.term, *append);
-  } else if (std::holds_alternative<raft::Heartbeat>(said.body) ||
-             std::holds_alternative<raft::TimeoutNow>(said.body)) {
+  } else if (const auto* heartbeat = std::get_if<raft::Heartbeat>(&said.body)) {
+    NoteLeader(said.from, said.term);
+    NoteCommit(said.term, heartbeat->commit);
+  } else if (std::holds_alternative<raft::TimeoutNow>(said.body)) {
     NoteLeader(said.from, said.term);
   } else if (std::holds_alternative<raft::SnapshotRequest>(said.body)) {
     NoteLeader(said.from, said.term);
     ++snapshots_;
   } else if (const auto* request = std::get_if<raft::VoteRequest>(&said.body)) {
+    NoteMissing(said.from, request->last_index.Next(), life);
     if (request->pre_vote) return;
     NoteVote(said.from, said.term, said.from);
     NoteTerm(said.from, said.term, life);
@@ -37,7 +40,12 @@ void RaftWatch::Note(const raft::PeerMessage& message, std::uint64_t life) {
     NoteTerm(said.from, said.term, life);
   } else if (const auto* reply = std::get_if<raft::AppendReply>(&said.body)) {
     NoteTerm(said.from, said.term, life);
-    if (!reply->accepted) ++rejections_;
+    if (reply->accepted) {
+      NoteAcknowledged(said.from, said.term, reply->match, life);
+    } else if (reply->rejected) {
+      ++rejections_;
+      NoteMissing(said.from, reply->rejected, life);
+    }
   }
 }
 
@@ -69,27 +77,80 @@ void RaftWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {
 }
 
 void RaftWatch::NoteAppend(NodeId from, raft::Term term, const raft::AppendRequest& append) {
-  if (append.previous_index <= append.commit) {
-    NoteCommitted(append.previous_index, append.previous_term);
-  }
+  Leadership& leadership = leaderships_[term];
+  raft::Index last = append.previous_index;
+  raft::Term last_term = append.previous_term;
   for (const raft::Entry& entry : append.entries) {
-    if (entry.index <= append.commit) NoteCommitted(entry.index, entry.term);
+    last = entry.index;
+    last_term = entry.term;
+    if (entry.term == term && (!leadership.first_own || entry.index < leadership.first_own)) {
+      leadership.first_own = entry.index;
+    }
+    if (entry.index <= append.commit) NoteCommitted(entry.index, entry.term, term);
     const std::uint32_t content = Crc32c(entry.payload.view());
     const auto [known, first] = contents_.emplace(Place(entry.term, entry.index), content);
     if (known->second == content) continue;
     Fail(fmt::format("entry {} of term {} has two contents; node {} sends one in term {}",
                      entry.index.value(), entry.term.value(), from.value(), term.value()));
   }
+  in_log_of_[Place(term, last)] = last_term;
+  if (append.previous_index <= append.commit) {
+    NoteCommitted(append.previous_index, append.previous_term, term);
+  }
+  NoteCommit(term, append.commit);
+  if (leadership.first_own && append.commit >= leadership.first_own) return;
+  // What was committed before has come with the log; the rest waits for an entry of the term
+  // (5.4.2).
+  if (!leadership.commit_taken) leadership.commit_taken = append.commit;
+  if (leadership.commit_taken == append.commit) return;
+  Fail(fmt::format("the leader of term {} counts: its commit index goes from {} to {}",
+                   term.value(), leadership.commit_taken.value(), append.commit.value()));
 }
 
-void RaftWatch::NoteCommitted(raft::Index index, raft::Term term) {
+void RaftWatch::NoteCommit(raft::Term leading, raft::Index commit) {
+  Leadership& leadership = leaderships_[leading];
+  if (commit <= leadership.commit) return;
+  auto place = in_log_of_.upper_bound(Place(leading, leadership.commit));
+  for (; place != in_log_of_.end() && place->first <= Place(leading, commit); ++place) {
+    NoteCommitted(place->first.second, place->second, leading);
+  }
+  leadership.commit = commit;
+}
+
+void RaftWatch::NoteCommitted(raft::Index index, raft::Term term, raft::Term leading) {
   if (!index) return;
   if (committed_.size() <= index.value()) committed_.resize(index.value() * 2 + 64);
-  raft::Term& known = committed_[index.value()];
-  if (!known) known = term;
-  if (known == term) return;
+  Committed& known = committed_[index.value()];
+  if (!known.term) known = {.term = term, .in = leading};
+  if (known.term == term) return;
   Fail(fmt::format("index {} is committed with term {} and with term {}", index.value(),
-                   known.value(), term.value()));
+                   known.term.value(), term.value()));
+}
+
+void RaftWatch::NoteAcknowledged(NodeId node, raft::Term leading, raft::Index match,
+                                 std::uint64_t life) {
+  const auto place = in_log_of_.find(Place(leading, match));
+  if (place == in_log_of_.end()) return;
+  std::vector<Acknowledged>& acknowledged = acknowledged_[node];
+  if (acknowledged.size() <= match.value()) acknowledged.resize(match.value() * 2 + 64);
+  acknowledged[match.value()] = {.term = place->second, .in = leading, .life = life};
+}
+
+void RaftWatch::NoteMissing(NodeId node, raft::Index first, std::uint64_t life) {
+  const std::vector<Acknowledged>& acknowledged = acknowledged_[node];
+  const std::uint64_t end = std::min(acknowledged.size(), committed_.size());
+  for (std::uint64_t index = first.value(); index < end; ++index) {
+    const Acknowledged& had = acknowledged[index];
+    const Committed& committed = committed_[index];
+    // An entry that was committed no later than acknowledged is in every log since, and no leader
+    // may make the node give it up.
+    if (!had.term || had.term != committed.term || had.in < committed.in) continue;
+    // What is said in one life may be older than it seems: it has waited for the disk.
+    if (had.life == life) continue;
+    Fail(fmt::format("node {} has lost entry {} of term {}, which it has acknowledged",
+                     node.value(), index, had.term.value()));
+    return;
+  }
 }
 
 }  // namespace flotilla::sim

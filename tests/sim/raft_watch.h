@@ -2,8 +2,9 @@
 //
 // From the outside, by messages alone: one leader per term; one node per id; none votes twice in a
 // term, or speaks after a restart in a term before one it has spoken in; one content per index and
-// term; one committed term per index. It keeps what was ever said, so a mistake shows when the
-// second half of it is sent, not when a client notices.
+// term; one committed term per index, which a leader moves on by an entry of its own term first; no
+// node is, after a restart, without a committed entry that it has acknowledged. It keeps what was
+// ever said, so a mistake shows when the second half of it is sent, not when a client notices.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,12 @@ class RaftWatch {
   void NoteVote(NodeId node, raft::Term term, NodeId candidate);
   void NoteTerm(NodeId node, raft::Term term, std::uint64_t life);
   void NoteAppend(NodeId from, raft::Term term, const raft::AppendRequest& append);
-  void NoteCommitted(raft::Index index, raft::Term term);
+  // The leader of `leading` says that all it has up to here is committed.
+  void NoteCommit(raft::Term leading, raft::Index commit);
+  void NoteCommitted(raft::Index index, raft::Term term, raft::Term leading);
+  void NoteAcknowledged(NodeId node, raft::Term leading, raft::Index match, std::uint64_t life);
+  // The node says that it has nothing, or something else, from this index on.
+  void NoteMissing(NodeId node, raft::Index first, std::uint64_t life);
   void Fail(std::string what);
 
   std::map<raft::Term, NodeId> leaders_;
@@ -49,7 +55,25 @@ class RaftWatch {
   };
   std::map<NodeId, Spoken> terms_;
   std::map<Place, std::uint32_t> contents_;
-  std::vector<raft::Term> committed_;  // by index; zero: not seen
+  // The last entry of each append: its term, by the term of the leader and the index.
+  std::map<Place, raft::Term> in_log_of_;
+  struct Leadership {
+    raft::Index first_own;     // entry of its term; zero: none was sent yet
+    raft::Index commit_taken;  // over from earlier terms; zero: not seen
+    raft::Index commit;        // up to which the log's entries are noted
+  };
+  std::map<raft::Term, Leadership> leaderships_;
+  struct Committed {
+    raft::Term term;  // of the entry; zero: not seen
+    raft::Term in;    // the term whose leader said so first
+  };
+  std::vector<Committed> committed_;  // by index
+  struct Acknowledged {
+    raft::Term term;  // of the entry; zero: none
+    raft::Term in;    // the term of the leader
+    std::uint64_t life = 0;
+  };
+  std::map<NodeId, std::vector<Acknowledged>> acknowledged_;  // by index
   std::uint64_t snapshots_ = 0;
   std::uint64_t rejections_ = 0;
   std::string failure_;
