@@ -257,6 +257,8 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
       // The entry is applied all the same.
       const Status requested = RequestFlush();
       if (!requested.ok() && ReasonOf(requested) != Reason::kDiskFull) return requested;
+      // Before the next commit: with a few memtables full, RocksDB would let that wait for ever.
+      RunBackgroundWork();
     }
   }
   session_count_.store(sessions_.size());
