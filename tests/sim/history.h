@@ -1,7 +1,6 @@
 // History: what clients asked and were told, and whether a register could have answered so.
 //
-// The checker is Wing and Gong's search with Lowe's memory of visited states, per key: linearizable
-// objects compose, so keys are checked one by one.
+// Keys are checked one by one: linearizable objects compose.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +47,7 @@ class History {
 enum class Verdict : std::uint8_t { kLinearizable, kNotLinearizable, kTooHard };
 
 // All operations on one key. `steps_max` bounds the search.
-Verdict CheckRegister(std::vector<Operation> operations, std::uint64_t steps_max = 5'000'000);
+Verdict CheckRegister(const std::vector<Operation>& operations,
+                      std::uint64_t steps_max = 5'000'000);
 
 }  // namespace flotilla::sim

@@ -163,8 +163,8 @@ class Simulation {
   }
 
   void CheckHistory() {
-    for (auto& [key, operations] : workload_.history().ByKey()) {
-      switch (CheckRegister(std::move(operations))) {
+    for (const auto& [key, operations] : workload_.history().ByKey()) {
+      switch (CheckRegister(operations)) {
         case Verdict::kLinearizable:
           break;
         case Verdict::kNotLinearizable:
