@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/turn.h"
 
 namespace flotilla::raft {
 namespace {
@@ -141,7 +142,12 @@ Status ApplyPump::ApplyRange(Work& work) {
         if (left->proposal) work.proposals[--work.taken].proposal = std::move(left->proposal);
       }
     }
-    if (end > work.range.first) callbacks_.on_applied(end.Previous());
+    if (end > work.range.first) {
+      // What follows from the last of it may take this thread.
+      std::optional<BriefTurn> brief;
+      if (end == work.range.end && backlog_.size() == 1) brief.emplace();
+      callbacks_.on_applied(end.Previous());
+    }
     work.range.first = end;
     RETURN_IF_ERROR(status);
   }
