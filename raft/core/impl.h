@@ -122,7 +122,10 @@ class Core::Impl {
   void ReplicateTo(Progress& follower);
   void SendRange(Progress& follower, Term previous_term, Index end);
   void SendCommitAlone(Progress& follower);
-  void BroadcastHeartbeat(Leading& leading, bool voters_only, bool quiesce);
+  // A round of heartbeats begins; its echoes confirm reads and the lease.
+  void NextRound(Leading& leading);
+  void SendHeartbeat(const Leading& leading, Progress& follower, bool quiesce);
+  void BroadcastHeartbeat(Leading& leading, bool quiesce);
   void OnAppendReply(NodeId from, const AppendReply& reply);
   void OnHeartbeatReply(NodeId from, const HeartbeatReply& reply);
 
@@ -145,6 +148,8 @@ class Core::Impl {
   // read_index.cc
   bool CommittedInTerm(const Leading& leading) const;
   void StartReads(Leading& leading);
+  void AskQuorum(Leading& leading);
+  void TickReads(Leading& leading);
   void ConfirmReads(Leading& leading);
   void AnswerRead(const ReadWaiter& waiter, std::optional<Index> index);
   void RefuseReads(Leading& leading);

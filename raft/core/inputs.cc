@@ -75,7 +75,9 @@ void Core::Impl::TickLeader(Leading& lead) {
       follower.retry_armed = stalled;
       follower.advanced = false;
     }
-    BroadcastHeartbeat(lead, /*voters_only=*/false, /*quiesce=*/false);
+    BroadcastHeartbeat(lead, /*quiesce=*/false);
+  } else {
+    TickReads(lead);
   }
   TickQuiescence(lead);
 }

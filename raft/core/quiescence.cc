@@ -16,7 +16,7 @@ bool Core::Impl::MayQuiesce(const Leading& lead) const {
 void Core::Impl::TickQuiescence(Leading& lead) {
   if (options_.quiesce_after_ticks == 0) return;
   if (++lead.idle_ticks < options_.quiesce_after_ticks || !MayQuiesce(lead)) return;
-  BroadcastHeartbeat(lead, /*voters_only=*/false, /*quiesce=*/true);
+  BroadcastHeartbeat(lead, /*quiesce=*/true);
   lead.lease.Reset();  // ticks stand still from here
   quiescent_ = true;
 }
@@ -33,7 +33,7 @@ void Core::Impl::Wake() {
   lead->ticks_since_heartbeat = 0;
   lead->ticks_since_quorum_check = 0;
   for (Progress& follower : lead->followers) follower.recently_active = true;
-  BroadcastHeartbeat(*lead, /*voters_only=*/false, /*quiesce=*/false);
+  BroadcastHeartbeat(*lead, /*quiesce=*/false);
 }
 
 }  // namespace flotilla::raft

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/planted.h"
 #include "raft/core/impl.h"
@@ -33,9 +36,34 @@ void Core::Impl::StartReads(Leading& lead) {
     return;
   }
   if (!lead.reads.may_start()) return;
-  BroadcastHeartbeat(lead, /*voters_only=*/true, /*quiesce=*/false);
-  lead.reads.Start(lead.round, commit_);
+  AskQuorum(lead);
+  lead.reads.Start(lead.round, commit_, ticks_);
   ConfirmReads(lead);  // alone, a leader is its own quorum
+}
+
+// A round that asks no more voters than are needed: those whose echoes are the newest. Should they
+// not answer within a tick, everyone is asked.
+void Core::Impl::AskQuorum(Leading& lead) {
+  NextRound(lead);
+  std::vector<Progress*>& asked = lead.asked;
+  asked.clear();
+  std::size_t voters = lead.self_voter ? 1 : 0;
+  for (Progress& follower : lead.followers) {
+    if (follower.voter || follower.outgoing) asked.push_back(&follower);
+    if (follower.voter) ++voters;
+  }
+  if (!configuration().joint()) {
+    std::sort(asked.begin(), asked.end(), [](const Progress* one, const Progress* other) {
+      return std::tuple(other->read_round, one->node) < std::tuple(one->read_round, other->node);
+    });
+    const std::size_t majority = voters / 2 + 1;
+    asked.resize(std::min(asked.size(), majority - (lead.self_voter ? 1 : 0)));
+  }
+  for (Progress* follower : asked) SendHeartbeat(lead, *follower, /*quiesce=*/false);
+}
+
+void Core::Impl::TickReads(Leading& lead) {
+  if (lead.reads.AskedFewBefore(ticks_ - 1)) BroadcastHeartbeat(lead, /*quiesce=*/false);
 }
 
 void Core::Impl::ConfirmReads(Leading& lead) {

@@ -40,10 +40,19 @@ class ReadQueue {
   bool waiting() const { return !waiting_.empty(); }
   bool may_start() const { return !waiting_.empty() && rounds_.size() < kReadRoundsInFlightMax; }
 
-  // Everyone who waits shares this round and, once it is confirmed, gets `index`.
-  void Start(std::uint64_t round, Index index) {
-    rounds_.push_back({round, index, std::move(waiting_)});
+  // Everyone who waits shares this round, of few voters, and gets `index` once it is confirmed.
+  void Start(std::uint64_t round, Index index, std::uint64_t tick) {
+    rounds_.push_back({round, index, tick, std::move(waiting_)});
     waiting_.clear();
+  }
+  // A later round went to all voters; it confirms those before it.
+  void AskedEveryone() { asked_everyone_ = rounds_.empty() ? 0 : rounds_.back().round; }
+  // A round that began before `tick` waits, and only few voters were asked since.
+  bool AskedFewBefore(std::uint64_t tick) const {
+    for (const Round& round : rounds_) {
+      if (round.round > asked_everyone_) return round.tick < tick;
+    }
+    return false;
   }
 
   // Calls done(waiter) for everyone who waits for no round yet.
@@ -83,11 +92,13 @@ class ReadQueue {
   struct Round {
     std::uint64_t round = 0;
     Index index;
+    std::uint64_t tick = 0;
     std::vector<ReadWaiter> waiters;
   };
 
   std::vector<ReadWaiter> waiting_;
-  std::deque<Round> rounds_;  // ascending
+  std::deque<Round> rounds_;          // ascending
+  std::uint64_t asked_everyone_ = 0;  // rounds up to this one
   std::size_t count_ = 0;
 };
 

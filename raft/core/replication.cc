@@ -112,16 +112,22 @@ void Core::Impl::SendCommitAlone(Progress& follower) {
   Send(follower.node, Heartbeat{.commit = known, .read_round = 0, .quiesce = false});
 }
 
-void Core::Impl::BroadcastHeartbeat(Leading& lead, bool voters_only, bool quiesce) {
+void Core::Impl::NextRound(Leading& lead) {
   ++lead.round;
   if (options_.leases) lead.lease.Sent(lead.round, ticks_);
-  for (Progress& follower : lead.followers) {
-    if (voters_only && !follower.voter && !follower.outgoing) continue;
-    const Index known =
-        std::min(commit_, Planted(Plant::kHeartbeatCommitsAll) ? commit_ : follower.match);
-    follower.commit_sent = std::max(follower.commit_sent, known);
-    Send(follower.node, Heartbeat{known, lead.round, quiesce});
-  }
+}
+
+void Core::Impl::SendHeartbeat(const Leading& lead, Progress& follower, bool quiesce) {
+  const Index known =
+      std::min(commit_, Planted(Plant::kHeartbeatCommitsAll) ? commit_ : follower.match);
+  follower.commit_sent = std::max(follower.commit_sent, known);
+  Send(follower.node, Heartbeat{known, lead.round, quiesce});
+}
+
+void Core::Impl::BroadcastHeartbeat(Leading& lead, bool quiesce) {
+  NextRound(lead);
+  for (Progress& follower : lead.followers) SendHeartbeat(lead, follower, quiesce);
+  lead.reads.AskedEveryone();
 }
 
 void Core::Impl::OnAppendReply(NodeId from, const AppendReply& reply) {

@@ -37,7 +37,8 @@ struct Leading {
   bool self_outgoing = false;
   std::vector<Progress> followers;  // by node, without this one
   ReadQueue reads;
-  std::uint64_t round = 0;  // of heartbeats; the newest
+  std::uint64_t round = 0;       // of heartbeats; the newest
+  std::vector<Progress*> asked;  // by the newest round of reads; kept for its memory
   Lease lease;
   std::optional<Transfer> transfer;
   int ticks_since_heartbeat = 0;

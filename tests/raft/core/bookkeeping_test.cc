@@ -215,9 +215,9 @@ TEST(RaftReadQueue, WhoWaitsWhenARoundStartsSharesIt) {
   ReadQueue queue;
   queue.Add({NodeId(), 1});
   queue.Add({NodeId(), 2});
-  queue.Start(1, I(10));
+  queue.Start(1, I(10), 0);
   queue.Add({NodeId(), 3});
-  queue.Start(2, I(11));
+  queue.Start(2, I(11), 0);
   queue.Add({NodeId(), 4});
   EXPECT_FALSE(queue.may_start()) << "enough rounds are under way";
   std::vector<std::pair<std::uint64_t, Index>> done;
@@ -229,6 +229,22 @@ TEST(RaftReadQueue, WhoWaitsWhenARoundStartsSharesIt) {
   queue.Drain([&](const ReadWaiter&) { ++gone; });
   EXPECT_EQ(gone, 2);
   EXPECT_TRUE(queue.empty());
+}
+
+TEST(RaftReadQueue, KnowsForHowLongOnlyFewWereAsked) {
+  ReadQueue queue;
+  queue.Add({NodeId(), 1});
+  queue.Start(4, I(10), 100);
+  EXPECT_FALSE(queue.AskedFewBefore(100));
+  EXPECT_TRUE(queue.AskedFewBefore(101));
+  queue.AskedEveryone();
+  EXPECT_FALSE(queue.AskedFewBefore(200));
+  queue.Add({NodeId(), 2});
+  queue.Start(6, I(10), 103);
+  EXPECT_FALSE(queue.AskedFewBefore(103)) << "the older one was asked of everyone";
+  EXPECT_TRUE(queue.AskedFewBefore(104));
+  queue.ConfirmTo(6, [](const ReadWaiter&, Index) {});
+  EXPECT_FALSE(queue.AskedFewBefore(200));
 }
 
 TEST(RaftForwardedReads, AnswersOnceAndLapses) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/raft/core/script.h"
 
 namespace flotilla::raft {
@@ -11,7 +13,7 @@ TEST(RaftRead, IsConfirmedByOneRoundOfHeartbeats) {
   Cluster cluster;
   cluster.Elect(1);
   cluster.Read(1, 7);
-  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 2u);
+  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 1u) << "with the leader itself, a quorum";
   EXPECT_TRUE(cluster.at(1).reads_confirmed.empty());
   cluster.DeliverAll();
   ASSERT_EQ(cluster.at(1).reads_confirmed.size(), 1u);
@@ -26,11 +28,50 @@ TEST(RaftRead, ReadsThatWaitTogetherShareARound) {
     cluster.invariants().OnReadAsked(N(1), context);
   }
   cluster.Drain(1);
-  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 2u);
+  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 1u);
   for (std::uint64_t context = 101; context <= 200; ++context) cluster.Read(1, context);
-  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 4u) << "one more round under way, the others gather";
+  EXPECT_EQ(Sent<Heartbeat>(cluster).size(), 2u) << "one more round under way, the others gather";
   cluster.DeliverAll();
   EXPECT_EQ(cluster.at(1).reads_confirmed.size(), 200u);
+}
+
+TEST(RaftRead, EveryoneIsAskedWhenTheFewAreSilentForATick) {
+  Cluster cluster({.voters = {1, 2, 3, 4, 5}});
+  cluster.Elect(1);
+  cluster.Round(5);
+  cluster.Read(1, 1);
+  std::set<NodeId> asked;
+  for (const Message& message : cluster.network()) asked.insert(message.to);
+  ASSERT_EQ(asked.size(), 2u);
+  std::set<std::uint64_t> silent;
+  for (NodeId node : asked) silent.insert(node.value());
+  cluster.Isolate(silent);
+  cluster.DeliverAll();
+  EXPECT_TRUE(cluster.at(1).reads_confirmed.empty());
+  cluster.Tick(1, 2);
+  cluster.DeliverAll();
+  EXPECT_EQ(cluster.at(1).reads_confirmed.size(), 1u);
+  // From now on those who answered are the few.
+  cluster.Read(1, 2);
+  for (const Message& message : cluster.network()) EXPECT_FALSE(asked.contains(message.to));
+  cluster.DeliverAll();
+  EXPECT_EQ(cluster.at(1).reads_confirmed.size(), 2u);
+}
+
+TEST(RaftRead, AJointConfigurationIsAskedWhole) {
+  Cluster cluster({.voters = {1, 2, 3}});
+  cluster.Elect(1);
+  cluster.drop = [](const Message& message) {
+    return std::holds_alternative<AppendReply>(message.body);
+  };
+  ASSERT_EQ(cluster.ChangeMembers(1, {1, 4, 5}), MembershipRefusal::kNone);
+  cluster.network().clear();
+  cluster.Read(1, 1);
+  std::set<NodeId> asked;
+  for (const Message& message : cluster.network()) {
+    if (std::holds_alternative<Heartbeat>(message.body)) asked.insert(message.to);
+  }
+  EXPECT_EQ(asked, (std::set<NodeId>{N(2), N(3), N(4), N(5)}));
 }
 
 TEST(RaftRead, AnOldEchoConfirmsNoLaterRead) {
