@@ -168,7 +168,8 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
   if (stopping_) return;
   const MonoTime now = clock_->Now();
   lane.heard = now;
-  lane.probing = false;
+  // While it was asked for life, it was to be looked at later than is right for one that lives.
+  if (std::exchange(lane.probing, false)) Arm(now + patience_.With(lane.batch_bytes), now);
   if (responses.responses().empty()) return;  // to a probe
   Duration slowest{0};
   bool learned = false;  // one answer of a batch tells as much about the leader as all
