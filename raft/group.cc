@@ -70,7 +70,8 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
       });
   sender_ = std::make_unique<Sender>(
       options_.group, options_.core.self, options_.core.append_bytes_max, world_.log,
-      world_.transport, world_.catch_up, [this](Closure closure) { Post(std::move(closure)); });
+      world_.transport, world_.catch_up, [this](Closure closure) { Post(std::move(closure)); },
+      [this](const Status& status) { world_.listener->OnFatal(status); });
   for (const LoggedEntry& entry : recovered.log) log_bytes_ += entry.bytes;
   CHECK(!options_.core.leases || (world_.clock != nullptr && options_.tick > Duration(0)));
 }

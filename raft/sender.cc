@@ -9,14 +9,16 @@
 namespace flotilla::raft {
 
 Sender::Sender(GroupId group, NodeId self, std::size_t append_bytes_max, Log* log,
-               Transport* transport, Strand* catch_up, std::function<void(Closure)> post)
+               Transport* transport, Strand* catch_up, std::function<void(Closure)> post,
+               std::function<void(Status)> on_fatal)
     : group_(group),
       self_(self),
       append_bytes_max_(append_bytes_max),
       log_(log),
       transport_(transport),
       catch_up_(catch_up),
-      post_(std::move(post)) {}
+      post_(std::move(post)),
+      on_fatal_(std::move(on_fatal)) {}
 
 PeerMessage Sender::Wrap(NodeId to, Term term, MessageBody body) const {
   GroupMessage message{.group = group_,
@@ -78,9 +80,13 @@ void Sender::AddAppend(const Order& order) {
 void Sender::CatchUp(const Order& order) {
   ++catching_up_[order.to];
   catch_up_->Post([this, rest = order]() mutable {
-    // A range that was released or overwritten meanwhile is not sent: the core has moved on.
+    Status damage;
     while (!rest.append.range.empty()) {
       auto entries = log_->Read(group_, rest.append.range, append_bytes_max_);
+      // A range that was released or overwritten meanwhile is not sent: the core has moved on.
+      if (!entries.ok() && ReasonOf(entries.status()) != Reason::kNotReady) {
+        damage = entries.status();
+      }
       if (!entries.ok() || entries->empty()) break;
       const Entry last = entries->back();
       std::vector<PeerMessage> batch;
@@ -94,7 +100,8 @@ void Sender::CatchUp(const Order& order) {
       rest.append.previous_term = last.term;
       rest.append.range.first = last.index.Next();
     }
-    post_([this, to = rest.to] {
+    post_([this, to = rest.to, damage] {
+      if (!damage.ok()) on_fatal_(damage);
       const auto found = catching_up_.find(to);
       CHECK(found != catching_up_.end());
       if (--found->second == 0) catching_up_.erase(found);

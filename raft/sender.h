@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/status.h"
 #include "raft/core/message.h"
 #include "raft/log/log.h"
 #include "raft/transport/transport.h"
@@ -19,10 +20,10 @@ namespace flotilla::raft {
 
 class Sender {
  public:
-  // `post` runs a closure on the raft strand. All pointers outlive the sender, and everything that
-  // it has posted to `catch_up`.
+  // `post` runs a closure on the raft strand, where `on_fatal` learns that the log cannot be read.
+  // All pointers outlive the sender, and everything that it has posted to `catch_up`.
   Sender(GroupId group, NodeId self, std::size_t append_bytes_max, Log* log, Transport* transport,
-         Strand* catch_up, std::function<void(Closure)> post);
+         Strand* catch_up, std::function<void(Closure)> post, std::function<void(Status)> on_fatal);
 
   // Adds to the batch that Flush() hands to the transport. Raft strand.
   void Add(std::vector<OutgoingMessage> messages);
@@ -46,6 +47,7 @@ class Sender {
   Transport* const transport_;
   Strand* const catch_up_;
   const std::function<void(Closure)> post_;
+  const std::function<void(Status)> on_fatal_;
 
   std::vector<PeerMessage> batch_;
   // Followers with reads from the disk under way, and how many: later appends queue behind them.

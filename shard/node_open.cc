@@ -53,9 +53,9 @@ Status NodeImpl::OpenData() {
     RETURN_IF_ERROR(Annotate(OpenGroup(group, logged), fmt::format("group {}", group.value())));
   }
   world_.logger->info(
-      "node {} of cluster {:016x}: {} groups, {} MiB of log read, {} torn bytes cut off",
+      "node {} of cluster {:016x}: {} groups, {} MiB of log ({} read), {} torn bytes cut off",
       identity_.node.value(), identity_.cluster.value(), recovery.groups.size(),
-      recovery.bytes_read >> 20, recovery.torn_bytes);
+      recovery.bytes >> 20, recovery.bytes_read >> 20, recovery.torn_bytes);
   return absl::OkStatus();
 }
 

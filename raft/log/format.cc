@@ -7,6 +7,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "base/planted.h"
+#include "raft/log/summary.h"
 
 namespace flotilla::raft::log {
 namespace {
@@ -42,6 +43,7 @@ bool DecodeEntry(Reader& reader, Record& record) {
   record.entry_kind = static_cast<EntryKind>(kind);
   if (!ReadId(reader, record.term) || !ReadId(reader, record.index)) return false;
   record.payload = reader.rest();
+  record.payload_bytes = static_cast<std::uint32_t>(record.payload.size());
   return true;
 }
 
@@ -106,54 +108,77 @@ void BatchBuilder::Begin(std::uint32_t seed, std::uint64_t offset, std::string_v
   offset_ = offset;
   base_ = prefix.size();
   records_ = 0;
+  summary_.clear();
   buffer_.resize(base_ + kBatchHeaderBytes);
 }
 
-std::size_t BatchBuilder::BeginRecord(RecordKind kind, GroupId group) {
+std::size_t BatchBuilder::BeginRecord(const Record& record) {
   const std::size_t start = buffer_.size();
   buffer_.resize(start + kRecordPrefixBytes);
-  buffer_.push_back(static_cast<char>(kind));
-  AppendVarint(buffer_, group.value());
+  buffer_.push_back(static_cast<char>(record.kind));
+  AppendVarint(buffer_, record.group.value());
   return start;
 }
 
-std::uint64_t BatchBuilder::EndRecord(std::size_t start) {
+std::uint64_t BatchBuilder::EndRecord(std::size_t start, const Record& record) {
   const std::size_t body_bytes = buffer_.size() - start - kRecordPrefixBytes;
   CHECK_LE(body_bytes, std::numeric_limits<std::uint32_t>::max());
   StoreFixed32(buffer_.data() + start + 4, static_cast<std::uint32_t>(body_bytes));
   StoreFixed32(buffer_.data() + start,
                ExtendCrc32c(seed_, std::string_view(buffer_).substr(start + 4)));
   ++records_;
-  return offset_ + (start - base_);
+  const std::uint64_t offset = offset_ + (start - base_);
+  AddToSummary(record, offset, summary_);
+  return offset;
 }
 
 std::uint64_t BatchBuilder::AddHardState(GroupId group, const HardState& hard_state) {
-  const std::size_t start = BeginRecord(RecordKind::kHardState, group);
+  Record record;
+  record.kind = RecordKind::kHardState;
+  record.group = group;
+  record.hard_state = hard_state;
+  const std::size_t start = BeginRecord(record);
   AppendVarint(buffer_, hard_state.term.value());
   AppendVarint(buffer_, hard_state.vote.value());
   AppendVarint(buffer_, hard_state.commit.value());
-  return EndRecord(start);
+  return EndRecord(start, record);
 }
 
 std::uint64_t BatchBuilder::AddEntry(RecordKind kind, GroupId group, Term term, Index index,
                                      EntryKind entry_kind, std::string_view payload) {
-  const std::size_t start = BeginRecord(kind, group);
+  Record record;
+  record.kind = kind;
+  record.group = group;
+  record.term = term;
+  record.index = index;
+  record.entry_kind = entry_kind;
+  record.payload = payload;
+  record.payload_bytes = static_cast<std::uint32_t>(payload.size());
+  const std::size_t start = BeginRecord(record);
   buffer_.push_back(static_cast<char>(entry_kind));
   AppendVarint(buffer_, term.value());
   AppendVarint(buffer_, index.value());
   buffer_.append(payload);
-  return EndRecord(start);
+  return EndRecord(start, record);
 }
 
 std::uint64_t BatchBuilder::AddStart(RecordKind kind, GroupId group, Index index, Term term) {
-  const std::size_t start = BeginRecord(kind, group);
+  Record record;
+  record.kind = kind;
+  record.group = group;
+  record.index = index;
+  record.term = term;
+  const std::size_t start = BeginRecord(record);
   AppendVarint(buffer_, index.value());
   AppendVarint(buffer_, term.value());
-  return EndRecord(start);
+  return EndRecord(start, record);
 }
 
 std::uint64_t BatchBuilder::AddRemove(GroupId group) {
-  return EndRecord(BeginRecord(RecordKind::kRemove, group));
+  Record record;
+  record.kind = RecordKind::kRemove;
+  record.group = group;
+  return EndRecord(BeginRecord(record), record);
 }
 
 std::string_view BatchBuilder::Finish(Position synced, std::uint64_t oldest_generation) {

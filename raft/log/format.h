@@ -104,7 +104,8 @@ struct Record {
   Index index;  // likewise
   EntryKind entry_kind = EntryKind::kNoop;
   std::string_view payload;
-  std::size_t bytes = 0;  // of the whole record
+  std::uint32_t payload_bytes = 0;  // also where the payload itself is not at hand
+  std::size_t bytes = 0;            // of the whole record
 };
 
 // Lays out one batch in a buffer that it reuses.
@@ -127,10 +128,12 @@ class BatchBuilder {
   // Where the next batch begins, after Finish().
   std::uint64_t end_offset() const { return end_offset_; }
   std::uint32_t records() const { return records_; }
+  // What a summary of the segment says of the batch.
+  std::string_view summary() const { return summary_; }
 
  private:
-  std::size_t BeginRecord(RecordKind kind, GroupId group);
-  std::uint64_t EndRecord(std::size_t start);
+  std::size_t BeginRecord(const Record& record);
+  std::uint64_t EndRecord(std::size_t start, const Record& record);
 
   std::string buffer_;
   std::uint32_t seed_ = 0;
@@ -138,6 +141,7 @@ class BatchBuilder {
   std::size_t base_ = 0;      // of the batch in the buffer
   std::uint64_t end_offset_ = 0;
   std::uint32_t records_ = 0;
+  std::string summary_;
 };
 
 // True when `bytes` begins with a valid batch header. Says nothing about the records.

@@ -68,7 +68,8 @@ struct RecoveredGroup {
 struct LogRecovery {
   std::map<GroupId, RecoveredGroup> groups;
   std::uint64_t segments_read = 0;
-  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes = 0;       // of log in them, read or known by a summary
+  std::uint64_t bytes_read = 0;  // from the disk
   // Bytes of a torn tail that were cut off; 0 after a clean stop.
   std::uint64_t torn_bytes = 0;
 };
@@ -120,8 +121,9 @@ class Log {
     UniqueFunction<void(Status)> on_fatal;
   };
 
-  // Opens or creates the log and recovers it: reads all segments, cuts a torn tail off.
-  // DATA_DAMAGED names file, offset and the way out; nothing is changed on disk in that case.
+  // Opens or creates the log and recovers it: reads the newest segment, the summaries of the others
+  // (and those without one), cuts a torn tail off. DATA_DAMAGED names file, offset and the way out;
+  // nothing is changed on disk in that case. Entries that a summary knows are verified by Read().
   static StatusOr<std::unique_ptr<Log>> Open(const LogOptions& options, World world,
                                              LogRecovery& recovery);
   virtual ~Log() = default;

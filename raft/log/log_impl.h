@@ -69,6 +69,7 @@ class LogImpl final : public Log {
   bool MakeRoom(std::size_t bytes);
   void Upkeep();
   // Each does one step of its kind if there is one to do.
+  bool WriteSummary();
   bool FreeOldest();
   bool MakeSpare();
   bool RewriteSlice();

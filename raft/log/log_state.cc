@@ -265,6 +265,11 @@ void LogState::AddSegment(Segment segment) {
   table_.Add(std::move(segment));
 }
 
+bool LogState::HasSegment(std::uint64_t generation) const {
+  std::lock_guard lock(mutex_);
+  return table_.segments().contains(static_cast<std::uint32_t>(generation));
+}
+
 void LogState::SetRoom(std::size_t bytes, bool full, const Status& error) {
   std::lock_guard lock(mutex_);
   room_bytes_ = bytes;

@@ -127,6 +127,7 @@ class LogState {
   bool HasPending() const;
 
   void AddSegment(Segment segment);
+  bool HasSegment(std::uint64_t generation) const;
   // The oldest segment, when nothing needs it any more and the log on disk says so: gone from the
   // table.
   std::optional<Segment> TakeFree();

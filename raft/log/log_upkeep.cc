@@ -1,4 +1,5 @@
 // LogImpl's upkeep: free segments, spare ones, rewriting. All on the writer strand.
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -18,7 +19,7 @@ void LogImpl::Upkeep() {
   if (failed_ || stopped_) return;
   const AtWork at_work(*this);
   // In this order: a segment that is freed is a spare that need not be made.
-  const bool more = FreeOldest() || RewriteSlice() || MakeSpare();
+  const bool more = FreeOldest() || WriteSummary() || RewriteSlice() || MakeSpare();
   if (failed_ || !more) return;
   // One step, then whoever waits for the disk.
   ScheduleUpkeep();
@@ -39,6 +40,16 @@ bool LogImpl::FreeOldest() {
   }
   SetFull(absl::OkStatus());
   if (state_.HasPending()) ScheduleDrain();
+  return true;
+}
+
+bool LogImpl::WriteSummary() {
+  std::optional<SegmentWriter::Sealed> sealed = writer_->TakeSealed();
+  if (!sealed.has_value()) return false;
+  // Freed meanwhile? And one that cannot be written only makes the next start slower.
+  if (state_.HasSegment(sealed->generation)) {
+    segments_.WriteSummary(sealed->generation, sealed->summary).IgnoreError();
+  }
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include "base/planted.h"
 #include "raft/log/io_status.h"
 #include "raft/log/replay.h"
+#include "raft/log/summary.h"
 
 namespace flotilla::raft::log {
 namespace {
@@ -43,9 +44,14 @@ class Recoverer {
   Status CheckBlank(std::uint64_t generation);
   // Reads the file from its start; what does not exist is not in `data`.
   Status ReadFile(const std::string& path, std::size_t bytes, std::string& data);
-  // Applies valid batches up to `limit`, or up to the first that is not. `end` is where that was.
-  Status ReplaySegment(const SegmentHeader& header, std::string_view data, std::uint64_t limit,
-                       std::uint64_t& end, std::uint64_t& oldest);
+  // What valid batches hold up to `limit`, or up to the first that is not. `end` is where that was.
+  std::string Summarize(const SegmentHeader& header, std::string_view data, std::uint64_t limit,
+                        std::uint64_t& end, std::uint64_t& oldest);
+  // The same for a segment that was left and ends at `limit`: from its summary if it has a good
+  // one.
+  StatusOr<std::string> SummaryOf(const SegmentHeader& header, std::uint64_t limit);
+  // Applies a summary's records.
+  Status ReplaySegment(const SegmentHeader& header, std::string_view summary);
   bool ReadBatch(std::uint32_t seed, std::string_view data, Position at, BatchHeader& batch,
                  std::vector<Record>& records) const;
   Status CheckTornTail(const SegmentHeader& header, std::string_view data, std::uint64_t end);
@@ -146,26 +152,66 @@ bool Recoverer::ReadBatch(std::uint32_t seed, std::string_view data, Position at
   return records.size() == batch.records;
 }
 
-Status Recoverer::ReplaySegment(const SegmentHeader& header, std::string_view data,
-                                std::uint64_t limit, std::uint64_t& end, std::uint64_t& oldest) {
+std::string Recoverer::Summarize(const SegmentHeader& header, std::string_view data,
+                                 std::uint64_t limit, std::uint64_t& end, std::uint64_t& oldest) {
   const std::uint32_t seed = ChecksumSeed(header.generation, header.salt);
-  const std::string path = segments_.PathOf(header.generation);
   std::vector<Record> records;
   BatchHeader batch;
+  std::string summary;
   end = kFirstBatchOffset;
   while (end < limit && ReadBatch(seed, data, {header.generation, end}, batch, records)) {
     std::uint64_t offset = end + kBatchHeaderBytes;
     for (const Record& record : records) {
-      std::string what;
-      if (!replay_.Apply(record, static_cast<std::uint32_t>(header.generation),
-                         static_cast<std::uint32_t>(offset), what)) {
-        return Damaged(path, offset, what);
-      }
+      AddToSummary(record, offset, summary);
       offset += record.bytes;
     }
     end = RoundUp(offset, kSectorBytes);
     oldest = std::max(oldest, batch.oldest_generation);
     synced_ = std::max(synced_, batch.synced);
+  }
+  return summary;
+}
+
+StatusOr<std::string> Recoverer::SummaryOf(const SegmentHeader& header, std::uint64_t limit) {
+  const std::uint32_t seed = ChecksumSeed(header.generation, header.salt);
+  const std::string summary_path = segments_.SummaryPathOf(header.generation);
+  if (files_.FileExists(summary_path, kIo, nullptr).ok()) {
+    std::string file;
+    RETURN_IF_ERROR(ReadFile(summary_path, SIZE_MAX, file));
+    if (const auto records = DecodeSummary(file, seed, {header.generation, limit})) {
+      file.erase(0, file.size() - records->size());
+      return file;
+    }
+  }
+  const std::string path = segments_.PathOf(header.generation);
+  RETURN_IF_ERROR(ReadFile(path, std::min(limit, header.bytes), buffer_));
+  std::uint64_t end = 0;
+  std::uint64_t oldest = 0;
+  std::string summary = Summarize(header, buffer_, limit, end, oldest);
+  if (end == limit) return summary;
+  return Damaged(path, end,
+                 fmt::format("no valid batch begins here, though the log was synced up to "
+                             "offset {}",
+                             limit));
+}
+
+Status Recoverer::ReplaySegment(const SegmentHeader& header, std::string_view summary) {
+  const std::string path = segments_.PathOf(header.generation);
+  SummaryReader reader(summary);
+  Record record;
+  std::uint64_t offset = 0;
+  while (reader.Next(record, offset)) {
+    if (offset + record.payload_bytes > header.bytes) {
+      return Damaged(path, offset, "a record reaches beyond the end of the file");
+    }
+    std::string what;
+    if (!replay_.Apply(record, static_cast<std::uint32_t>(header.generation),
+                       static_cast<std::uint32_t>(offset), what)) {
+      return Damaged(path, offset, what);
+    }
+  }
+  if (!reader.sound()) {
+    return Damaged(segments_.SummaryPathOf(header.generation), 0, "its records make no sense");
   }
   ++recovery_.segments_read;
   return absl::OkStatus();
@@ -265,7 +311,6 @@ void Recoverer::FillState() {
 StatusOr<RecoveredTail> Recoverer::Run() {
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> generations, segments_.OpenDirectory());
   RETURN_IF_ERROR(ReadHeaders(generations));
-  const std::uint64_t entries_max = log_bytes_ / kEntryBytesMin;
   RecoveredTail tail;
   ASSIGN_OR_RETURN(const std::uint64_t in_spares, segments_.NewestGenerationInSpares());
   tail.next_generation = std::max(in_spares, generations.empty() ? 0 : generations.back()) + 1;
@@ -280,37 +325,30 @@ StatusOr<RecoveredTail> Recoverer::Run() {
 
   std::map<std::uint64_t, std::uint64_t> kept;  // generation -> end
   if (newest != nullptr) {
-    // Twice: what it says of the oldest one is needed before the rest, and its records after.
     std::string newest_data;
     RETURN_IF_ERROR(ReadFile(segments_.PathOf(newest->generation), newest->bytes, newest_data));
     std::uint64_t oldest = newest->oldest_generation;
     std::uint64_t end = 0;
-    const std::uint64_t no_limit = newest_data.size();
-    replay_ = Replay(entries_max);
-    RETURN_IF_ERROR(ReplaySegment(*newest, newest_data, no_limit, end, oldest));
+    const std::string newest_summary =
+        Summarize(*newest, newest_data, newest_data.size(), end, oldest);
     RETURN_IF_ERROR(CheckTornTail(*newest, newest_data, end));
-    replay_ = Replay(entries_max);
-    recovery_.segments_read = 0;
 
+    replay_ = Replay(log_bytes_ / kEntryBytesMin);
     ASSIGN_OR_RETURN(const std::vector<SegmentHeader> chain, FollowChain(*newest, oldest));
     for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
       const std::uint64_t limit = chain[i + 1].previous_end.offset;
-      const std::string path = segments_.PathOf(chain[i].generation);
-      RETURN_IF_ERROR(ReadFile(path, std::min(limit, chain[i].bytes), buffer_));
-      std::uint64_t sealed_end = 0;
-      RETURN_IF_ERROR(ReplaySegment(chain[i], buffer_, limit, sealed_end, oldest));
-      if (sealed_end != limit) {
-        return Damaged(path, sealed_end,
-                       fmt::format("no valid batch begins here, though the log was synced up to "
-                                   "offset {}",
-                                   limit));
-      }
+      ASSIGN_OR_RETURN(const std::string summary, SummaryOf(chain[i], limit));
+      RETURN_IF_ERROR(ReplaySegment(chain[i], summary));
       kept[chain[i].generation] = limit;
+      recovery_.bytes += limit;
     }
-    RETURN_IF_ERROR(ReplaySegment(*newest, newest_data, no_limit, end, oldest));
+    RETURN_IF_ERROR(ReplaySegment(*newest, newest_summary));
     kept[newest->generation] = end;
+    recovery_.bytes += end;
     tail.end = {newest->generation, end};
     tail.oldest_generation = oldest;
+    tail.summary =
+        EncodeSummary(ChecksumSeed(newest->generation, newest->salt), tail.end, newest_summary);
     if (const auto gap = replay_.FindGap()) {
       return Damaged(segments_.PathOf(chain.front().generation), 0,
                      fmt::format("entry {} of group {} is nowhere in the log", gap->index.value(),

@@ -49,7 +49,7 @@ bool Replay::PutEntry(ReplayedGroup& group, const Record& record, std::uint32_t 
   item.term = record.term;
   item.generation = generation;
   item.offset = offset;
-  item.bytes = static_cast<std::uint32_t>(record.payload.size());
+  item.bytes = record.payload_bytes;
   item.kind = record.entry_kind;
   return true;
 }

@@ -20,6 +20,7 @@ constexpr std::size_t kFillBytes = 1 << 20;
 constexpr std::string_view kSegmentSuffix = ".log";
 constexpr std::string_view kSpareSuffix = ".spare";
 constexpr std::string_view kFillingSuffix = ".filling";
+constexpr std::string_view kSummarySuffix = ".summary";
 const rocksdb::IOOptions kIo;
 
 rocksdb::FileOptions PlainOptions() {
@@ -64,6 +65,10 @@ std::string SegmentFiles::PathOf(std::uint64_t generation) const {
   return fmt::format("{}/{:010}{}", directory_path_, generation, kSegmentSuffix);
 }
 
+std::string SegmentFiles::SummaryPathOf(std::uint64_t generation) const {
+  return fmt::format("{}/{:010}{}", directory_path_, generation, kSummarySuffix);
+}
+
 std::string SegmentFiles::SparePath(std::string_view name) const {
   return fmt::format("{}/{}{}", directory_path_, name, kSpareSuffix);
 }
@@ -87,10 +92,13 @@ StatusOr<std::vector<std::uint64_t>> SegmentFiles::OpenDirectory() {
                          "listing the directory " + directory_path_));
   std::sort(names.begin(), names.end());
   std::vector<std::uint64_t> generations;
+  std::vector<std::uint64_t> summaries;
   for (const std::string& name : names) {
     const std::string path = directory_path_ + "/" + name;
     if (const auto generation = GenerationOf(name, kSegmentSuffix)) {
       generations.push_back(*generation);
+    } else if (const auto summary = GenerationOf(name, kSummarySuffix)) {
+      summaries.push_back(*summary);
     } else if (std::string_view(name).ends_with(kFillingSuffix)) {
       Discard(path);
     } else if (std::string_view(name).ends_with(kSpareSuffix)) {
@@ -103,6 +111,11 @@ StatusOr<std::vector<std::uint64_t>> SegmentFiles::OpenDirectory() {
       } else {
         Discard(path);
       }
+    }
+  }
+  for (const std::uint64_t generation : summaries) {
+    if (!std::binary_search(generations.begin(), generations.end(), generation)) {
+      Discard(SummaryPathOf(generation));
     }
   }
   // A spare is overwritten only under a durable name.
@@ -265,8 +278,28 @@ StatusOr<SegmentHandle> SegmentFiles::MakeLarge(std::size_t bytes, const std::st
   return file;
 }
 
+Status SegmentFiles::WriteSummary(std::uint64_t generation, std::string_view content) {
+  const std::string path = SummaryPathOf(generation);
+  const auto write = [&]() -> Status {
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    RETURN_IF_ERROR(FromIo(files_.NewWritableFile(path, PlainOptions(), &file, nullptr),
+                           "making the summary " + path));
+    RETURN_IF_ERROR(
+        FromIo(file->Append(rocksdb::Slice(content.data(), content.size()), kIo, nullptr),
+               "writing the summary " + path));
+    // A sync would hold up those of the log, and this file may be lost.
+    RETURN_IF_ERROR(
+        FromIo(file->RangeSync(0, content.size(), kIo, nullptr), "writing the summary " + path));
+    return FromIo(file->Close(kIo, nullptr), "closing the summary " + path);
+  };
+  Status status = write();
+  if (!status.ok()) Discard(path);
+  return status;
+}
+
 Status SegmentFiles::Retire(std::uint64_t generation, std::uint64_t bytes, SegmentHandle file) {
   const std::string path = PathOf(generation);
+  Discard(SummaryPathOf(generation));
   if (bytes == segment_bytes_ && spares_.size() < spares_max_) {
     std::string spare = SparePath(fmt::format("{:010}", generation));
     if (file == nullptr) {

@@ -5,6 +5,8 @@
 //
 //   0000000012.log      segment 12
 //   0000000007.spare    was segment 7, or was made ahead; the next segment is a renamed spare
+//   0000000011.summary  what segment 11 holds, for a quick start (summary.h); may be missing or
+//   torn
 //   *.filling           being made: zeros are written to the end, so that appends later overwrite
 //                       blocks that exist. Syncing those is cheaper than syncing a growing file.
 //
@@ -43,6 +45,10 @@ class SegmentFiles {
   std::string PathOf(std::uint64_t generation) const;
   // Opens a segment for reading and writing.
   StatusOr<SegmentHandle> OpenSegment(std::uint64_t generation);
+
+  std::string SummaryPathOf(std::uint64_t generation) const;
+  // An error leaves no summary behind. Not synced, but on its way to the disk.
+  Status WriteSummary(std::uint64_t generation, std::string_view content);
 
   // A way to write to a segment past the page cache; null when there is none.
   std::unique_ptr<DirectFile> OpenDirect(const std::string& path);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/planted.h"
 #include "raft/log/io_status.h"
+#include "raft/log/summary.h"
 
 namespace flotilla::raft::log {
 namespace {
@@ -14,6 +15,8 @@ namespace {
 const rocksdb::IOOptions kIo;
 // Pages are dropped from memory in runs of so many bytes.
 constexpr std::uint64_t kForgetBytes = 1 << 20;
+// Summaries that wait; without one a segment is read whole.
+constexpr std::size_t kSealedMax = 4;
 
 std::uint64_t Mix(std::uint64_t value) {
   value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
@@ -30,7 +33,16 @@ SegmentWriter::SegmentWriter(SegmentFiles& files, LogState& state, const Clock& 
       clock_(clock),
       position_(tail.end),
       synced_(tail.end),
-      next_generation_(tail.next_generation) {}
+      next_generation_(tail.next_generation) {
+  if (!tail.summary.empty()) sealed_.push_back({tail.end.generation, tail.summary});
+}
+
+std::optional<SegmentWriter::Sealed> SegmentWriter::TakeSealed() {
+  if (sealed_.empty()) return std::nullopt;
+  std::optional<Sealed> sealed = std::move(sealed_.front());
+  sealed_.pop_front();
+  return sealed;
+}
 
 std::uint64_t SegmentWriter::NewSalt() const {
   const auto wall = static_cast<std::uint64_t>(clock_.WallNow().count());
@@ -56,6 +68,11 @@ Status SegmentWriter::Roll(std::size_t record_bytes, bool& fatal) {
   CHECK_LE(bytes, std::numeric_limits<std::uint32_t>::max());
   CHECK_LE(next_generation_, std::numeric_limits<std::uint32_t>::max());
   ASSIGN_OR_RETURN(SegmentFiles::NewSegment created, files_.Create(next_generation_, bytes));
+
+  if (file_ != nullptr && sealed_.size() < kSealedMax) {
+    sealed_.push_back({position_.generation, EncodeSummary(seed_, position_, summary_)});
+  }
+  summary_.clear();
 
   SegmentHeader header;
   header.generation = next_generation_++;
@@ -108,6 +125,7 @@ Status SegmentWriter::Write(std::uint64_t oldest_generation, bool sync, bool& sy
   const bool first = !header_.empty();
   header_.clear();
   position_.offset = builder_.end_offset();
+  summary_ += builder_.summary();
   synced = sync || first;
   if (!synced) return absl::OkStatus();
   RETURN_IF_ERROR(Sync());

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -41,7 +43,13 @@ class SegmentWriter {
   // Nothing was written since the start.
   bool untouched() const { return file_ == nullptr; }
 
-  // When the sync under way began, by the clock, in nanoseconds; 0 without one. Any thread.
+  // The summary of a segment that was left, to be written when there is time; nothing when none is
+  // due.
+  struct Sealed {
+    std::uint64_t generation = 0;
+    std::string summary;
+  };
+  std::optional<Sealed> TakeSealed();
 
  private:
   // For a segment that is left before anything was written to it.
@@ -68,6 +76,8 @@ class SegmentWriter {
   std::string header_;  // of a segment that has not been written yet
   std::uint64_t next_generation_;
   BatchBuilder builder_;
+  std::string summary_;  // records of the segment, so far
+  std::deque<Sealed> sealed_;
 };
 
 }  // namespace flotilla::raft::log

@@ -152,10 +152,8 @@ class Descriptors(harness.Cluster):
         self.check_writers(writer)
 
 
-class Decay(harness.Cluster):
+class DecayTest(harness.Cluster):
     """Files that changed under a node that was down: it says which, where, and what to do."""
-
-    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB")
 
     def flip(self, path, offset):
         content = bytearray(path.read_bytes())
@@ -174,6 +172,10 @@ class Decay(harness.Cluster):
         for text in said:
             self.assertIn(text, log)
 
+
+class Decay(DecayTest):
+    FLAGS = ("--wal-segment", "1MiB", "--memtable", "1MiB")
+
     def test_each_kind_of_file_is_refused_by_name(self):
         self.form(1)
         node = self.nodes[0]
@@ -184,6 +186,8 @@ class Decay(harness.Cluster):
         database = node.data / "groups/2/db"
         segments = sorted((node.data / "wal").glob("*.log"))
         self.assertGreater(len(segments), 1)
+        # With its summary it would not be read: nothing of it is needed.
+        (node.data / "wal" / (segments[0].stem + ".summary")).unlink()
         current = database / (database / "CURRENT").read_text().strip()
         tables = list(database.glob("*.sst"))
         join_again = "join"
@@ -198,6 +202,25 @@ class Decay(harness.Cluster):
             self.refused(node, *said)
             for path, content in whole.items():
                 path.write_bytes(content)
+        self.start(node)
+        self.wait_ready()
+        self.assertEqual(self.kvctl("get", "k7").stdout, "x" * 50_000 + "7")
+
+
+class UnappliedDecay(DecayTest):
+    FLAGS = ("--wal-segment", "1MiB")
+
+    def test_an_entry_that_is_yet_to_be_applied_is_refused_by_name(self):
+        self.form(1)
+        node = self.nodes[0]
+        for number in range(40):
+            self.kvctl("put", f"k{number}", "x" * 50_000 + str(number))
+        node.end()
+        segment = sorted((node.data / "wal").glob("*.log"))[0]
+        self.assertTrue(segment.with_suffix(".summary").exists())
+        self.flip(segment, 300_000)
+        self.refused(node, str(segment), "offset", "join")
+        self.flip(segment, 300_000)
         self.start(node)
         self.wait_ready()
         self.assertEqual(self.kvctl("get", "k7").stdout, "x" * 50_000 + "7")

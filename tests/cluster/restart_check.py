@@ -38,7 +38,7 @@ class Restart(harness.Cluster):
         self.start(node)
         wait_for("the node to be ready", node.ready, 300, pause=0.01)
         seconds = time.monotonic() - start
-        read = re.findall(r"(\d+) MiB of log read", node.log())[-1]
+        read = re.findall(r"(\d+) MiB of log \(", node.log())[-1]
         return int(read), seconds
 
 

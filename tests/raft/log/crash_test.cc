@@ -94,6 +94,7 @@ void CutRecovery(LogHarness& harness, Random& random) {
 
 TEST(LogCrash, EveryCallOfTheDisk) {
   std::uint64_t calls = 0;
+  int summarized = 0;
   for (std::uint64_t at = 1; at == 1 || at <= calls; ++at) {
     for (std::uint64_t outcome = 0; outcome < 6; ++outcome) {
       LogHarness harness;
@@ -117,13 +118,16 @@ TEST(LogCrash, EveryCallOfTheDisk) {
       harness.Crash(random);
       if (outcome >= 3) CutRecovery(harness, random);
       const std::string where = fmt::format("cut at call {} of {}, outcome {}", at, calls, outcome);
+      harness.SpoilSummaries(random);
       const Status opened = harness.Open();
       ASSERT_TRUE(opened.ok()) << where << ": " << MessageOf(opened);
+      if (harness.recovery.bytes_read < harness.recovery.bytes) ++summarized;
       const auto wrong = model.Check(harness.recovery, *harness.log);
       ASSERT_EQ(wrong.value_or(""), "") << where;
     }
   }
   EXPECT_GT(calls, 120u);
+  EXPECT_GT(summarized, 100);
 }
 
 }  // namespace

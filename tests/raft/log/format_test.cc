@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "raft/log/summary.h"
+
 namespace flotilla::raft::log {
 namespace {
 
@@ -118,6 +120,54 @@ TEST(LogFormat, AnotherGenerationOrSaltDoesNotVerify) {
   const std::string_view records = std::string_view(bytes).substr(kBatchHeaderBytes);
   EXPECT_TRUE(DecodeRecord(records, ChecksumSeed(1, 9), record));
   EXPECT_FALSE(DecodeRecord(records, ChecksumSeed(2, 9), record));
+}
+
+TEST(LogFormat, SummariesGiveTheRecordsBack) {
+  const std::uint32_t seed = ChecksumSeed(7, 9);
+  BatchBuilder builder;
+  builder.Begin(seed, 512, "");
+  const std::string configuration = EncodeConfiguration(Configuration());
+  const std::vector<std::uint64_t> offsets{
+      builder.AddHardState(GroupId(2), {Term(3), NodeId(1), Index(9)}),
+      builder.AddEntry(RecordKind::kEntry, GroupId(2), Term(3), Index(10), EntryKind::kCommand,
+                       std::string(5000, 'x')),
+      builder.AddEntry(RecordKind::kRewrittenEntry, GroupId(2), Term(3), Index(11),
+                       EntryKind::kConfiguration, configuration),
+      builder.AddStart(RecordKind::kReset, GroupId(3), Index(4), Term(2)),
+      builder.AddRemove(GroupId(4))};
+  const std::string file = EncodeSummary(seed, {7, 8192}, builder.summary());
+  EXPECT_LT(file.size(), 200u);
+  const auto records = DecodeSummary(file, seed, {7, 8192});
+  ASSERT_TRUE(records.has_value());
+  SummaryReader reader(*records);
+  std::vector<Record> read;
+  std::uint64_t offset = 0;
+  for (Record record; reader.Next(record, offset); read.push_back(record)) {
+    EXPECT_EQ(offset, offsets[read.size()]);
+  }
+  EXPECT_TRUE(reader.sound());
+  ASSERT_EQ(read.size(), 5u);
+  EXPECT_EQ(read[0].hard_state, (HardState{Term(3), NodeId(1), Index(9)}));
+  EXPECT_EQ(read[1].index, Index(10));
+  EXPECT_EQ(read[1].payload_bytes, 5000u);
+  EXPECT_TRUE(read[1].payload.empty());
+  EXPECT_EQ(read[2].kind, RecordKind::kRewrittenEntry);
+  EXPECT_EQ(read[2].payload, configuration);
+  EXPECT_EQ(read[3].group, GroupId(3));
+  EXPECT_EQ(read[3].term, Term(2));
+  EXPECT_EQ(read[3].payload_bytes, 0u);
+  EXPECT_EQ(read[4].kind, RecordKind::kRemove);
+
+  EXPECT_FALSE(DecodeSummary(file, seed, {7, 7680}).has_value()) << "the segment ends elsewhere";
+  EXPECT_FALSE(DecodeSummary(file, seed, {8, 8192}).has_value());
+  EXPECT_FALSE(DecodeSummary(file, ChecksumSeed(7, 10), {7, 8192}).has_value());
+  // Whatever is no record ends it, and is told from the end.
+  for (std::size_t size = 1; size < records->size(); ++size) {
+    SummaryReader cut(records->substr(0, size));
+    std::size_t count = 0;
+    for (Record record; cut.Next(record, offset);) ++count;
+    EXPECT_LT(count, 5u);
+  }
 }
 
 // The bytes that raft/log/README.md shows.

@@ -127,10 +127,26 @@ class LogHarness {
     return result;
   }
 
-  std::vector<std::string> Segments() {
+  std::vector<std::string> Segments() { return Names(".log"); }
+  std::vector<std::string> Summaries() { return Names(".summary"); }
+  // Some are lost, some decay: nothing may depend on them.
+  void SpoilSummaries(Random& random) {
+    for (const std::string& name : Summaries()) {
+      const std::string path = options.directory + "/" + name;
+      std::uint64_t bytes = 0;
+      files.GetFileSize(path, {}, &bytes, nullptr).PermitUncheckedError();
+      if (random.Chance(0.2)) {
+        files.DeleteFile(path, {}, nullptr).PermitUncheckedError();
+      } else if (bytes > 0 && random.Chance(0.2)) {
+        files.FlipBits(path, random.Below(bytes), 1);
+      }
+    }
+  }
+
+  std::vector<std::string> Names(const std::string& suffix) {
     std::vector<std::string> names;
     files.GetChildren(options.directory, {}, &names, nullptr).PermitUncheckedError();
-    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".log"); });
+    std::erase_if(names, [&](const std::string& name) { return !name.ends_with(suffix); });
     return names;
   }
 

@@ -37,6 +37,7 @@ class Life {
 
  private:
   std::string OpenAndCheck() {
+    harness_.SpoilSummaries(random_);
     if (Status status = harness_.Open(); !status.ok()) return std::string(MessageOf(status));
     if (auto wrong = model_.Check(harness_.recovery, *harness_.log)) return *wrong;
     return "";

@@ -30,6 +30,18 @@ class LogRecoveryTest : public ::testing::Test, public LogHarness {
     for (int i = 1; i <= count; ++i) ExpectOk(Write(MakeWrite(1, i, i, 1)));
     Kill();
   }
+  // Entries of group 1 until there are so many segments; ends as a killed process does. The last
+  // entry.
+  std::uint64_t FillSegments(std::size_t count) {
+    ExpectOk(Open());
+    std::uint64_t last = 0;
+    while (Segments().size() < count) {
+      ExpectOk(Write(MakeWrite(1, last + 1, last + 50, 1)));
+      last += 50;
+    }
+    Kill();
+    return last;
+  }
   void ExpectDamage(const Status& status, const std::string& file, std::uint64_t offset) {
     ASSERT_EQ(ReasonOf(status), Reason::kDataDamaged) << MessageOf(status);
     const ErrorMetadata metadata = MetadataOf(status);
@@ -100,28 +112,81 @@ TEST_F(LogRecoveryTest, HolesFromReorderedSectorsAreATornTail) {
   EXPECT_EQ(recovery.torn_bytes, 3 * kSectorBytes);
 }
 
-TEST_F(LogRecoveryTest, DamageInASealedSegment) {
-  ExpectOk(Open());
-  std::uint64_t last = 0;
-  while (Segments().size() < 3) {
-    ExpectOk(Write(MakeWrite(1, last + 1, last + 50, 1)));
-    last += 50;
-  }
-  Kill();
+TEST_F(LogRecoveryTest, DamageInASealedSegmentWithoutASummary) {
+  FillSegments(3);
   files.FlipBits(PathOf("0000000002.log"), 3000, 1);
+  files.DeleteFile(PathOf("0000000002.summary"), {}, nullptr).PermitUncheckedError();
   const Status status = Open();
   ASSERT_EQ(ReasonOf(status), Reason::kDataDamaged);
   EXPECT_EQ(MetadataOf(status).at("file"), PathOf("0000000002.log"));
 }
 
-TEST_F(LogRecoveryTest, AMissingSegmentIsDamage) {
+TEST_F(LogRecoveryTest, DamageThatASummarySparesTheStartIsNoticedByReads) {
+  const std::uint64_t last = FillSegments(3);
+  files.FlipBits(PathOf("0000000002.log"), 3000, 1);
   ExpectOk(Open());
-  std::uint64_t last = 0;
-  while (Segments().size() < 4) {
-    ExpectOk(Write(MakeWrite(1, last + 1, last + 50, 1)));
-    last += 50;
-  }
+  EXPECT_EQ(EntriesOf(1), last);
+  const auto read = log->Read(GroupId(1), {Index(1), Index(last + 1)}, 1 << 30);
+  ASSERT_EQ(ReasonOf(read.status()), Reason::kDataDamaged);
+  EXPECT_EQ(MetadataOf(read.status()).at("file"), PathOf("0000000002.log"));
+  const std::uint64_t at = std::stoull(MetadataOf(read.status()).at("offset"));
+  EXPECT_TRUE(at <= 3000 && 3000 < at + 200) << at;
+}
+
+TEST_F(LogRecoveryTest, OnlyTheNewestSegmentIsReadWhole) {
+  const std::uint64_t last = FillSegments(6);
+  EXPECT_EQ(Summaries().size(), 5u);
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), last);
+  EXPECT_GT(recovery.bytes, 5 * options.segment_bytes - options.segment_bytes / 2);
+  EXPECT_LT(recovery.bytes_read, 2 * options.segment_bytes);
+  // The one that was the newest gets one too.
+  RunAll();
+  ExpectOk(Write(MakeWrite(1, last + 1, last + 1, 1)));
+  EXPECT_EQ(Summaries().size(), 6u);
   Kill();
+  ExpectOk(Open());
+  EXPECT_EQ(EntriesOf(1), last + 1);
+  EXPECT_LT(recovery.bytes_read, options.segment_bytes + options.segment_bytes / 2);
+}
+
+TEST_F(LogRecoveryTest, ASummaryIsBelievedOnlyWholeAndForItsOwnSegment) {
+  const std::uint64_t last = FillSegments(3);
+  const std::string path = PathOf("0000000001.summary");
+  std::string good;
+  std::string other;
+  ASSERT_TRUE(rocksdb::ReadFileToString(&files, path, &good).ok());
+  ASSERT_TRUE(rocksdb::ReadFileToString(&files, PathOf("0000000002.summary"), &other).ok());
+  std::vector<std::string> bad{other, good + "x", ""};
+  for (std::size_t size = 1; size < good.size(); size += 97) bad.push_back(good.substr(0, size));
+  for (std::size_t at = 0; at < good.size(); at += 13) {
+    bad.push_back(good);
+    bad.back()[at] ^= 4;
+  }
+  for (const std::string& content : bad) {
+    ASSERT_TRUE(rocksdb::WriteStringToFile(&files, content, path, true).ok());
+    ExpectOk(Open());
+    EXPECT_EQ(EntriesOf(1), last);
+    EXPECT_GT(recovery.bytes_read, 3 * options.segment_bytes / 2);
+    log.reset();
+  }
+}
+
+TEST_F(LogRecoveryTest, SummariesGoWithTheirSegments) {
+  FillSegments(3);
+  ExpectOk(Open());
+  log->Release(GroupId(1), Index(EntriesOf(1)), Term(1));
+  RunAll();
+  EXPECT_EQ(Segments().size(), Summaries().size() + 1);
+  EXPECT_LT(Segments().size(), 3u);
+  Kill();
+  ASSERT_TRUE(rocksdb::WriteStringToFile(&files, "x", PathOf("0000000099.summary"), true).ok());
+  ExpectOk(Open());
+  EXPECT_EQ(Names("99.summary").size(), 0u);
+}
+
+TEST_F(LogRecoveryTest, AMissingSegmentIsDamage) {
+  const std::uint64_t last = FillSegments(4);
   for (const char* name : {"0000000001.log", "0000000002.log", "0000000003.log"}) {
     ExpectOk([&] {
       const auto status = files.RenameFile(PathOf(name), "/node/away", {}, nullptr);
@@ -149,17 +214,26 @@ TEST_F(LogRecoveryTest, EveryFlippedByteIsNoticedOrHarmless) {
   ASSERT_GE(Segments().size(), 2u);
   int noticed = 0;
   int harmless = 0;
-  for (const std::string& name : Segments()) {
-    for (std::uint64_t offset = 0; offset < options.segment_bytes; offset += 7) {
+  std::vector<std::string> names = Segments();
+  for (const std::string& name : Summaries()) names.push_back(name);
+  for (const std::string& name : names) {
+    std::uint64_t bytes = 0;
+    ASSERT_TRUE(files.GetFileSize(PathOf(name), {}, &bytes, nullptr).ok());
+    for (std::uint64_t offset = 0; offset < bytes; offset += 7) {
       files.FlipBits(PathOf(name), offset, 0x10);
       const Status status = Open();
       if (status.ok()) {
-        ++harmless;
         EXPECT_EQ(EntriesOf(1), entries.size()) << name << " at " << offset;
         EXPECT_EQ(recovery.groups.at(GroupId(1)).hard_state, MakeHardState(1, 1, 20));
         const auto read = log->Read(GroupId(1), {Index(1), Index(1000)}, 1 << 20);
-        ASSERT_TRUE(read.ok());
-        EXPECT_EQ(*read, entries);
+        ++(read.ok() ? harmless : noticed);
+        if (read.ok()) {
+          EXPECT_EQ(*read, entries);
+        } else {
+          ASSERT_EQ(ReasonOf(read.status()), Reason::kDataDamaged);
+          EXPECT_EQ(MetadataOf(read.status()).at("file"), PathOf(name));
+          EXPECT_NE(name, Segments().back());
+        }
         log.reset();
       } else {
         ++noticed;
