@@ -58,13 +58,16 @@ Climate DrawClimate(Random& random, int nodes) {
   climate.drift_ppm_max = climate.leases ? 40'000 : OneOf<int>(random, {0, 1'000, 250'000});
 
   // More nodes cost more per operation.
-  const int share = nodes > 3 ? 3 : 2;
+  const int share = nodes > 3 ? 8 : 2;
   climate.think_max = std::chrono::milliseconds(OneOf<int>(random, {15, 50, 80, 200}) * share);
   climate.value_bytes_max = OneOf<std::size_t>(random, {0, 0, 200, 3'000});
 
   climate.append_bytes_max = OneOf<std::size_t>(random, {1, 100, 2'000, 1 << 20});
-  climate.compact_after_bytes = OneOf<std::uint64_t>(random, {4 << 10, 24 << 10, 96 << 10});
-  climate.memtable_bytes = OneOf<std::size_t>(random, {8 << 10, 64 << 10, 256 << 10});
+  climate.compact_after_bytes =
+      OneOf<std::uint64_t>(random, {4 << 10, 24 << 10, 96 << 10}) + 8 * climate.value_bytes_max;
+  // Large values must not mean a flush for every other write: those cost more than all the rest.
+  climate.memtable_bytes =
+      OneOf<std::size_t>(random, {8 << 10, 64 << 10, 256 << 10}) + 8 * climate.value_bytes_max;
   climate.session_idle_ms_max = OneOf<std::uint64_t>(random, {600'000, 3'600'000, 3'600'000});
   climate.retention_ms = OneOf<std::uint64_t>(random, {0, 1'000, 600'000});
   return climate;

@@ -11,6 +11,12 @@
 #include "tests/sim/hunt.h"
 #include "tests/sim/simulation.h"
 
+// The allocator keeps what it has got: each run needs it again.
+extern "C" {
+extern const char* const malloc_conf;
+const char* const malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
+}
+
 namespace {
 
 using flotilla::sim::Hunt;

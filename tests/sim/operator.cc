@@ -178,15 +178,16 @@ void Operator::AskToRemove(int node, Departure& departure) {
   if (others.empty()) return;
   const int asked = Pick(others);
   departure.asking = true;
-  const auto again = [this, node] {
+  const NodeId leaves = departure.node;
+  const auto again = [this, node, leaves] {
     const auto found = departing_.find(node);
-    if (found != departing_.end()) found->second.asking = false;
+    if (found != departing_.end() && found->second.node == leaves) found->second.asking = false;
   };
-  cluster_->node(asked)->RemoveReplica(GroupId(), departure.node,
+  cluster_->node(asked)->RemoveReplica(GroupId(), leaves,
                                        cluster_->process(asked)->Now() + kPatience,
-                                       [this, node, again](const Status& status) {
+                                       [this, node, leaves, again](const Status& status) {
                                          if (status.ok()) {
-                                           Removed(node);
+                                           Removed(node, leaves);
                                          } else {
                                            again();
                                          }
@@ -195,10 +196,12 @@ void Operator::AskToRemove(int node, Departure& departure) {
   loop_->At(loop_->now() + 2 * kPatience, kNoProcess, kOperate, again);
 }
 
-// In an event of the node that was asked, which may be the very one.
-void Operator::Removed(int node) {
+// In an event of the node that was asked, which may be the very one. An answer may be so late that
+// the machine is another node by now, and is leaving as that.
+void Operator::Removed(int node, NodeId removed) {
   const auto found = departing_.find(node);
-  if (found == departing_.end() || std::exchange(found->second.removed, true)) return;
+  if (found == departing_.end() || found->second.node != removed) return;
+  if (std::exchange(found->second.removed, true)) return;
   ++changes_;
   former_[node] = found->second.node;
   // The removed may run on for a while, and must disturb nobody.

@@ -57,7 +57,7 @@ class Operator {
   void Plan();
   void Depart(int node, bool loses_disk, bool comes_back);
   void AskToRemove(int node, Departure& departure);
-  void Removed(int node);
+  void Removed(int node, NodeId removed);
   void Leave(int node);
   void Arrive(int node);
   bool Arrived(int node) const;
