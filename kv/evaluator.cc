@@ -8,6 +8,7 @@
 #include "base/coding.h"
 #include "base/planted.h"
 #include "kv/key_codec.h"
+#include "kv/newest_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -298,16 +299,14 @@ std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& 
     if (one->second.Exists(now_ms)) doomed.push_back(one->first);
   }
   rocksdb::Iterator& rows = Rows();
-  std::string last;
-  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; rows.Next()) {
+  NewestRows newest_rows(rows);
+  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest_rows.Next()) {
     std::string_view encoded;
     Timestamp version_timestamp;
     if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, version_timestamp)) {
       Check(rocksdb::Status::Corruption("a version key is malformed"), "deleting a range");
       break;
     }
-    if (encoded == last) continue;  // an older version
-    last = encoded;
     if (written_.contains(encoded)) continue;
     Newest newest;
     ReadAt(rows, newest, false);

@@ -6,6 +6,7 @@
 #include "kv/damage.h"
 #include "kv/key_codec.h"
 #include "kv/limits.h"
+#include "kv/newest_rows.h"
 #include "kv/store_impl.h"
 #include "kv/version_codec.h"
 
@@ -61,19 +62,16 @@ class PageBuilder {
   std::size_t bytes_ = 0;
 };
 
-// Versions of one key stand next to each other, the newest first.
 Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
                    std::uint64_t now_ms, PageBuilder& builder, ScanPage& page) {
-  std::string last;
-  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; rows.Next()) {
+  NewestRows newest(rows);
+  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest.Next()) {
     std::string_view encoded;
     Timestamp timestamp;
     VersionView version;
     if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
       return Malformed();
     }
-    if (encoded == last) continue;
-    last = encoded;
     if (!DecodeVersion({rows.value().data(), rows.value().size()}, version)) return Malformed();
     if (!version.Exists(now_ms)) continue;
     if (builder.full()) {

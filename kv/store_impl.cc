@@ -12,6 +12,7 @@
 #include "kv/evaluator.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
+#include "kv/newest_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -351,8 +352,8 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   options.total_order_seek = true;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
-  std::string last;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+  NewestRows newest(*rows);
+  for (rows->SeekToFirst(); rows->Valid(); newest.Next()) {
     std::string_view encoded;
     Timestamp timestamp;
     VersionView version;
@@ -360,8 +361,6 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
         !DecodeVersion({rows->value().data(), rows->value().size()}, version)) {
       return Error(Reason::kDataDamaged, fmt::format("{}: a version is malformed", DbPath()));
     }
-    if (encoded == last) continue;
-    last = encoded;
     if (!version.Exists(now_ms)) continue;
     ++rows_count;
     crc = ExtendCrc32c(crc, {rows->key().data(), rows->key().size()});

@@ -3,6 +3,7 @@
 #include "kv/store.h"
 
 #include <gtest/gtest.h>
+#include <rocksdb/perf_context.h>
 
 #include <map>
 #include <optional>
@@ -356,6 +357,21 @@ TEST(Store, ScansBothWaysPageByPage) {
     EXPECT_TRUE(reverse ? std::is_sorted(keys.rbegin(), keys.rend())
                         : std::is_sorted(keys.begin(), keys.end()));
   }
+}
+
+TEST(Store, ManyVersionsOfAKeyAreNotSteppedThrough) {
+  Bench bench;
+  bench.Write(Put("a", "1"));
+  for (int i = 0; i < 2000; ++i) bench.Write(Put("counter", std::to_string(i)));
+  bench.Write(Put("d", "1"));
+  rocksdb::SetPerfLevel(rocksdb::PerfLevel::kEnableCount);
+  rocksdb::get_perf_context()->Reset();
+  const auto page = bench.store().Scan({});
+  rocksdb::SetPerfLevel(rocksdb::PerfLevel::kDisable);
+  ASSERT_TRUE(page.ok());
+  ASSERT_EQ(page->rows.size(), 3u);
+  EXPECT_EQ(page->rows[1].value, "1999");
+  EXPECT_LT(rocksdb::get_perf_context()->next_on_memtable_count, 100u);
 }
 
 TEST(Store, ASnapshotTakesTheOldStatesPlaceAndSurvivesPowerCuts) {
