@@ -16,6 +16,7 @@ constexpr int kHousekeepingTicks = 30;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
 constexpr int kDiskWatchTicks = 5;
+constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 // A disk that was slow counts as such for so many times the limit: one that is slow with every
 // other sync must not flicker.
 constexpr int kSlowDiskLingers = 10;
@@ -198,18 +199,27 @@ void NodeImpl::OnUnreachable(NodeId node) {
 void NodeImpl::MakeReplicaOnDemand(GroupId group) {
   {
     std::lock_guard lock(mutex_);
-    if (group != kFirstDataGroup || !identity_.member() || making_replica_ || stopping_.load()) {
+    if (group != kFirstDataGroup || !identity_.member() || making_replica_ || stopping_.load() ||
+        world_.clock->Now() < make_replica_not_before_) {
       return;
     }
     making_replica_ = true;
   }
   disk_->Post([this, group] {
     const Status opened = OpenGroup(group, raft::RecoveredGroup{});
+    const bool full = ReasonOf(opened) == Reason::kDiskFull;
     {
       std::lock_guard lock(mutex_);
       making_replica_ = false;
+      // The leader will not cease to speak to it.
+      if (full) make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
     }
-    if (!opened.ok()) Fatal(Annotate(opened, fmt::format("group {}", group.value())));
+    if (full) {
+      world_.logger->error("group {} cannot be opened, which is tried again: {}", group.value(),
+                           MessageOf(opened));
+    } else if (!opened.ok()) {
+      Fatal(Annotate(opened, fmt::format("group {}", group.value())));
+    }
   });
 }
 

@@ -83,6 +83,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                          UniqueFunction<void(StatusOr<Bytes>)> reply);
   void Found(const Founding& founding, UniqueFunction<void(Status)> done);
   void FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done);
+  void OpenFirstGroup(const Identity& identity, UniqueFunction<void(Status)> done);
   // The cluster has let this node in. Tried again while the disk is full.
   void JoinAs(const Identity& identity, const std::vector<MemberRecord>& contacts);
   void BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts);
@@ -159,6 +160,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   bool making_replica_ = false;
+  MonoTime make_replica_not_before_{};
   bool log_was_empty_ = false;  // a member's, when it was opened
 
   Duration tick_;

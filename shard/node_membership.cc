@@ -153,7 +153,12 @@ void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Stat
     std::lock_guard lock(mutex_);
     identity_ = identity;
   }
-  const raft::Configuration configuration = FoundingConfiguration(founding);
+  OpenFirstGroup(identity, std::move(done));
+}
+
+// Tried again while the disk is full.
+void NodeImpl::OpenFirstGroup(const Identity& identity, UniqueFunction<void(Status)> done) {
+  const raft::Configuration configuration = FoundingConfiguration(*identity.founding);
   raft::RecoveredGroup logged;
   logged.hard_state.term = raft::Term(1);
   logged.entries.push_back(
@@ -163,6 +168,14 @@ void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Stat
   disk_->Post([this, identity, logged, done = std::move(done)]() mutable {
     const Status opened = OpenGroup(kFirstDataGroup, logged);
     control_->Post([this, identity, opened, done = std::move(done)]() mutable {
+      if (ReasonOf(opened) == Reason::kDiskFull) {
+        world_.logger->error("the first group cannot be opened, which is tried again: {}",
+                             MessageOf(opened));
+        control_->After(kJoinRetryPause, [this, identity, done = std::move(done)]() mutable {
+          OpenFirstGroup(identity, std::move(done));
+        });
+        return;
+      }
       if (!opened.ok()) {
         Fatal(Annotate(opened, "opening the first group"));
       } else {

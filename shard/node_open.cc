@@ -11,7 +11,13 @@ namespace flotilla {
 
 StatusOr<std::unique_ptr<Node>> Node::Open(const NodeOptions& options, const World& world) {
   auto node = std::make_unique<NodeImpl>(options, world);
-  RETURN_IF_ERROR(node->OpenData());
+  const Status opened = node->OpenData();
+  if (ReasonOf(opened) == Reason::kDiskFull) {
+    return Annotate(opened, fmt::format("the disk of {} is full: make space there, and start the "
+                                        "node again",
+                                        options.data_directory));
+  }
+  RETURN_IF_ERROR(opened);
   return std::unique_ptr<Node>(std::move(node));
 }
 

@@ -135,5 +135,28 @@ TEST(Node, ThoseThatJoinAtTheSameTimeGetIdsOfTheirOwn) {
   EXPECT_EQ(given.size(), 3u);
 }
 
+// It has been let in, and then has no room for one file or the other.
+TEST(Node, ANewMemberOnAFullDiskWaitsForRoom) {
+  // Behind the log's first segment there is little that a database needs.
+  const auto step = [](std::uint64_t room) {
+    return room >= 65'000 && room < 70'000 ? 100u : 5'000u;
+  };
+  for (std::uint64_t room = 0; room <= 140'000; room += step(room)) {
+    SCOPED_TRACE(room);
+    NodeWorld world({}, 3, 1);
+    world.cluster().SetRoom(3, room);
+    if (world.cluster().Start(3)) {
+      world.RunFor(seconds(2));
+      ASSERT_EQ(world.cluster().failure(), "") << "it does not give up";
+      // Nothing more is wanted of it than room.
+      world.cluster().SetRoom(3, std::nullopt);
+    } else {
+      world.cluster().SetRoom(3, std::nullopt);
+      ASSERT_TRUE(world.cluster().Start(3)) << world.cluster().failure();
+    }
+    ASSERT_TRUE(world.Await([&] { return world.AllReady(); }));
+  }
+}
+
 }  // namespace
 }  // namespace flotilla
