@@ -55,6 +55,9 @@ class NoLog final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// Memtables of a family, of which one is written to and the others are flushed.
+constexpr int kWriteBuffers = 4;
+
 // The size of a memtable at which RocksDB flushes by itself. What a memtable takes depends on the
 // allocator and on random heights in its skip list: a simulated store flushes by its own count of
 // bytes instead (StoreImpl::Commit), which repeats.
@@ -69,6 +72,8 @@ rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
   rocksdb::ColumnFamilyOptions family;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.write_buffer_size = MemtableBytes(options);
+  // All families flush together: this one must not stop writers before the large one would.
+  family.max_write_buffer_number = kWriteBuffers;
   family.compression = rocksdb::kNoCompression;
   return family;
 }
@@ -93,7 +98,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.level0_file_num_compaction_trigger = 8;
   family.level0_slowdown_writes_trigger = 32;
   family.level0_stop_writes_trigger = 64;
-  family.max_write_buffer_number = 4;
+  family.max_write_buffer_number = kWriteBuffers;
   family.max_bytes_for_level_base = 8 * options.memtable_bytes;
   family.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,
                                   rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
@@ -178,6 +183,7 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
 
   std::unique_ptr<Database> database(new Database());
+  database->inline_background_work_ = options.inline_background_work;
   if (options.inline_background_work) {
     database->env_ = std::make_unique<FullDiskEnv>(resources.env);
     db_options.env = database->env_.get();
@@ -217,7 +223,14 @@ Database::~Database() {
 Status Database::Write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  return FromRocks(db_->Write(options, &batch), "writing to the state machine");
+  // A writer that is stopped until memtables are flushed would wait for itself.
+  options.no_slowdown = inline_background_work_;
+  const rocksdb::Status written = db_->Write(options, &batch);
+  if (!written.IsIncomplete()) return FromRocks(written, "writing to the state machine");
+  return Error(Reason::kDiskFull,
+               fmt::format("the memtables are full and cannot be flushed ({}): make space on the "
+                           "disk, if it is full; it is tried again by itself",
+                           written.ToString()));
 }
 
 Status CheckRoom(rocksdb::Env& env, const std::string& path, std::uint64_t bytes) {

@@ -63,7 +63,8 @@ class Database {
   rocksdb::ColumnFamilyHandle* locks() const { return locks_; }
   rocksdb::ColumnFamilyHandle* meta() const { return meta_; }
 
-  // DISK_FULL, with nothing written, from when a flush found no space until Resume() succeeded.
+  // DISK_FULL, with nothing written, from when a flush found no space until Resume() succeeded, and
+  // while memtables are full that cannot be flushed.
   Status Write(rocksdb::WriteBatch& batch);
   // Flushes what could not be flushed for want of space; waits for it.
   Status Resume();
@@ -76,6 +77,7 @@ class Database {
  private:
   Database() = default;
 
+  bool inline_background_work_ = false;
   std::unique_ptr<FullDiskEnv> env_;  // inline_background_work only
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* versions_ = nullptr;

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 #include <rocksdb/perf_context.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <map>
+#include <mutex>
 #include <optional>
 
 #include "base/random.h"
@@ -452,6 +455,45 @@ TEST(Store, AFullDiskHoldsUpAnInstallAtAnyStep) {
     EXPECT_EQ(bench.Hash(), source.Hash());
   }
   EXPECT_GT(held_up, 5);
+}
+
+// With RocksDB's own threads, which try failed flushes again: it lets writers wait for that. The
+// disk is slow, too, so that the memtables are full when the first flush fails.
+TEST(Store, AFullDiskHoldsNeitherTheWriterNorAShutdown) {
+  const auto disk = std::make_shared<sim::SimFileSystem>();
+  std::mutex mutex;
+  std::condition_variable never;
+  disk->SetCallHook([&](const sim::DiskCall& call) {
+    if (call.operation == sim::DiskOperation::kWrite && call.path.ends_with(".sst")) {
+      std::unique_lock lock(mutex);
+      never.wait_for(lock, std::chrono::milliseconds(50));
+    }
+    return rocksdb::IOStatus::OK();
+  });
+  ASSERT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
+  StoreOptions options;
+  options.directory = "/group";
+  options.group = GroupId(2);
+  options.memtable_bytes = 64 << 10;
+  auto store = Store::Open(options, MakeStoreResources(env.get(), 1 << 20, 8 << 20));
+  ASSERT_TRUE(store.ok()) << store.status();
+  const std::string value(8 << 10, 'v');
+  Status status;
+  for (std::uint64_t index = 1; index <= 2'000 && status.ok(); ++index) {
+    if (index == 2) disk->SetCapacity(disk->used_bytes() + 1'000);
+    CommandBatchWriter writer(Timestamp(index << kTimestampCounterBits));
+    writer.Add(EncodeCommand({.ops = {{.key = "key", .value = value}}}));
+    std::vector<raft::AppliedEntry> entries(1);
+    entries[0].entry = {.term = raft::Term(1),
+                        .index = raft::Index(index),
+                        .kind = raft::EntryKind::kCommand,
+                        .payload = std::move(writer).Finish()};
+    status = (*store)->Apply(entries);
+  }
+  EXPECT_EQ(ReasonOf(status), Reason::kDiskFull) << MessageOf(status);
+  EXPECT_TRUE((*store)->Get(kDefaultKeyspace, "key").ok());
+  store->reset();
 }
 
 // A record at the end whose length is there, but not all of its sectors: RocksDB alone calls that
