@@ -41,7 +41,7 @@ T OneOf(Random& random, std::initializer_list<T> choices) {
 Climate DrawClimate(Random& random, int nodes) {
   Climate climate;
   const bool everything = random.Chance(0.3);
-  for (std::size_t fault = 0; fault < kFaults; ++fault) {
+  for (std::size_t fault = 0; fault <= static_cast<std::size_t>(Fault::kCalm); ++fault) {
     const bool has_it = everything || random.Chance(0.55);
     const std::uint64_t weight = kUsual[fault] * random.Between(1, 3);
     climate.weights[fault] = has_it ? weight : 0;
@@ -70,6 +70,15 @@ Climate DrawClimate(Random& random, int nodes) {
       OneOf<std::size_t>(random, {8 << 10, 64 << 10, 256 << 10}) + 8 * climate.value_bytes_max;
   climate.session_idle_ms_max = OneOf<std::uint64_t>(random, {600'000, 3'600'000, 3'600'000});
   climate.retention_ms = OneOf<std::uint64_t>(random, {0, 1'000, 600'000});
+
+  // Drawn apart, so that a run without it is what it was before there was such a thing.
+  Random apart = Random(random).Fork();
+  if (apart.Chance(0.35)) {
+    climate.weights[static_cast<std::size_t>(Fault::kCutInMidst)] = apart.Between(4, 16);
+  }
+  if (apart.Chance(0.35)) {
+    climate.weights[static_cast<std::size_t>(Fault::kMinority)] = apart.Between(4, 16);
+  }
   return climate;
 }
 

@@ -32,8 +32,10 @@ enum class Fault : std::uint8_t {
   kCompact,        // the log goes, followers need snapshots
   kClocks,         // jumps and drift
   kCalm,           // the network is whole again
+  kCutInMidst,     // a power cut of one node, between two calls of its disk
+  kMinority,       // the leader keeps its clients and learners, but no voter
 };
-inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kCalm) + 1;
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kMinority) + 1;
 
 struct Climate {
   std::array<std::uint64_t, kFaults> weights{};  // how often, relative to each other

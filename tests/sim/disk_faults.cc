@@ -73,6 +73,7 @@ void DiskFaults::Heal() {
   for (int node = 0; node < cluster_->size(); ++node) {
     cluster_->SetRoom(node, std::nullopt);
     cluster_->disk(node).ClearFaults();
+    cluster_->disk(node).SetCallHook(nullptr);
   }
 }
 

@@ -22,13 +22,15 @@ namespace flotilla::sim {
 
 namespace {
 
-// A run that takes this much CPU does not end.
+// A run that takes this much CPU, or much more time, does not end.
 constexpr rlim_t kSecondsMax = 120;
+constexpr unsigned kWaitSecondsMax = 600;
 
 // Runs in a process of its own: what fails a check does not end the hunt.
 [[noreturn]] void RunAlone(const SimulationOptions& options, Plant plant, int out) {
   const rlimit limit{.rlim_cur = kSecondsMax, .rlim_max = kSecondsMax};
   setrlimit(RLIMIT_CPU, &limit);
+  alarm(kWaitSecondsMax);
   dup2(out, STDERR_FILENO);
   planted = plant;
   const SimulationResult result = RunSimulation(options);

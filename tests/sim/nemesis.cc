@@ -11,6 +11,16 @@ namespace {
 
 constexpr std::uint32_t kStrike = 40;
 constexpr Duration kResumeJitter = std::chrono::milliseconds(50);
+// Members are learners for a moment only.
+constexpr Duration kLearnerWithin = std::chrono::seconds(8);
+constexpr Duration kLearnerPoll = std::chrono::milliseconds(10);
+
+bool HasLearner(const NodeInfo& info) {
+  return std::any_of(info.groups.begin(), info.groups.end(), [](const GroupInfo& group) {
+    return std::any_of(group.members.begin(), group.members.end(),
+                       [](const MemberInfo& member) { return !member.voter; });
+  });
+}
 
 }  // namespace
 
@@ -31,8 +41,12 @@ void Nemesis::Start() {
 }
 
 void Nemesis::Later(Duration max, Closure closure) {
-  const Duration wait(
-      static_cast<std::int64_t>(random_.Below(static_cast<std::uint64_t>(max.count()) + 1)));
+  After(Duration(
+            static_cast<std::int64_t>(random_.Below(static_cast<std::uint64_t>(max.count()) + 1))),
+        std::move(closure));
+}
+
+void Nemesis::After(Duration wait, Closure closure) {
   loop_->At(loop_->now() + wait, kNoProcess, kStrike,
             [this, closure = std::move(closure)]() mutable {
               // What ends a fault has been done by then.
@@ -90,6 +104,11 @@ void Nemesis::Strike(Fault fault) {
       return Clocks();
     case Fault::kCalm:
       return network_->HealAll();
+    case Fault::kCutInMidst:
+      return CutInMidst();
+    case Fault::kMinority:
+      if (!options_.climate.membership_changes || random_.Chance(0.5)) return Overtake();
+      return AwaitLearner(loop_->now() + kLearnerWithin, std::make_shared<bool>(false));
   }
 }
 
@@ -137,6 +156,14 @@ void Nemesis::CrashAll() {
     cluster_->Crash(node);
     Restart(node, std::chrono::seconds(1));
   }
+}
+
+void Nemesis::CutInMidst() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  // Half of them where names change: what takes several steps is mostly about names.
+  const bool names = random_.Chance(0.5);
+  cluster_->CutInMidst(node, {.names_only = names, .skip = random_.Below(names ? 12 : 300)});
 }
 
 void Nemesis::Uprising() {
@@ -195,6 +222,45 @@ void Nemesis::IsolateLeader() {
     if (random_.Chance(0.5)) network_->Cut(Workload::ProcessOf(client), leader);
   }
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
+}
+
+void Nemesis::Overtake() {
+  const int leader = LeaderOrAny();
+  for (int node = 0; node < cluster_->size(); ++node) CutBetween(leader, node);
+  const auto alone = std::chrono::milliseconds(random_.Between(250, 900));
+  cluster_->SetSyncTime(leader, alone + std::chrono::milliseconds(random_.Between(50, 800)));
+  After(alone, [this, leader] {
+    network_->HealAll();
+    Later(std::chrono::milliseconds(1500), [this, leader] {
+      cluster_->SetSyncTime(leader, SimCluster::kSyncTime);
+      if (!cluster_->in_use(leader)) return;
+      cluster_->Crash(leader);
+      Restart(leader, std::chrono::seconds(1));
+    });
+  });
+}
+
+void Nemesis::AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found) {
+  if (*found || loop_->now() > until) return;
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (!cluster_->running(node) || !cluster_->node(node)->Leads(GroupId())) continue;
+    cluster_->node(node)->Info([this, node, found](const NodeInfo& info) {
+      if (ended_ || *found || !HasLearner(info)) return;
+      *found = true;
+      for (const GroupInfo& group : info.groups) {
+        for (const MemberInfo& member : group.members) {
+          if (member.voter) CutBetween(node, cluster_->MachineAt(member.address));
+        }
+      }
+      Later(std::chrono::milliseconds(1500), [this] { network_->HealAll(); });
+    });
+  }
+  After(kLearnerPoll, [this, until, found] { AwaitLearner(until, found); });
+}
+
+void Nemesis::CutBetween(int node, int other) {
+  network_->Cut(SimCluster::IdOf(node), SimCluster::IdOf(other));
+  network_->Cut(SimCluster::IdOf(other), SimCluster::IdOf(node));
 }
 
 // One side keeps some nodes, the other the rest; clients may be on either.

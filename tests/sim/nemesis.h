@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -38,9 +39,17 @@ class Nemesis {
   // The leader loses its peers, and some of its clients, who turn to others: it must not go on
   // answering the rest.
   void IsolateLeader();
+  // Any moment between two steps is one that a crash may choose.
+  void CutInMidst();
   // Nodes lose power one after another just as a new leader is chosen, on slow disks and a network
   // that brings late what was said before.
   void Uprising();
+  // The leader loses its peers while its disk hangs, comes back to what another leader has written
+  // meanwhile, with writes of its own under way, and loses power.
+  void Overtake();
+  // Waits for a learner, and leaves the leader with it alone.
+  void AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found);
+  void CutBetween(int node, int other);
   void Partition();
   void OneWay();
   void Pause();
@@ -55,8 +64,9 @@ class Nemesis {
   int AnyNode();
   int LeaderOrAny();
   void Restart(int node, Duration within);
-  // Runs `closure` within this long.
+  // Runs `closure` within this long; or after it.
   void Later(Duration max, Closure closure);
+  void After(Duration wait, Closure closure);
 
   const Options options_;
   EventLoop* const loop_;

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/check.h"
+
 namespace flotilla::sim {
 namespace {
 
@@ -94,7 +96,8 @@ bool SimCluster::Start(int node) {
   }
   auto opened = Node::Open(node_options, world);
   if (!opened.ok()) {
-    const bool excused = troubled(node) && ReasonOf(opened.status()) != Reason::kDataDamaged;
+    const bool excused = !member.disk->powered() ||
+                         (troubled(node) && ReasonOf(opened.status()) != Reason::kDataDamaged);
     if (!excused) {
       failure_ = AddressOf(node) + " did not start: " + std::string(MessageOf(opened.status()));
     }
@@ -109,19 +112,45 @@ bool SimCluster::Start(int node) {
 // In the midst of an event of the node's own: it ends after it.
 void SimCluster::OnFatal(int node, const Status& status) {
   Member& member = members_[Slot(node)];
+  if (!member.disk->powered()) return;
   const bool failed_calls = member.disk->faults_met() > member.faults_before;
   if (!failed_calls) {
     failure_ = AddressOf(node) + " gave up: " + std::string(MessageOf(status));
     return;
   }
   ++stopped_themselves_;
-  loop_->At(loop_->now(), kNoProcess, kSupervise, [this, node, life = member.life] {
-    if (!running(node) || members_[Slot(node)].life != life) return;
-    Crash(node);
-    members_[Slot(node)].disk->ClearFaults();
-    loop_->At(loop_->now() + kRestartAfter, kNoProcess, kSupervise, [this, node] {
-      if (in_use(node)) Start(node);
-    });
+  // A process alone may end, too: what the system has in memory since a sync failed is read again.
+  Renew(node, member.life % 2 == 0);
+}
+
+void SimCluster::Renew(int node, bool power_goes) {
+  loop_->At(loop_->now(), kNoProcess, kSupervise,
+            [this, node, power_goes, life = members_[Slot(node)].life] {
+              Member& member = members_[Slot(node)];
+              if (member.life != life || (!running(node) && member.disk->powered())) return;
+              if (power_goes) {
+                Crash(node);
+              } else {
+                EndProcess(member, IdOf(node));
+              }
+              member.disk->ClearFaults();
+              loop_->At(loop_->now() + kRestartAfter, kNoProcess, kSupervise, [this, node] {
+                if (in_use(node)) Start(node);
+              });
+            });
+}
+
+void SimCluster::CutInMidst(int node, Midst midst) {
+  SimFileSystem& disk = *members_[Slot(node)].disk;
+  disk.SetCallHook([this, node, midst](const DiskCall& call) mutable {
+    const bool names =
+        call.operation == DiskOperation::kSyncDirectory ||
+        call.operation == DiskOperation::kRename || call.operation == DiskOperation::kLink ||
+        call.operation == DiskOperation::kDelete || call.operation == DiskOperation::kCreate;
+    if ((midst.names_only && !names) || midst.skip-- > 0) return rocksdb::IOStatus::OK();
+    members_[Slot(node)].disk->PowerOff();
+    Renew(node, true);
+    return rocksdb::IOStatus::IOError("the power is gone");
   });
 }
 
@@ -133,6 +162,7 @@ void SimCluster::Crash(int node) {
     Destroy(member, IdOf(node));
   }
   // What a process that was killed before left in memory goes, too.
+  member.disk->SetCallHook(nullptr);
   member.disk->PowerCut(random_);
   member.disk->PowerOn();
 }
@@ -145,8 +175,12 @@ void SimCluster::Kill(int node) {
     Crash(node);
     return;
   }
+  EndProcess(member, IdOf(node));
+}
+
+void SimCluster::EndProcess(Member& member, ProcessId id) {
   member.disk->Kill();
-  Destroy(member, IdOf(node));
+  Destroy(member, id);
   member.disk->PowerOn();
 }
 
@@ -198,6 +232,13 @@ void SimCluster::SetRoom(int node, std::optional<std::uint64_t> bytes) {
 bool SimCluster::troubled(int node) const {
   const Member& member = members_[Slot(node)];
   return member.short_of_room || member.disk->faults_met() > member.faults_before;
+}
+
+int SimCluster::MachineAt(const std::string& address) const {
+  int node = 0;
+  while (AddressOf(node) != address) ++node;
+  CHECK_LT(node, size());
+  return node;
 }
 
 SimServer SimCluster::Find(const std::string& address) const {

@@ -44,6 +44,13 @@ class SimCluster {
   bool Start(int node);
   // A power cut: the process is gone and a part of what was not synced with it.
   void Crash(int node);
+  // A power cut between two of the next calls of its disk, rather than between two events; the node
+  // starts again soon.
+  struct Midst {
+    bool names_only = false;  // before a call that changes a directory, or syncs one
+    std::uint64_t skip = 0;   // so many such calls pass first
+  };
+  void CutInMidst(int node, Midst midst);
   // The process is gone; the disk and what the system had in memory for it stay.
   void Kill(int node);
   // The machine gets an empty disk, and is not in use until it is started again.
@@ -70,6 +77,8 @@ class SimCluster {
   SimFileSystem& disk(int node) const { return *members_[Slot(node)].disk; }
   SimProcess* process(int node) const { return members_[Slot(node)].process.get(); }
   SimServer Find(const std::string& address) const;
+  // The one that listens there, now or once it runs.
+  int MachineAt(const std::string& address) const;
   // The first thing that must not happen: a node that refuses its data, or that gave up without
   // need.
   const std::string& failure() const { return failure_; }
@@ -95,7 +104,10 @@ class SimCluster {
   static std::size_t Slot(int node) { return static_cast<std::size_t>(node); }
   void GiveDisk(Member& member) const;
   void Destroy(Member& member, ProcessId id);
+  void EndProcess(Member& member, ProcessId id);
   void OnFatal(int node, const Status& status);
+  // Ends the process once the event under way has ended, and starts it again.
+  void Renew(int node, bool power_goes);
 
   const Options options_;
   EventLoop* const loop_;
