@@ -174,7 +174,7 @@ void Group::OnTick() {
     Compact([](const StatusOr<Index>&) {});
   } else if (log_bytes_ > options_.compact_after_bytes / 2) {
     // What the state machine has flushed by itself costs nothing to let go.
-    FlushedUpTo(world_.machine->durable());
+    FlushedUpTo(Planted(Plant::kReleasedBeforeFlush) ? applied_ : world_.machine->durable());
   }
 }
 
@@ -281,7 +281,7 @@ void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
   world_.machine->Flush([this, done = std::move(done)](StatusOr<Index> durable) mutable {
     Post([this, durable] {
       compacting_ = false;
-      if (durable.ok()) FlushedUpTo(Planted(Plant::kReleasedBeforeFlush) ? applied_ : *durable);
+      if (durable.ok()) FlushedUpTo(*durable);
     });
     done(std::move(durable));
   });

@@ -42,9 +42,12 @@ void PersistQueue::Completed(const PersistToken& token, const LogTerms& log) {
   completed_ = std::max(completed_, token.sequence);
   while (!under_way_.empty() && under_way_.front().sequence <= token.sequence) {
     const PersistToken& done = under_way_.front();
-    const bool any = Planted(Plant::kOldCompletionConfirms) && done.last_index <= log.last();
-    if (log.TermAt(done.last_index) == done.last_term || any) {
+    if (log.TermAt(done.last_index) == done.last_term) {
       durable_ = std::max(durable_, done.last_index);
+    } else if (Planted(Plant::kOldCompletionConfirms) && done.last_index <= log.last()) {
+      // Going by the index alone, it seems to be the newest.
+      durable_ = std::max(durable_, done.last_index);
+      completed_ = taken_;
     }
     under_way_.pop_front();
   }

@@ -77,7 +77,7 @@ Climate DrawClimate(Random& random, int nodes) {
     climate.weights[static_cast<std::size_t>(Fault::kCutInMidst)] = apart.Between(4, 16);
   }
   if (apart.Chance(0.35)) {
-    climate.weights[static_cast<std::size_t>(Fault::kMinority)] = apart.Between(4, 16);
+    climate.weights[static_cast<std::size_t>(Fault::kMinority)] = apart.Between(6, 24);
   }
   return climate;
 }

@@ -72,7 +72,9 @@ void EventLoop::Resume(ProcessId process, Duration jitter) {
     return Duration(
         static_cast<std::int64_t>(random.Below(static_cast<std::uint64_t>(jitter.count()) + 1)));
   };
-  const Duration clients = draw();
+  // Often before any peer.
+  Duration clients = draw();
+  if (clients < jitter / 2) clients = Duration(0);
   for (Event& event : events) {
     Duration wait{0};
     if (event.what >= kFirstPeerEvent && event.what < kFirstClientEvent) wait = draw();

@@ -226,17 +226,18 @@ void Nemesis::IsolateLeader() {
 
 void Nemesis::Overtake() {
   const int leader = LeaderOrAny();
-  for (int node = 0; node < cluster_->size(); ++node) CutBetween(leader, node);
-  const auto alone = std::chrono::milliseconds(random_.Between(250, 900));
-  cluster_->SetSyncTime(leader, alone + std::chrono::milliseconds(random_.Between(50, 800)));
-  After(alone, [this, leader] {
-    network_->HealAll();
-    Later(std::chrono::milliseconds(1500), [this, leader] {
-      cluster_->SetSyncTime(leader, SimCluster::kSyncTime);
-      if (!cluster_->in_use(leader)) return;
-      cluster_->Crash(leader);
-      Restart(leader, std::chrono::seconds(1));
-    });
+  for (int node = 0; node < cluster_->size(); ++node) {
+    network_->Cut(SimCluster::IdOf(leader), SimCluster::IdOf(node));
+  }
+  // Time enough for another leader, whose first entry arrives while the old one's are written.
+  const auto sync = std::chrono::milliseconds(random_.Between(450, 1200));
+  cluster_->SetSyncTime(leader, sync);
+  After(sync * 9 / 10, [this] { network_->HealAll(); });
+  After(sync * random_.Between(105, 200) / 100, [this, leader] {
+    cluster_->SetSyncTime(leader, SimCluster::kSyncTime);
+    if (!cluster_->in_use(leader)) return;
+    cluster_->Crash(leader);
+    Restart(leader, std::chrono::milliseconds(300));
   });
 }
 

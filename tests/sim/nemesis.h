@@ -44,8 +44,8 @@ class Nemesis {
   // Nodes lose power one after another just as a new leader is chosen, on slow disks and a network
   // that brings late what was said before.
   void Uprising();
-  // The leader loses its peers while its disk hangs, comes back to what another leader has written
-  // meanwhile, with writes of its own under way, and loses power.
+  // The leader hears its peers but is not heard, while its disk hangs: what another leader says
+  // comes while its own writes are under way. Then it loses power.
   void Overtake();
   // Waits for a learner, and leaves the leader with it alone.
   void AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found);

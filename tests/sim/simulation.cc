@@ -85,6 +85,7 @@ class Simulation {
     options.nodes = options_.nodes + kSpares;
     options.think_max = climate_.think_max;
     options.value_bytes_max = climate_.value_bytes_max;
+    if (climate_.leases) options.reads_open_max = 8;
     options.seed = random_.Next();
     return options;
   }

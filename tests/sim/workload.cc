@@ -65,7 +65,14 @@ void Workload::Next(Lane lane) {
   const Duration think(static_cast<std::int64_t>(
       one.random.Below(static_cast<std::uint64_t>(options_.think_max.count()) + 1)));
   loop_->At(loop_->now() + think, one.process->id(), kThink, [this, lane] {
-    if (!ended_) Issue(lane);
+    if (ended_) return;
+    if (Paced(lane)) {
+      Next(lane);
+      int& open = clients_[lane.client].reads_open;
+      if (open >= options_.reads_open_max) return;
+      ++open;
+    }
+    Issue(lane);
   });
 }
 
@@ -86,7 +93,11 @@ void Workload::Done(Lane lane, const Status& status) {
   loop_->Trace(static_cast<std::uint64_t>(reason));
   if (status.ok() || reason == Reason::kConditionFailed) ++answered_;
   if (reason == Reason::kDiskFull) ++refused_for_room_;
-  Next(lane);
+  if (Paced(lane)) {
+    --clients_[lane.client].reads_open;
+  } else {
+    Next(lane);
+  }
 }
 
 void Workload::Ended(Lane lane, std::size_t number, const Status& status) {

@@ -28,6 +28,9 @@ class Workload {
     // Each client keeps so many operations going at once. One of them only reads: it goes on where
     // a write would wait for a quorum.
     int lanes = 3;
+    // The reading lane asks again while answers are due, up to so many: whoever answers late, and
+    // should not, has been asked at every moment. 1: not so.
+    int reads_open_max = 1;
     Duration think_max = std::chrono::milliseconds(50);
     // Values are up to that much longer than what makes them unique.
     std::size_t value_bytes_max = 0;
@@ -58,6 +61,7 @@ class Workload {
     std::unique_ptr<SimConnector> connector;
     std::unique_ptr<client::Client> client;
     Random random{1};
+    int reads_open = 0;  // of a paced lane
   };
 
   struct Lane {
@@ -66,6 +70,7 @@ class Workload {
   };
 
   void Next(Lane lane);
+  bool Paced(Lane lane) const { return lane.reads_only && options_.reads_open_max > 1; }
   void Issue(Lane lane);
   void Get(Lane lane, Operation operation);
   void Put(Lane lane, Operation operation);
