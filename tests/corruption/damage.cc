@@ -49,6 +49,7 @@ FileKind KindOf(const std::string& path) {
     return FileKind::kSnapshot;
   }
   if (path.find("/wal/") != std::string::npos) {
+    if (ends(".summary")) return FileKind::kSummary;
     return ends(".log") ? FileKind::kLog : FileKind::kSpare;
   }
   if (ends(".sst")) return FileKind::kTable;
@@ -66,6 +67,8 @@ std::string_view NameOf(FileKind kind) {
       return "log segment";
     case FileKind::kSpare:
       return "spare segment";
+    case FileKind::kSummary:
+      return "log summary";
     case FileKind::kTable:
       return "SST";
     case FileKind::kBlob:

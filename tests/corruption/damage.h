@@ -13,6 +13,7 @@ namespace flotilla::corruption {
 enum class FileKind {
   kLog,       // a segment of the log
   kSpare,     // a segment that waits to be used again
+  kSummary,   // of a segment
   kTable,     // of a state machine: an SST file
   kBlob,      // and its large values
   kManifest,  // which of them count
