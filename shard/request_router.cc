@@ -89,6 +89,17 @@ void SendInRuns(std::vector<Item> items, Send send) {
   if (!run.empty()) send(std::move(run));
 }
 
+// Answers the requests from `first` on with an error.
+void Refuse(const std::vector<GatewayRequest>& requests, std::size_t first, const Status& status,
+            AnswerSink& sink) {
+  std::vector<GatewayAnswer> answers(requests.size() - first);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    answers[i].id = requests[first + i].id;
+    answers[i].status = status;
+  }
+  sink.OnAnswers(std::move(answers));
+}
+
 }  // namespace
 
 // Counts what is open, so that admission can be bounded.
@@ -173,28 +184,33 @@ std::shared_ptr<Replica> RequestRouter::FindReplica(GroupId group) const {
 
 void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
   if (requests.empty()) return;
-  std::size_t bytes = 0;
-  MonoTime first_deadline = requests.front().deadline;
-  for (const GatewayRequest& request : requests) {
-    bytes += BytesOf(request);
-    first_deadline = std::min(first_deadline, request.deadline);
-  }
-  const std::uint64_t count = requests.size();
-  const bool full = open_requests_->requests.load() + count > options_.admitted_requests_max ||
-                    open_requests_->bytes.load() + bytes > options_.admitted_bytes_max;
-  if (stopped_.load() || full) {
-    const Status status =
-        stopped_.load() ? Error(Reason::kNodeStopping, "the node is stopping: ask another one")
-                        : Error(Reason::kOverloaded,
-                                "the node has too many requests open: slow down and try again");
-    std::vector<GatewayAnswer> answers(requests.size());
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      answers[i].id = requests[i].id;
-      answers[i].status = status;
-    }
-    sink->OnAnswers(std::move(answers));
+  if (stopped_.load()) {
+    Refuse(requests, 0, Error(Reason::kNodeStopping, "the node is stopping: ask another one"),
+           *sink);
     return;
   }
+  // As many as fit: were a batch refused whole, those behind a full node would starve it.
+  std::uint64_t bytes = 0;
+  std::uint64_t count = 0;
+  MonoTime first_deadline = requests.front().deadline;
+  for (const GatewayRequest& request : requests) {
+    const std::uint64_t more = bytes + BytesOf(request);
+    if (open_requests_->requests.load() + count >= options_.admitted_requests_max ||
+        open_requests_->bytes.load() + more > options_.admitted_bytes_max) {
+      break;
+    }
+    bytes = more;
+    ++count;
+    first_deadline = std::min(first_deadline, request.deadline);
+  }
+  if (count < requests.size()) {
+    Refuse(
+        requests, count,
+        Error(Reason::kOverloaded, "the node has too many requests open: slow down and try again"),
+        *sink);
+    requests.erase(requests.begin() + static_cast<std::ptrdiff_t>(count), requests.end());
+  }
+  if (requests.empty()) return;
   open_requests_->requests += count;
   open_requests_->bytes += bytes;
   auto counted = std::make_shared<AdmittedSink>(open_requests_, std::move(sink), bytes);

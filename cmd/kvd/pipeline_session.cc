@@ -69,25 +69,24 @@ void PipelineSession::OnRequests(v1::PipelineRequest& batch) {
     calls.push_back(std::move(call));
     opened.push_back(std::move(open));
   }
-  bool overloaded = false;
+  // As many as there is room for.
+  std::size_t admitted = 0;
   {
     std::lock_guard lock(mutex_);
-    overloaded = open_.size() + opened.size() > options_.open_max;
-    for (std::size_t i = 0; i < opened.size() && !overloaded; ++i) {
-      calls[i].id = next_++;
-      open_.emplace(calls[i].id, std::move(opened[i]));
+    const std::size_t room = options_.open_max - std::min(options_.open_max, open_.size());
+    for (; admitted < std::min(room, opened.size()); ++admitted) {
+      calls[admitted].id = next_++;
+      open_.emplace(calls[admitted].id, std::move(opened[admitted]));
     }
   }
-  if (overloaded) {
-    for (const Open& open : opened) {
-      v1::Response& response = *refused.add_responses();
-      response.set_id(open.id);
-      EncodeError(Error(Reason::kOverloaded,
-                        "too many requests are open on this stream: wait for answers first"),
-                  *response.mutable_error());
-    }
-    calls.clear();
+  for (std::size_t i = admitted; i < opened.size(); ++i) {
+    v1::Response& response = *refused.add_responses();
+    response.set_id(opened[i].id);
+    EncodeError(Error(Reason::kOverloaded,
+                      "too many requests are open on this stream: wait for answers first"),
+                *response.mutable_error());
   }
+  calls.erase(calls.begin() + static_cast<std::ptrdiff_t>(admitted), calls.end());
   if (refused.responses_size() > 0) Emit(std::move(refused));
   if (!calls.empty()) gateway_->Submit(std::move(calls), shared_from_this());
 }
