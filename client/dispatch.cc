@@ -44,7 +44,7 @@ Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
     lanes.push_back(std::move(lane));
   }
   const auto prepare = [&](std::deque<std::uint64_t>& queue, auto choose) {
-    while (!queue.empty() && in_flight_ < options_.outstanding_max) {
+    while (!queue.empty() && in_flight_ < window_.size()) {
       const auto address = choose();
       if (!address) {
         NowhereToGo(now);
@@ -64,7 +64,7 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
   std::size_t bytes = 0;
   std::size_t requests = 0;
   while (!queue.empty() && requests < options_.batch_requests_max &&
-         in_flight_ < options_.outstanding_max) {
+         in_flight_ + requests < window_.size()) {
     Call* call = calls_.Find(queue.front());
     if (call == nullptr || call->lane != nullptr) {  // ended, or queued twice
       queue.pop_front();

@@ -66,7 +66,8 @@ Dispatcher::Dispatcher(const ClientOptions& options, const ClientWorld& world)
       strand_(world.executor->NewStrand("client")),
       random_(world.seed),
       routes_(options.endpoints, random_.Fork()),
-      patience_(options.stall_timeout) {
+      patience_(options.stall_timeout),
+      window_(options.outstanding_max) {
   NewSession();
   CHECK_GT(options_.max_pool_size, 0u);
   CHECK_GT(options_.outstanding_max, 0u);
@@ -171,6 +172,8 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
   // While it was asked for life, it was to be looked at later than is right for one that lives.
   if (std::exchange(lane.probing, false)) Arm(now + patience_.With(lane.batch_bytes), now);
   if (responses.responses().empty()) return;  // to a probe
+  const std::size_t in_flight = in_flight_;
+  std::size_t refused = 0;
   Duration slowest{0};
   bool learned = false;  // one answer of a batch tells as much about the leader as all
   for (v1::Response& response : *responses.mutable_responses()) {
@@ -178,7 +181,9 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     if (call == nullptr || call->lane != &lane) continue;  // ended, or sent elsewhere meanwhile
     slowest = std::max(slowest, now - call->sent);
     if (response.has_error()) {
-      AttemptFailed(call, FromWire(response.error()), now);
+      const Status error = FromWire(response.error());
+      if (ReasonOf(error) == Reason::kOverloaded) ++refused;
+      AttemptFailed(call, error, now);
       continue;
     }
     if (!Fits(*call, response)) {
@@ -197,6 +202,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     answered.push_back(Take(call));
   }
   patience_.Answered(slowest);
+  window_.Answered(in_flight, refused, answered.size());
   ++corked_;
   ++busy_;
   lock.unlock();

@@ -34,6 +34,7 @@
 #include "client/patience.h"
 #include "client/routes.h"
 #include "client/sequences.h"
+#include "client/window.h"
 
 namespace flotilla::client {
 
@@ -151,6 +152,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   bool shut_down_ = false;
   MonoTime armed_for_ = MonoTime::max();
   Patience patience_;
+  Window window_;
   bool asking_for_members_ = false;
   MonoTime members_asked_at_ = MonoTime::min();
 };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "client/client.h"
+#include "client/errors.h"
 #include "tests/client/fake_world.h"
 
 namespace flotilla::client {
@@ -131,6 +132,41 @@ TEST_F(ClientFailureTest, SafeErrorsAreRetriedAfterABackOff) {
   EXPECT_EQ(Sent().put().header().sequence(), 1u);
   connection.Ok(Sent());
   EXPECT_TRUE(put.answer().ok());
+}
+
+TEST_F(ClientFailureTest, WhatAClusterHasNoRoomForWaitsHere) {
+  FakeConnection& connection = PutOnTheWay();
+  int answered = 0;
+  for (int i = 0; i < 199; ++i) {
+    client->PutAsync("k", "v", {}, [&](const StatusOr<PutResult>& result) {
+      EXPECT_TRUE(result.ok());
+      ++answered;
+    });
+  }
+  // A node that has room for fifty, and does what it has accepted before the next message comes.
+  int refusals = 0;
+  std::size_t looked_at = 0;
+  for (int round = 0; round < 100 && answered < 199; ++round) {
+    std::vector<v1::Request> sent;
+    for (; looked_at < connection.batches.size(); ++looked_at) {
+      const auto& requests = connection.batches[looked_at].requests();
+      sent.insert(sent.end(), requests.begin(), requests.end());
+    }
+    v1::PipelineResponse answers;
+    for (std::size_t i = 0; i < sent.size(); ++i) {
+      *answers.add_responses() = Answer(sent[i], 1);
+      if (i < 50) continue;
+      ++refusals;
+      v1::Response& refusal = *answers.mutable_responses(static_cast<int>(i));
+      refusal.clear_response();
+      ToWire(Error(Reason::kOverloaded, "x"), refusal.mutable_error());
+    }
+    connection.Respond(std::move(answers));
+    world.executor.Advance(milliseconds(20));
+    if (connection.unsent) connection.Flush();
+  }
+  EXPECT_EQ(answered, 199);
+  EXPECT_LT(refusals, 199);
 }
 
 TEST_F(ClientFailureTest, AStoppingNodeIsLeftForAnother) {
