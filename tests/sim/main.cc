@@ -1,6 +1,7 @@
 // flotilla_sim: runs seeds of the whole-node simulation.
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -32,6 +33,13 @@ void OnAbort(int) {
   const std::string line = "  replay: " + replay + "\n";
   // NOLINTNEXTLINE(bugprone-unused-return-value): the process ends here
   if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+}
+
+double CpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec) / 1e6;
 }
 
 bool ParseSeeds(const std::string& text, std::uint64_t& first, std::uint64_t& last) {
@@ -83,6 +91,7 @@ int main(int argc, char** argv) {
   std::uint64_t passed = 0;
   std::uint64_t failed = 0;
   flotilla::sim::RareEvents rare;
+  flotilla::Duration virtual_time{0};
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     options.seed = seed;
     options.nodes = nodes != 0 ? nodes : NodesOf(seed);
@@ -90,8 +99,10 @@ int main(int argc, char** argv) {
                          seconds);
     SimulationResult result = RunSimulation(options);
     rare += result.rare;
+    virtual_time += result.time;
     if (result.failure.empty() && twice) {
       const SimulationResult again = RunSimulation(options);
+      virtual_time += again.time;
       if (again.trace_hash != result.trace_hash) {
         result.failure = fmt::format("two runs differ: traces {:016x} and {:016x}",
                                      result.trace_hash, again.trace_hash);
@@ -113,6 +124,9 @@ int main(int argc, char** argv) {
       "for a failed disk, {} writes refused for want of room\n",
       rare.leaders, rare.rejections, rare.snapshots, rare.member_changes, rare.stopped_themselves,
       rare.refused_for_room);
+  const double seconds_run = static_cast<double>(virtual_time.count()) / 1e9;
+  fmt::print("{:.0f} virtual seconds, {:.0f} per second of CPU\n", seconds_run,
+             seconds_run / CpuSeconds());
   fmt::print("{} passed, {} failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

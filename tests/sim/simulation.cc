@@ -188,6 +188,7 @@ class Simulation {
     result.events = loop_.events();
     result.operations = workload_.history().size();
     result.answered = workload_.answered();
+    result.time = loop_.now().time_since_epoch();
     result.rare.leaders = watch_.leaders();
     result.rare.rejections = watch_.rejections();
     result.rare.snapshots = watch_.snapshots();

@@ -39,6 +39,7 @@ struct SimulationResult {
   std::uint64_t events = 0;
   std::uint64_t operations = 0;
   std::uint64_t answered = 0;
+  Duration time{0};  // virtual, with that of healing
   RareEvents rare;
 };
 
