@@ -155,7 +155,7 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
         Membership& membership = replica->membership();
         switch (request.verb) {
           case AdminVerb::kAddMember:
-            membership.Add(request.uuid, request.address, request.promote, deadline,
+            membership.Add(request.node, request.uuid, request.address, request.promote, deadline,
                            WithNode(std::move(done)));
             return;
           case AdminVerb::kRemove:

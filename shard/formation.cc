@@ -229,8 +229,10 @@ void Formation::OnFound(FoundingCall call, UniqueFunction<void(bool)> reply) {
 void Formation::Join(const std::string& address) {
   if (join_asked_ || world_.clock->Now() < join_not_before_) return;
   join_asked_ = true;
-  const JoinCall call{
-      .uuid = options_.uuid, .address = options_.address, .promote = options_.promote};
+  const JoinCall call{.uuid = options_.uuid,
+                      .address = options_.address,
+                      .promote = options_.promote,
+                      .member = {}};
   Call(address, raft::PeerMethod::kJoin, EncodeJoinCall(call),
        [this, address](const StatusOr<Bytes>& answer) {
          join_asked_ = false;

@@ -77,6 +77,7 @@ std::string EncodeJoinCall(const JoinCall& call) {
   AppendFixed64(out, call.uuid.value());
   AppendPrefixed(out, call.address);
   out.push_back(call.promote ? 1 : 0);
+  AppendFixed64(out, call.member.value());
   return out;
 }
 
@@ -85,10 +86,15 @@ StatusOr<JoinCall> DecodeJoinCall(std::string_view body) {
   std::uint64_t uuid = 0;
   std::string_view address;
   std::uint8_t promote = 0;
-  if (!reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Byte(promote) || uuid == 0) {
+  std::uint64_t member = 0;
+  if (!reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Byte(promote) ||
+      !reader.Fixed64(member) || uuid == 0) {
     return Malformed();
   }
-  return JoinCall{.uuid = NodeUuid(uuid), .address = std::string(address), .promote = promote != 0};
+  return JoinCall{.uuid = NodeUuid(uuid),
+                  .address = std::string(address),
+                  .promote = promote != 0,
+                  .member = NodeId(member)};
 }
 
 std::string EncodeAdmission(const Admission& admission) {

@@ -48,6 +48,8 @@ struct JoinCall {
   NodeUuid uuid;
   std::string address;
   bool promote = true;
+  // Whom it is already, when it only tells where it is: it does not take another id.
+  NodeId member = {};
 };
 
 std::string EncodeJoinCall(const JoinCall& call);

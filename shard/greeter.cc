@@ -107,7 +107,10 @@ void Greeter::Announce() {
   if (kin_.empty()) return;
   const std::string& address = kin_[next_++ % kin_.size()];
   world_.logger->info("telling {} that this node's address is {} now", address, options_.address);
-  const JoinCall call{.uuid = options_.uuid, .address = options_.address, .promote = false};
+  const JoinCall call{.uuid = options_.uuid,
+                      .address = options_.address,
+                      .promote = false,
+                      .member = options_.node};
   Call(address, raft::PeerMethod::kJoin, EncodeJoinCall(call),
        [this, address](std::string_view body) {
          const StatusOr<Admission> admission = DecodeAdmission(body);

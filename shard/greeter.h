@@ -32,6 +32,7 @@ class Greeter : public std::enable_shared_from_this<Greeter> {
  public:
   struct Options {
     NodeUuid uuid;
+    NodeId node;
     ClusterId cluster;
     std::string address;
     std::vector<std::string> join;

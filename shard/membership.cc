@@ -20,8 +20,8 @@ StatusOr<Members> Membership::Current() const {
   return DecodeMembers(group_->core().configuration().context);
 }
 
-void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
-                     Done done) {
+void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, bool promote,
+                     MonoTime deadline, Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -31,6 +31,13 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
                                   [&](const MemberRecord& record) { return record.uuid == uuid; });
   if (known != members->records.end() && known->address == address) {
     AwaitCurrent(known->node, deadline, std::move(done));
+    return;
+  }
+  if (known == members->records.end() && member) {
+    done(Error(Reason::kNodeNotFound,
+               fmt::format("node {} has been removed: empty its data directory to let it join as "
+                           "a new one",
+                           member.value())));
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {
@@ -55,8 +62,8 @@ void Membership::Add(NodeUuid uuid, const std::string& address, bool promote, Mo
   }
   change.context = EncodeMembers(*members);
   Change(node, std::move(change), deadline, std::move(done),
-         [this, uuid, address, promote, deadline](Done again) {
-           Add(uuid, address, promote, deadline, std::move(again));
+         [this, member, uuid, address, promote, deadline](Done again) {
+           Add(member, uuid, address, promote, deadline, std::move(again));
          });
 }
 

@@ -25,9 +25,10 @@ class Membership {
   Membership(GroupId id, raft::Group* group, const Clock* clock);
 
   // A node as a learner, with the next free id. A node that is a member already, by its uuid, gets
-  // its id again, and its address changed if it has moved.
-  void Add(NodeUuid uuid, const std::string& address, bool promote, MonoTime deadline,
-           UniqueFunction<void(StatusOr<NodeId>)> done);
+  // its id again, and its address changed if it has moved. `member`: the node has that id, and
+  // takes no other: it is NODE_NOT_FOUND if it was removed.
+  void Add(NodeId member, NodeUuid uuid, const std::string& address, bool promote,
+           MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   // A voter or learner. The leader itself must have handed leadership over before.
   void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);

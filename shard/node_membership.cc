@@ -244,6 +244,7 @@ void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRe
 void NodeImpl::Greet() {
   Greeter::Options options;
   options.uuid = identity_.uuid;
+  options.node = identity_.node;
   options.cluster = identity_.cluster;
   options.address = options_.advertise_address;
   options.join = options_.join;
@@ -275,6 +276,7 @@ void NodeImpl::Greet() {
     AdminRequest request;
     request.verb = AdminVerb::kAddMember;
     request.group = kFirstDataGroup;
+    request.node = identity_.node;
     request.uuid = identity_.uuid;
     request.address = options_.advertise_address;
     admin_->Execute(std::move(request), world_.clock->Now() + kAdmissionTimeout,
@@ -310,6 +312,7 @@ void NodeImpl::Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply)
   }
   AdminRequest request;
   request.verb = AdminVerb::kAddMember;
+  request.node = call.member;
   request.uuid = call.uuid;
   request.address = std::move(call.address);
   request.promote = call.promote;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "raft/peer_calls.h"
+#include "shard/formation_codec.h"
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -156,6 +158,27 @@ TEST(Node, ANewMemberOnAFullDiskWaitsForRoom) {
     }
     ASSERT_TRUE(world.Await([&] { return world.AllReady(); }));
   }
+}
+
+// It was away, and has another address when it comes back. To note that, the cluster would make a
+// new member of it, whose id it never takes.
+TEST(Node, AMemberThatWasRemovedIsNotLetInAgainWhenItTellsItsAddress) {
+  NodeWorld world;
+  const int leader = world.AwaitLeader();
+  sim::SimProcess process(&world.loop(), 50);
+  sim::SimTransport transport(&world.network(), &process, "elsewhere:1");
+  std::optional<StatusOr<Bytes>> answer;
+  const JoinCall call{
+      .uuid = NodeUuid(77), .address = "elsewhere:1", .promote = false, .member = NodeId(3)};
+  transport.CallAddress(sim::SimCluster::AddressOf(leader),
+                        static_cast<std::uint32_t>(raft::PeerMethod::kJoin),
+                        Bytes(EncodeJoinCall(call)), seconds(5),
+                        [&](StatusOr<Bytes> got) { answer = std::move(got); });
+  ASSERT_TRUE(world.Await([&] { return answer.has_value(); }));
+  ASSERT_TRUE(answer->ok()) << MessageOf(answer->status());
+  const StatusOr<Admission> admission = DecodeAdmission((*answer)->view());
+  ASSERT_TRUE(admission.ok());
+  EXPECT_EQ(ReasonOf(admission->status), Reason::kNodeNotFound) << MessageOf(admission->status);
 }
 
 }  // namespace
