@@ -145,6 +145,18 @@ Status SnapshotTransfer::Prepare(Incoming& incoming) {
 
 StatusOr<std::string> SnapshotTransfer::OnPart(std::string_view body) {
   ASSIGN_OR_RETURN(const SnapshotPart part, DecodeSnapshotPart(body));
+  StatusOr<std::string> written = WritePart(part);
+  if (!written.ok() && ReasonOf(written.status()) != Reason::kBadRequest) {
+    // What a failed write or sync has left of a file nobody knows: a later sync would not say so.
+    // The next announcement begins with an empty directory.
+    std::lock_guard lock(mutex_);
+    const auto found = received_.find(part.group);
+    if (found != received_.end() && !found->second->claimed) received_.erase(found);
+  }
+  return written;
+}
+
+StatusOr<std::string> SnapshotTransfer::WritePart(const SnapshotPart& part) {
   std::shared_ptr<Incoming> incoming;
   {
     std::lock_guard lock(mutex_);

@@ -78,6 +78,7 @@ class SnapshotTransfer {
 
   StatusOr<std::string> OnOpen(std::string_view body);
   StatusOr<std::string> OnPart(std::string_view body);
+  StatusOr<std::string> WritePart(const SnapshotPart& part);
   Status Prepare(Incoming& incoming);
 
   const SnapshotTransferOptions options_;

@@ -192,6 +192,24 @@ TEST_F(SnapshotTransferTest, GoesOnWhereItBroke) {
   ExpectArrived(snapshot);
 }
 
+// A second sync that succeeds says nothing of what the first one lost.
+TEST_F(SnapshotTransferTest, AFileWhoseSyncFailedIsSentAgain) {
+  Start();
+  receiver->disk.AddFault({.operation = sim::DiskOperation::kSync, .path_contains = "file0"});
+  const SnapshotInfo snapshot = MakeSnapshot({2 * kPart, kPart});
+  Send(snapshot);
+  loop.RunFor(seconds(60));
+  ASSERT_EQ(results.size(), 1u);
+  ASSERT_TRUE(results[0].ok()) << MessageOf(results[0]);
+  ExpectArrived(snapshot);
+  std::unique_ptr<rocksdb::FSDirectory> root;
+  ASSERT_TRUE(receiver->disk.NewDirectory("/", {}, &root, nullptr).ok());
+  ASSERT_TRUE(root->Fsync({}, nullptr).ok());
+  receiver->disk.PowerCut(random);
+  receiver->disk.PowerOn();
+  ExpectArrived(snapshot);
+}
+
 // RocksDB's files of one index differ in their bytes from checkpoint to checkpoint, though not in
 // their names and sizes.
 TEST_F(SnapshotTransferTest, TwoCheckpointsOfOneIndexNeverMix) {
