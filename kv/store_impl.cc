@@ -234,10 +234,7 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
     rocksdb::WriteBatch early;
     RETURN_IF_ERROR(FromRocks(early.Put(database_->meta(), kAppliedKey, applied), "commit"));
     RETURN_IF_ERROR(database_->Write(early));
-    if (last.index.value() % 16 == 0) {
-      RETURN_IF_ERROR(database_->RequestFlush());
-      RunBackgroundWork();
-    }
+    if (last.index.value() % 16 == 0 && RequestFlush().ok()) RunBackgroundWork();
   }
   RETURN_IF_ERROR(database_->Write(batch));
   row_cache_.EndWrite(true);

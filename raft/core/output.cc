@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -72,8 +71,7 @@ Ready Core::Impl::TakeReady() {
 void Core::Impl::EmitReply(Ready& ready) {
   if (!owed_) return;
   const bool releasable = ReplyReleasable();
-  const bool by_index = Planted(Plant::kOldCompletionConfirms);
-  if (!releasable && (!ready.persist || by_index)) return;
+  if (!releasable && !ready.persist) return;
   AppendReply reply;
   reply.accepted = true;
   reply.match = *owed_;

@@ -90,8 +90,7 @@ void Core::Impl::RefuseReads(Leading& lead) {
 }
 
 bool Core::Impl::LeaseValid(const Leading& lead) const {
-  if (!options_.leases) return false;
-  if (lead.transfer && !Planted(Plant::kLeaseThroughTransfer)) return false;
+  if (!options_.leases || lead.transfer) return false;
   // One tick less: a voter's count of ticks may be that much ahead of its clock.
   const double span = (options_.election_timeout_ticks - 1) * (1 - options_.lease_drift_max);
   return lead.lease.ValidAt(ticks_, span);

@@ -1,4 +1,3 @@
-#include "base/planted.h"
 #include "raft/core/impl.h"
 
 namespace flotilla::raft {
@@ -42,7 +41,7 @@ void Core::Impl::AdvanceTransfer(Leading& lead) {
   }
   if (target->match != log_.last()) return;
   lead.transfer->sent = true;
-  if (!Planted(Plant::kLeaseThroughTransfer)) lead.lease.Forfeit();
+  lead.lease.Forfeit();
   Send(target->node, TimeoutNow{});
 }
 

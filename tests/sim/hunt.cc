@@ -24,7 +24,7 @@ namespace {
 
 // A run that takes this much CPU, or much more time, does not end.
 constexpr rlim_t kSecondsMax = 120;
-constexpr unsigned kWaitSecondsMax = 600;
+constexpr unsigned kWaitSecondsMax = 300;
 
 // Runs in a process of its own: what fails a check does not end the hunt.
 [[noreturn]] void RunAlone(const SimulationOptions& options, Plant plant, int out) {
