@@ -41,6 +41,7 @@ Status StoreImpl::RemoveFlatDirectory(const std::string& path) const {
 }
 
 Status StoreImpl::FinishInterruptedInstall() {
+  if (Planted(Plant::kInstallHalfRenamed)) return absl::OkStatus();
   const std::string current = DbPath();
   const std::string incoming = current + ".new";
   const std::string old = current + ".old";

@@ -79,6 +79,9 @@ Climate DrawClimate(Random& random, int nodes) {
   if (apart.Chance(0.35)) {
     climate.weights[static_cast<std::size_t>(Fault::kMinority)] = apart.Between(6, 24);
   }
+  if (apart.Chance(0.2)) {
+    climate.weights[static_cast<std::size_t>(Fault::kCutInstall)] = apart.Between(4, 16);
+  }
   return climate;
 }
 

@@ -34,8 +34,9 @@ enum class Fault : std::uint8_t {
   kCalm,           // the network is whole again
   kCutInMidst,     // a power cut of one node, between two calls of its disk
   kMinority,       // the leader keeps its clients and learners, but no voter
+  kCutInstall,     // a power cut of a node that puts a snapshot in place
 };
-inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kMinority) + 1;
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kCutInstall) + 1;
 
 struct Climate {
   std::array<std::uint64_t, kFaults> weights{};  // how often, relative to each other

@@ -109,6 +109,8 @@ void Nemesis::Strike(Fault fault) {
     case Fault::kMinority:
       if (!options_.climate.membership_changes || random_.Chance(0.5)) return Overtake();
       return AwaitLearner(loop_->now() + kLearnerWithin, std::make_shared<bool>(false));
+    case Fault::kCutInstall:
+      return CutInstall();
   }
 }
 
@@ -164,6 +166,17 @@ void Nemesis::CutInMidst() {
   // Half of them where names change: what takes several steps is mostly about names.
   const bool names = random_.Chance(0.5);
   cluster_->CutInMidst(node, {.names_only = names, .skip = random_.Below(names ? 12 : 300)});
+}
+
+void Nemesis::CutInstall() {
+  const int leader = LeaderOrAny();
+  const int node = AnyNode();
+  if (node == leader || !cluster_->running(node) || !cluster_->running(leader)) return;
+  cluster_->CutInMidst(node, {.installs_only = true, .skip = random_.Below(5)});
+  for (int other = 0; other < cluster_->size(); ++other) CutBetween(node, other);
+  const auto away = std::chrono::milliseconds(random_.Between(500, 2000));
+  After(away * 9 / 10, [this, leader] { CompactAt(leader); });
+  After(away, [this] { network_->HealAll(); });
 }
 
 void Nemesis::Uprising() {
@@ -317,8 +330,9 @@ void Nemesis::Transfer() {
                                            [](const StatusOr<NodeId>&) {});
 }
 
-void Nemesis::Compact() {
-  const int node = AnyNode();
+void Nemesis::Compact() { CompactAt(AnyNode()); }
+
+void Nemesis::CompactAt(int node) {
   if (!cluster_->running(node)) return;
   cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(),
                                         cluster_->process(node)->Now() + std::chrono::seconds(2),

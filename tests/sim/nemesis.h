@@ -41,6 +41,8 @@ class Nemesis {
   void IsolateLeader();
   // Any moment between two steps is one that a crash may choose.
   void CutInMidst();
+  // A node that was away needs a snapshot, and loses power while it puts that in place.
+  void CutInstall();
   // Nodes lose power one after another just as a new leader is chosen, on slow disks and a network
   // that brings late what was said before.
   void Uprising();
@@ -58,6 +60,7 @@ class Nemesis {
   void Storm();
   void Transfer();
   void Compact();
+  void CompactAt(int node);
   void Clocks();
   void SetClocks(int node);
 

@@ -142,12 +142,17 @@ void SimCluster::Renew(int node, bool power_goes) {
 
 void SimCluster::CutInMidst(int node, Midst midst) {
   SimFileSystem& disk = *members_[Slot(node)].disk;
-  disk.SetCallHook([this, node, midst](const DiskCall& call) mutable {
+  disk.SetCallHook([this, node, midst, installing = false](const DiskCall& call) mutable {
     const bool names =
         call.operation == DiskOperation::kSyncDirectory ||
         call.operation == DiskOperation::kRename || call.operation == DiskOperation::kLink ||
         call.operation == DiskOperation::kDelete || call.operation == DiskOperation::kCreate;
-    if ((midst.names_only && !names) || midst.skip-- > 0) return rocksdb::IOStatus::OK();
+    if (midst.names_only && !names) return rocksdb::IOStatus::OK();
+    if (midst.installs_only && !installing) {
+      installing = call.operation == DiskOperation::kRename && call.path.ends_with("/db");
+      if (!installing) return rocksdb::IOStatus::OK();
+    }
+    if (midst.skip-- > 0) return rocksdb::IOStatus::OK();
     members_[Slot(node)].disk->PowerOff();
     Renew(node, true);
     return rocksdb::IOStatus::IOError("the power is gone");

@@ -47,8 +47,9 @@ class SimCluster {
   // A power cut between two of the next calls of its disk, rather than between two events; the node
   // starts again soon.
   struct Midst {
-    bool names_only = false;  // before a call that changes a directory, or syncs one
-    std::uint64_t skip = 0;   // so many such calls pass first
+    bool names_only = false;     // before a call that changes a directory, or syncs one
+    bool installs_only = false;  // before one that puts a snapshot in place
+    std::uint64_t skip = 0;      // so many such calls pass first
   };
   void CutInMidst(int node, Midst midst);
   // The process is gone; the disk and what the system had in memory for it stay.
