@@ -120,7 +120,7 @@ void Replica::OnRun() {
     return;
   }
   if (!serving_.load(std::memory_order_relaxed)) {
-    if (Planted(Plant::kReadBeforeNoop)) StartReads();
+    if (Planted(Plant::kReadBeforeNoop) || Planted(Plant::kReadBeforeApplied)) StartReads();
     return;
   }
   ProposeWrites();

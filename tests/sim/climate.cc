@@ -79,9 +79,11 @@ Climate DrawClimate(Random& random, int nodes) {
   if (apart.Chance(0.35)) {
     climate.weights[static_cast<std::size_t>(Fault::kMinority)] = apart.Between(6, 24);
   }
+  if (apart.Chance(0.25)) climate.apply_stalls = 0.1 + apart.Unit() * 0.4;
   if (apart.Chance(0.2)) {
     climate.weights[static_cast<std::size_t>(Fault::kCutInstall)] = apart.Between(4, 16);
   }
+  climate.syncs_take_their_time = apart.Chance(0.3);
   return climate;
 }
 

@@ -45,6 +45,10 @@ struct Climate {
   Duration between_changes_max{0};
   // Leases hold clocks to their bound; without them clocks may run as they like.
   std::int64_t drift_ppm_max = 0;
+  // The log's disk works on one sync while the next writes gather.
+  bool syncs_take_their_time = false;
+  // How often what is to be applied has to wait, as it does for a memtable that is full.
+  double apply_stalls = 0;
 
   // The clients' load.
   Duration think_max{0};

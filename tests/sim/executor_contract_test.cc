@@ -74,6 +74,52 @@ TEST(SimStrand, ASyncThatHangsEndsWithTheHang) {
       << "a timer keeps its time, and none runs twice";
 }
 
+TEST(SimStrand, ASyncThatTakesItsTimeHoldsUpItsOwnStrandInTheMidst) {
+  EventLoop loop;
+  const auto sync_time = std::make_shared<Duration>(seconds(60));
+  SimProcess process(&loop, 1, sync_time);
+  process.SyncsTakeTheirTime();
+  const auto log = process.NewBlockingStrand("log");
+  const auto other = process.NewStrand("other");
+  std::vector<std::string> ran;
+  log->Post([&] {
+    ran.push_back("written");
+    process.AwaitSync();
+    EXPECT_TRUE(log->IsCurrent());
+    ran.push_back("synced");
+  });
+  loop.RunFor(seconds(1));
+  log->Post([&] { ran.push_back("next"); });
+  other->Post([&] {
+    process.AwaitSync();
+    EXPECT_FALSE(log->IsCurrent());
+    ran.push_back("other");
+  });
+  loop.RunFor(seconds(9));
+  EXPECT_EQ(ran, (std::vector<std::string>{"written", "other"}));
+  *sync_time = seconds(1);
+  process.OnSyncTime();
+  loop.RunFor(seconds(2));
+  EXPECT_EQ(ran, (std::vector<std::string>{"written", "other", "synced", "next"}));
+}
+
+TEST(SimStrand, WhatWaitsForASyncGoesOnAtTheEndOfItsProcess) {
+  EventLoop loop;
+  SimProcess process(&loop, 1, std::make_shared<Duration>(seconds(60)));
+  process.SyncsTakeTheirTime();
+  const auto log = process.NewBlockingStrand("log");
+  bool went_on = false;
+  log->Post([&] {
+    process.AwaitSync();
+    process.AwaitSync();
+    went_on = true;
+  });
+  loop.RunFor(seconds(1));
+  EXPECT_FALSE(went_on);
+  process.Stop();
+  EXPECT_TRUE(went_on);
+}
+
 TEST(SimProcess, ItsEndTouchesNoOtherProcessAndNotItsSuccessor) {
   EventLoop loop;
   SimProcess other(&loop, 2);

@@ -55,6 +55,11 @@ void SimCluster::GiveDisk(Member& member) const {
       [loop = loop_, sync = member.sync_time](DiskOperation operation, std::uint64_t bytes) {
         loop->Charge(CostOf(operation, bytes, *sync));
       });
+  if (options_.syncs_take_their_time) {
+    member.disk->SetSyncHook([&member] {
+      if (member.process) member.process->AwaitSync();
+    });
+  }
   if (std::FILE* const file = loop_->trace_file(); file != nullptr) {
     const auto number = &member - members_.data() + 1;
     member.disk->SetCallHook([file, number](const DiskCall& call) {
@@ -76,6 +81,10 @@ bool SimCluster::Start(int node) {
   member.process = std::make_unique<SimProcess>(loop_, IdOf(node), member.sync_time);
   member.process->SetDrift(member.drift);
   member.process->SetWallOffset(member.wall_offset);
+  if (options_.syncs_take_their_time) member.process->SyncsTakeTheirTime();
+  if (options_.apply_stalls > 0) {
+    member.process->StallApply(Random(options_.seed + member.life), options_.apply_stalls);
+  }
   member.env = std::make_unique<kv::InlineEnv>(member.disk, member.process.get());
   member.transport =
       std::make_unique<SimTransport>(network_, member.process.get(), AddressOf(node));

@@ -27,7 +27,9 @@ class SimCluster {
     int founders = 3;
     int spares = 0;
     std::uint64_t seed = 1;
-    NodeOptions node;  // addresses, directories and joining are filled in
+    double apply_stalls = 0;             // as SimProcess::StallApply
+    bool syncs_take_their_time = false;  // as SimProcess::SyncsTakeTheirTime
+    NodeOptions node;                    // addresses, directories and joining are filled in
     std::shared_ptr<spdlog::logger> logger;
   };
 

@@ -100,6 +100,11 @@ void SimFileSystem::SetCallHook(CallHook hook) {
   call_hook_ = hook ? std::make_shared<const CallHook>(std::move(hook)) : nullptr;
 }
 
+void SimFileSystem::SetSyncHook(std::function<void()> hook) {
+  std::lock_guard lock(mutex_);
+  sync_hook_ = std::make_shared<const std::function<void()>>(std::move(hook));
+}
+
 std::uint64_t SimFileSystem::calls() const {
   std::lock_guard lock(mutex_);
   return calls_;
@@ -150,15 +155,20 @@ IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std:
   IOStatus off = IOStatus::IOError("the simulated disk has no power", std::string(path));
   DiskCall call{0, operation, path, bytes};
   std::shared_ptr<const CallHook> call_hook;
+  std::shared_ptr<const std::function<void()>> sync_hook;
   {
     std::lock_guard lock(mutex_);
     if (!powered_) return off;
     call.number = ++calls_;
     call_hook = call_hook_;
+    if (operation == DiskOperation::kSync || operation == DiskOperation::kSyncDirectory) {
+      sync_hook = sync_hook_;
+    }
   }
   if (call_hook != nullptr) {
     if (IOStatus status = (*call_hook)(call); !status.ok()) return status;
   }
+  if (sync_hook != nullptr) (*sync_hook)();
   std::shared_ptr<const LatencyHook> latency_hook;
   {
     std::lock_guard lock(mutex_);

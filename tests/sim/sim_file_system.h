@@ -109,6 +109,9 @@ class SimFileSystem final : public rocksdb::FileSystem {
   void SetLatencyHook(LatencyHook hook);
   // Called before each call.
   void SetCallHook(CallHook hook);
+  // Called before a sync, or one of a directory, takes effect: the caller may be held up in it, and
+  // the power may go meanwhile.
+  void SetSyncHook(std::function<void()> hook);
 
   std::uint64_t calls() const;
   // Of all calls so far: kind, path, offset, length (and contents, if asked for).
@@ -220,6 +223,7 @@ class SimFileSystem final : public rocksdb::FileSystem {
   std::uint64_t faults_met_ = 0;
   std::shared_ptr<const LatencyHook> latency_hook_;
   std::shared_ptr<const CallHook> call_hook_;
+  std::shared_ptr<const std::function<void()>> sync_hook_;
 };
 
 }  // namespace flotilla::sim

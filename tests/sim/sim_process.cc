@@ -6,21 +6,28 @@
 #include <utility>
 #include <vector>
 
+#include "tests/sim/fiber.h"
+
 namespace flotilla::sim {
 namespace {
 
-enum TraceKind : std::uint32_t { kClosure = 1, kTimer = 2, kPoolClosure = 3 };
+enum TraceKind : std::uint32_t { kClosure = 1, kTimer = 2, kPoolClosure = 3, kSynced = 4 };
 
 // Posting and running cost this much virtual time, so that time passes even in a busy loop.
 constexpr Duration kStep = std::chrono::microseconds(2);
 constexpr std::int64_t kMillion = 1'000'000;
+constexpr Duration kStallMax = std::chrono::milliseconds(100);
 
 }  // namespace
 
 struct SimProcess::StrandState {
   SimProcess* process = nullptr;
   std::shared_ptr<const Duration> sync_time;  // null: does not wait for the disk
+  std::unique_ptr<Fiber> fiber;               // what waits in the midst of a closure runs here
+  MonoTime synced_at{};                       // of the sync that the fiber waits for
   MonoTime disk_free_at{};
+  bool stalls = false;
+  MonoTime stalled_until{};
   struct Waiting {
     Closure closure;
     bool for_disk = false;
@@ -42,11 +49,16 @@ class SimProcess::SimStrand final : public Strand {
   void Post(Closure closure) override {
     if (Stopped()) return;
     MonoTime at = state_->process->VirtualNow() + kStep;
-    if (state_->sync_time) {
+    const bool for_disk = state_->sync_time && !state_->fiber;
+    if (for_disk) {
       at = std::max(at, state_->disk_free_at) + *state_->sync_time;
       state_->disk_free_at = at;
     }
-    Schedule(state_, at, kClosure, {std::move(closure), state_->sync_time != nullptr});
+    if (state_->stalls) {
+      at = std::max(at, state_->stalled_until) + state_->process->DrawStall();
+      state_->stalled_until = at;
+    }
+    Schedule(state_, at, kClosure, {std::move(closure), for_disk});
   }
 
   TimerId After(Duration delay, Closure closure) override {
@@ -78,6 +90,10 @@ class SimProcess::SimStrand final : public Strand {
 
   // What waits for the disk waits no longer than it would had it begun now.
   static void Hasten(const std::shared_ptr<StrandState>& state) {
+    if (state->fiber) {
+      if (state->fiber->waiting()) AwaitUntil(state, std::min(state->synced_at, SyncedAt(*state)));
+      return;
+    }
     MonoTime due = state->process->VirtualNow();
     for (auto one = state->closures.begin(); one != state->closures.end();) {
       const auto [at, number] = one->first;
@@ -98,7 +114,48 @@ class SimProcess::SimStrand final : public Strand {
     state->disk_free_at = std::min(state->disk_free_at, due);
   }
 
+  // In the midst of a closure.
+  static void AwaitSync(const std::shared_ptr<StrandState>& state) {
+    AwaitUntil(state, SyncedAt(*state));
+    state->fiber->Wait();
+  }
+
+  // The sync has ended, or all has.
+  static void GoOn(const std::shared_ptr<StrandState>& state) {
+    RunOn(state, [&] { state->fiber->Resume(); });
+  }
+
  private:
+  static MonoTime SyncedAt(const StrandState& state) {
+    return state.process->VirtualNow() + std::max(*state.sync_time, kStep);
+  }
+
+  static void AwaitUntil(const std::shared_ptr<StrandState>& state, MonoTime time) {
+    state->synced_at = time;
+    EventLoop& loop = state->process->loop();
+    loop.At(time, state->process->id(), kSynced, [state, &loop] {
+      // One that was hastened has two turns.
+      if (!state->fiber->waiting() || loop.now() < state->synced_at) return;
+      GoOn(state);
+      if (state->fiber->waiting()) return;
+      for (const auto& [when, waiting] : state->closures) AddTurn(state, when.first, kClosure);
+    });
+  }
+
+  template <class Step>
+  static void RunOn(const std::shared_ptr<StrandState>& state, Step step) {
+    EventLoop& loop = state->process->loop();
+    state->running = true;
+    if (state->fiber) state->process->on_fiber_ = state;
+    // A strand that waits for its disk does so by itself.
+    loop.SetCharging(!state->sync_time);
+    step();
+    loop.SetCharging(true);
+    state->process->on_fiber_ = nullptr;
+    state->running = false;
+    state->busy_until = loop.now() + loop.charged();
+  }
+
   static void Schedule(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what,
                        StrandState::Waiting closure) {
     state->closures.emplace(std::pair(at, state->next_closure++), std::move(closure));
@@ -111,6 +168,7 @@ class SimProcess::SimStrand final : public Strand {
   static void AddTurn(const std::shared_ptr<StrandState>& state, MonoTime at, std::uint32_t what) {
     state->process->loop().At(at, state->process->id(), what, [state, what] {
       EventLoop& loop = state->process->loop();
+      if (state->fiber && state->fiber->waiting()) return;  // there will be turns once it has ended
       if (loop.now() < state->busy_until) {
         AddTurn(state, state->busy_until, what);
         return;
@@ -119,14 +177,14 @@ class SimProcess::SimStrand final : public Strand {
       if (state->closures.empty() || state->closures.begin()->first.first > loop.now()) return;
       auto first = state->closures.extract(state->closures.begin());
       Closure& closure = first.mapped().closure;
-      state->running = true;
-      // A strand that waits for its disk has done so already.
-      loop.SetCharging(!state->sync_time);
-      closure();
-      closure = nullptr;
-      loop.SetCharging(true);
-      state->running = false;
-      state->busy_until = loop.now() + loop.charged();
+      RunOn(state, [&] {
+        if (state->fiber) {
+          state->fiber->Run(std::move(closure));
+        } else {
+          closure();
+          closure = nullptr;
+        }
+      });
     });
   }
 
@@ -135,10 +193,18 @@ class SimProcess::SimStrand final : public Strand {
 
 SimProcess::~SimProcess() { Stop(); }
 
-std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) { return MakeStrand(nullptr); }
+std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view name) {
+  auto strand = MakeStrand(nullptr);
+  strands_.back().lock()->stalls = name == "apply" && stall_chance_ > 0;
+  return strand;
+}
 
 std::unique_ptr<Strand> SimProcess::NewBlockingStrand(std::string_view name) {
-  return MakeStrand(name == "log" ? sync_time_ : nullptr);
+  auto strand = MakeStrand(name == "log" ? sync_time_ : nullptr);
+  if (name == "log" && syncs_take_their_time_) {
+    strands_.back().lock()->fiber = std::make_unique<Fiber>();
+  }
+  return strand;
 }
 
 std::unique_ptr<Strand> SimProcess::MakeStrand(std::shared_ptr<const Duration> sync_time) {
@@ -155,6 +221,21 @@ void SimProcess::Post(Closure closure) {
   loop_->At(VirtualNow() + kStep, id_, kPoolClosure, std::move(closure));
 }
 
+void SimProcess::StallApply(Random random, double chance) {
+  stalls_ = random;
+  stall_chance_ = chance;
+}
+
+Duration SimProcess::DrawStall() {
+  if (!stalls_.Chance(stall_chance_)) return Duration(0);
+  return Duration(
+      static_cast<std::int64_t>(stalls_.Below(static_cast<std::uint64_t>(kStallMax.count()))));
+}
+
+void SimProcess::AwaitSync() {
+  if (on_fiber_ && !stopped_) SimStrand::AwaitSync(on_fiber_);
+}
+
 void SimProcess::OnSyncTime() {
   for (const std::weak_ptr<StrandState>& one : strands_) {
     const std::shared_ptr<StrandState> state = one.lock();
@@ -169,6 +250,8 @@ void SimProcess::Stop() {
   for (const std::weak_ptr<StrandState>& one : strands) {
     const std::shared_ptr<StrandState> state = one.lock();
     if (!state) continue;
+    // It learns that its disk is gone.
+    while (state->fiber && state->fiber->waiting()) SimStrand::GoOn(state);
     const auto closures = std::exchange(state->closures, {});
     const auto timers = std::exchange(state->timers, {});
   }

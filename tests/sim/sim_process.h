@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/random.h"
 #include "tests/sim/event_loop.h"
 
 namespace flotilla::sim {
@@ -28,10 +29,18 @@ class SimProcess final : public Executor, public Clock {
   std::unique_ptr<Strand> NewStrand(std::string_view name) override;
   // The log's writer waits for its disk before a closure runs, so that all of the closure happens
   // when the sync ends: what it makes durable, and whom it tells.
+  // Once SyncsTakeTheirTime() was called, it is as blocked as a thread would be: a sync makes
+  // durable what was written when it began, and what comes meanwhile waits for the next.
   std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override;
   void Post(Closure closure) override;
+  void SyncsTakeTheirTime() { syncs_take_their_time_ = true; }
+  // What runs waits for a sync, if it is the log's writer and such take their time.
+  void AwaitSync();
   // The sync time is another one. A sync that hangs ends with what made it hang.
   void OnSyncTime();
+  // From here on closures of strands named `apply` are held up for so long, each by this chance,
+  // and with them those that follow.
+  void StallApply(Random random, double chance);
   // Kills the process: nothing of it runs any more, and everything that waits is destroyed.
   void Stop();
 
@@ -50,6 +59,7 @@ class SimProcess final : public Executor, public Clock {
   struct StrandState;
 
   std::unique_ptr<Strand> MakeStrand(std::shared_ptr<const Duration> sync_time);
+  Duration DrawStall();
   // What a delay by the process's clock is in virtual time.
   Duration ToVirtual(Duration local) const;
 
@@ -61,6 +71,10 @@ class SimProcess final : public Executor, public Clock {
   // What both clocks showed when the drift last changed.
   MonoTime anchor_virtual_{};
   MonoTime anchor_local_{};
+  bool syncs_take_their_time_ = false;
+  std::shared_ptr<StrandState> on_fiber_;  // the one that runs, on a fiber
+  Random stalls_{0};
+  double stall_chance_ = 0;
   bool stopped_ = false;
   std::vector<std::weak_ptr<StrandState>> strands_;
 };

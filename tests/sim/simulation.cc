@@ -73,6 +73,8 @@ class Simulation {
     options.founders = options_.nodes;
     options.spares = kSpares;
     options.seed = random_.Next();
+    options.apply_stalls = climate_.apply_stalls;
+    options.syncs_take_their_time = climate_.syncs_take_their_time;
     options.logger =
         options_.verbose ? MakeLogger("sim", LogFormat::kText, spdlog::level::debug) : NullLogger();
     Apply(climate_, options.node);
