@@ -84,6 +84,7 @@ Climate DrawClimate(Random& random, int nodes) {
     climate.weights[static_cast<std::size_t>(Fault::kCutInstall)] = apart.Between(4, 16);
   }
   climate.syncs_take_their_time = apart.Chance(0.3);
+  climate.hasty_changes = apart.Chance(0.3);
   return climate;
 }
 

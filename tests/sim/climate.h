@@ -43,6 +43,8 @@ struct Climate {
   Duration between_faults_max{0};
   bool membership_changes = false;
   Duration between_changes_max{0};
+  // Two at once, asked of a leader that is cut off.
+  bool hasty_changes = false;
   // Leases hold clocks to their bound; without them clocks may run as they like.
   std::int64_t drift_ppm_max = 0;
   // The log's disk works on one sync while the next writes gather.

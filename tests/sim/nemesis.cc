@@ -237,6 +237,13 @@ void Nemesis::IsolateLeader() {
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
 }
 
+void Nemesis::CutOff(int node) {
+  for (int other = 0; other < cluster_->size(); ++other) {
+    if (other != node) CutBetween(node, other);
+  }
+  Later(std::chrono::milliseconds(1500), [this] { network_->HealAll(); });
+}
+
 void Nemesis::Overtake() {
   const int leader = LeaderOrAny();
   for (int node = 0; node < cluster_->size(); ++node) {

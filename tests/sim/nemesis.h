@@ -25,6 +25,8 @@ class Nemesis {
   Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network);
 
   void Start();
+  // Leaves a node alone for a moment.
+  void CutOff(int node);
   // Ends all faults: everything runs and reaches everything.
   void Heal();
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -128,6 +129,7 @@ void Operator::Plan() {
   std::vector<int> free = Machines(false);
   const std::size_t voters = members.size();
   const bool may_shrink = voters > kVotersMin;
+  if (options_.hasty && random_.Chance(0.5)) return PlanHastily(std::move(members));
   switch (random_.Below(6)) {
     case 0:  // one more, or two
       if (!free.empty()) Arrive(Pick(free));
@@ -156,6 +158,23 @@ void Operator::Plan() {
   }
 }
 
+void Operator::PlanHastily(std::vector<int> members) {
+  const auto leads = [this](int node) {
+    return cluster_->running(node) && cluster_->node(node)->Leads(GroupId());
+  };
+  const auto leader = std::find_if(members.begin(), members.end(), leads);
+  if (leader == members.end()) return;
+  const int asked = *leader;
+  members.erase(leader);
+  options_.cut_off(asked);
+  for (int i = 0; i < 2 && !members.empty(); ++i) {
+    const int node = Pick(members);
+    Depart(node, false, true);
+    const auto departure = departing_.find(node);
+    if (departure != departing_.end()) AskToRemove(node, departure->second, asked);
+  }
+}
+
 void Operator::Depart(int node, bool loses_disk, bool comes_back) {
   const auto known = view_.voters.find(SimCluster::AddressOf(node));
   if (known == view_.voters.end()) return;
@@ -176,7 +195,10 @@ void Operator::AskToRemove(int node, Departure& departure) {
     if (cluster_->running(other) && cluster_->node(other)->Ready()) others.push_back(other);
   }
   if (others.empty()) return;
-  const int asked = Pick(others);
+  AskToRemove(node, departure, Pick(others));
+}
+
+void Operator::AskToRemove(int node, Departure& departure, int asked) {
   departure.asking = true;
   const NodeId leaves = departure.node;
   const auto again = [this, node, leaves] {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -22,6 +23,9 @@ class Operator {
     // False: it looks on.
     bool changes = true;
     Duration between_changes_max = std::chrono::seconds(5);
+    // Often asks a leader for two changes at once, after `cut_off` has left it alone.
+    bool hasty = false;
+    std::function<void(int node)> cut_off;
   };
 
   Operator(const Options& options, EventLoop* loop, SimCluster* cluster);
@@ -55,8 +59,10 @@ class Operator {
   void Look();
   void NoteInfo(int node, const NodeInfo& info);
   void Plan();
+  void PlanHastily(std::vector<int> members);
   void Depart(int node, bool loses_disk, bool comes_back);
   void AskToRemove(int node, Departure& departure);
+  void AskToRemove(int node, Departure& departure, int asked);
   void Removed(int node, NodeId removed);
   void Leave(int node);
   void Arrive(int node);

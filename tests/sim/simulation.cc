@@ -42,7 +42,9 @@ class Simulation {
                   [this](const std::string& address) { return cluster_.Find(address); }),
         operator_({.seed = random_.Next(),
                    .changes = options.faults && climate_.membership_changes,
-                   .between_changes_max = climate_.between_changes_max},
+                   .between_changes_max = climate_.between_changes_max,
+                   .hasty = climate_.hasty_changes,
+                   .cut_off = [this](int node) { nemesis_.CutOff(node); }},
                   &loop_, &cluster_),
         nemesis_({.seed = random_.Next(), .clients = kClients, .climate = climate_}, &loop_,
                  &cluster_, &network_) {
