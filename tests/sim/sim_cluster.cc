@@ -41,7 +41,9 @@ SimCluster::SimCluster(const Options& options, EventLoop* loop, SimNetwork* netw
   }
 }
 
-SimCluster::~SimCluster() {
+SimCluster::~SimCluster() { CrashAll(); }
+
+void SimCluster::CrashAll() {
   for (int node = 0; node < size(); ++node) {
     if (!running(node)) continue;
     members_[Slot(node)].disk->PowerOff();

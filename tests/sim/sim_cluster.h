@@ -56,6 +56,8 @@ class SimCluster {
   void CutInMidst(int node, Midst midst);
   // The process is gone; the disk and what the system had in memory for it stay.
   void Kill(int node);
+  // All power goes, for good. Nodes may still answer, to those who asked, that they end.
+  void CrashAll();
   // The machine gets an empty disk, and is not in use until it is started again.
   void Retire(int node);
   // The same, but whoever cares for the nodes starts it again.

@@ -53,6 +53,9 @@ class Simulation {
     });
   }
 
+  // While those live whom the nodes may still answer.
+  ~Simulation() { cluster_.CrashAll(); }
+
   SimulationResult Run() {
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
