@@ -111,7 +111,7 @@ Outcome Hunter::End(const Run& run) {
 
 std::uint64_t Hunter::Find(Plant plant, Outcome& seen, double& cpu_seconds) {
   std::list<Run> under_way;
-  std::uint64_t next = 1;
+  std::uint64_t next = options_.seeds_first;
   std::uint64_t found = 0;
   while (found == 0 && (next <= options_.seeds_max || !under_way.empty())) {
     while (next <= options_.seeds_max &&

@@ -14,6 +14,7 @@ inline int NodesOf(std::uint64_t seed) { return seed % 3 == 0 ? 5 : 3; }
 struct HuntOptions {
   // Of a plant, or `all`.
   std::string name;
+  std::uint64_t seeds_first = 1;
   std::uint64_t seeds_max = 1000;
   // Seeds that run at the same time, each in a process of its own.
   int jobs = 2;

@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   app.add_flag("!--no-faults", options.faults, "nothing goes wrong");
   flotilla::sim::HuntOptions hunt;
   app.add_option("--planted", hunt.name,
-                 "hunt this planted bug, or all, from seed 1 to the last seed")
+                 "hunt this planted bug, or all, from the first seed to the last")
       ->take_last();
   app.add_option("--jobs", hunt.jobs, "seeds of a hunt that run at the same time")->take_last();
   CLI11_PARSE(app, argc, argv);
@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
   }
   options.time = std::chrono::seconds(seconds);
   options.nodes = nodes;
+  hunt.seeds_first = first;
   hunt.seeds_max = last;
   if (!hunt.name.empty()) return Hunt(options, hunt);
   if (!trace.empty()) options.trace_file = std::fopen(trace.c_str(), "w");
