@@ -183,7 +183,6 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
 
   std::unique_ptr<Database> database(new Database());
-  database->inline_background_work_ = options.inline_background_work;
   if (options.inline_background_work) {
     database->env_ = std::make_unique<FullDiskEnv>(resources.env);
     db_options.env = database->env_.get();
@@ -224,7 +223,7 @@ Status Database::Write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   // A writer that is stopped until memtables are flushed would wait for itself.
-  options.no_slowdown = inline_background_work_;
+  options.no_slowdown = env_ != nullptr;
   const rocksdb::Status written = db_->Write(options, &batch);
   if (!written.IsIncomplete()) return FromRocks(written, "writing to the state machine");
   return Error(Reason::kDiskFull,

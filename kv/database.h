@@ -77,7 +77,6 @@ class Database {
  private:
   Database() = default;
 
-  bool inline_background_work_ = false;
   std::unique_ptr<FullDiskEnv> env_;  // inline_background_work only
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* versions_ = nullptr;
