@@ -5,6 +5,7 @@
 // is longer than its type. Standard library only.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -108,6 +109,15 @@ class Reader {
       if (byte < 0x80) return true;
     }
     return false;
+  }
+  // A strong integer of 64 bits (base/strong.h), as a varint.
+  template <class Id>
+    requires std::same_as<typename Id::rep, std::uint64_t>
+  bool Varint(Id& id) {
+    std::uint64_t value = 0;
+    if (!Varint(value)) return false;
+    id = Id(value);
+    return true;
   }
   // A view into the input.
   bool Take(std::uint64_t size, std::string_view& text) {

@@ -127,20 +127,12 @@ void AppendGetResult(std::string& out, const kv::GetResult& result) {
   AppendVarint(out, result.expires_at_ms);
 }
 
-bool ReadTimestamp(Reader& reader, Timestamp& timestamp) {
-  std::uint64_t value = 0;
-  if (!reader.Varint(value)) return false;
-  timestamp = Timestamp(value);
-  return true;
-}
-
 bool ReadGetResult(Reader& reader, kv::GetResult& result) {
   std::uint8_t found = 0;
   if (!reader.Byte(found)) return false;
   result.found = found != 0;
-  return !result.found ||
-         (ReadText(reader, result.value) && ReadTimestamp(reader, result.version) &&
-          reader.Varint(result.expires_at_ms));
+  return !result.found || (ReadText(reader, result.value) && reader.Varint(result.version) &&
+                           reader.Varint(result.expires_at_ms));
 }
 
 struct AnswerEncoder {
@@ -185,8 +177,8 @@ bool ReadPage(Reader& reader, kv::ScanPage& page) {
   if (!reader.Varint(count) || count > kv::kScanRowsMax) return false;
   page.rows.resize(count);
   for (kv::ScanRow& row : page.rows) {
-    if (!ReadText(reader, row.key) || !ReadText(reader, row.value) ||
-        !ReadTimestamp(reader, row.version) || !reader.Varint(row.expires_at_ms)) {
+    if (!ReadText(reader, row.key) || !ReadText(reader, row.value) || !reader.Varint(row.version) ||
+        !reader.Varint(row.expires_at_ms)) {
       return false;
     }
   }
@@ -204,7 +196,7 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
       return ReadStatus(reader, answer.status);
     case AnswerKind::kWrite: {
       kv::WriteResult result;
-      if (!ReadTimestamp(reader, result.timestamp) || !reader.Varint(result.affected)) return false;
+      if (!reader.Varint(result.timestamp) || !reader.Varint(result.affected)) return false;
       answer.result = result;
       return true;
     }
@@ -336,7 +328,7 @@ StatusOr<std::vector<GatewayAnswer>> DecodeForwardedAnswers(std::string_view bod
     std::uint64_t group = 0;
     std::uint64_t node = 0;
     if (!reader.Varint(answer.id) || !ReadResult(reader, answer) || !reader.Varint(group) ||
-        !reader.Varint(node) || !ReadTimestamp(reader, answer.origin.timestamp)) {
+        !reader.Varint(node) || !reader.Varint(answer.origin.timestamp)) {
       return Malformed();
     }
     answer.origin.group = GroupId(group);

@@ -27,31 +27,6 @@ void StoreFixed64(char* out, std::uint64_t value) {
   for (int i = 0; i < 8; ++i) out[i] = static_cast<char>(value >> (8 * i));
 }
 
-template <class Id>
-bool ReadId(Reader& reader, Id& id) {
-  std::uint64_t value = 0;
-  if (!reader.Varint(value)) return false;
-  id = Id(value);
-  return true;
-}
-
-bool DecodeEntry(Reader& reader, Record& record) {
-  std::uint8_t kind = 0;
-  if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(EntryKind::kConfiguration)) {
-    return false;
-  }
-  record.entry_kind = static_cast<EntryKind>(kind);
-  if (!ReadId(reader, record.term) || !ReadId(reader, record.index)) return false;
-  record.payload = reader.rest();
-  record.payload_bytes = static_cast<std::uint32_t>(record.payload.size());
-  return true;
-}
-
-bool DecodeHardState(Reader& reader, HardState& hard_state) {
-  return ReadId(reader, hard_state.term) && ReadId(reader, hard_state.vote) &&
-         ReadId(reader, hard_state.commit) && reader.empty();
-}
-
 }  // namespace
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
@@ -92,6 +67,52 @@ HeaderState DecodeSegmentHeader(std::string_view sector, SegmentHeader& header) 
   return HeaderState::kValid;
 }
 
+void AppendFields(const Record& record, std::string& out) {
+  switch (record.kind) {
+    case RecordKind::kHardState:
+      AppendVarint(out, record.hard_state.term.value());
+      AppendVarint(out, record.hard_state.vote.value());
+      AppendVarint(out, record.hard_state.commit.value());
+      return;
+    case RecordKind::kEntry:
+    case RecordKind::kRewrittenEntry:
+      out.push_back(static_cast<char>(record.entry_kind));
+      AppendVarint(out, record.term.value());
+      AppendVarint(out, record.index.value());
+      return;
+    case RecordKind::kStart:
+    case RecordKind::kReset:
+      AppendVarint(out, record.index.value());
+      AppendVarint(out, record.term.value());
+      return;
+    case RecordKind::kRemove:
+      return;
+  }
+}
+
+bool ReadFields(Reader& reader, Record& record) {
+  switch (record.kind) {
+    case RecordKind::kHardState:
+      return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
+             reader.Varint(record.hard_state.commit);
+    case RecordKind::kEntry:
+    case RecordKind::kRewrittenEntry: {
+      std::uint8_t kind = 0;
+      if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(EntryKind::kConfiguration)) {
+        return false;
+      }
+      record.entry_kind = static_cast<EntryKind>(kind);
+      return reader.Varint(record.term) && reader.Varint(record.index);
+    }
+    case RecordKind::kStart:
+    case RecordKind::kReset:
+      return reader.Varint(record.index) && reader.Varint(record.term);
+    case RecordKind::kRemove:
+      return true;
+  }
+  return false;
+}
+
 std::uint32_t ChecksumSeed(std::uint64_t generation, std::uint64_t salt) {
   if (Planted(Plant::kChecksumWithoutGeneration)) return 0;
   std::string seed;
@@ -112,15 +133,13 @@ void BatchBuilder::Begin(std::uint32_t seed, std::uint64_t offset, std::string_v
   buffer_.resize(base_ + kBatchHeaderBytes);
 }
 
-std::size_t BatchBuilder::BeginRecord(const Record& record) {
+std::uint64_t BatchBuilder::Add(const Record& record) {
   const std::size_t start = buffer_.size();
   buffer_.resize(start + kRecordPrefixBytes);
   buffer_.push_back(static_cast<char>(record.kind));
   AppendVarint(buffer_, record.group.value());
-  return start;
-}
-
-std::uint64_t BatchBuilder::EndRecord(std::size_t start, const Record& record) {
+  AppendFields(record, buffer_);
+  buffer_.append(record.payload);
   const std::size_t body_bytes = buffer_.size() - start - kRecordPrefixBytes;
   CHECK_LE(body_bytes, std::numeric_limits<std::uint32_t>::max());
   StoreFixed32(buffer_.data() + start + 4, static_cast<std::uint32_t>(body_bytes));
@@ -137,11 +156,7 @@ std::uint64_t BatchBuilder::AddHardState(GroupId group, const HardState& hard_st
   record.kind = RecordKind::kHardState;
   record.group = group;
   record.hard_state = hard_state;
-  const std::size_t start = BeginRecord(record);
-  AppendVarint(buffer_, hard_state.term.value());
-  AppendVarint(buffer_, hard_state.vote.value());
-  AppendVarint(buffer_, hard_state.commit.value());
-  return EndRecord(start, record);
+  return Add(record);
 }
 
 std::uint64_t BatchBuilder::AddEntry(RecordKind kind, GroupId group, Term term, Index index,
@@ -154,12 +169,7 @@ std::uint64_t BatchBuilder::AddEntry(RecordKind kind, GroupId group, Term term, 
   record.entry_kind = entry_kind;
   record.payload = payload;
   record.payload_bytes = static_cast<std::uint32_t>(payload.size());
-  const std::size_t start = BeginRecord(record);
-  buffer_.push_back(static_cast<char>(entry_kind));
-  AppendVarint(buffer_, term.value());
-  AppendVarint(buffer_, index.value());
-  buffer_.append(payload);
-  return EndRecord(start, record);
+  return Add(record);
 }
 
 std::uint64_t BatchBuilder::AddStart(RecordKind kind, GroupId group, Index index, Term term) {
@@ -168,17 +178,14 @@ std::uint64_t BatchBuilder::AddStart(RecordKind kind, GroupId group, Index index
   record.group = group;
   record.index = index;
   record.term = term;
-  const std::size_t start = BeginRecord(record);
-  AppendVarint(buffer_, index.value());
-  AppendVarint(buffer_, term.value());
-  return EndRecord(start, record);
+  return Add(record);
 }
 
 std::uint64_t BatchBuilder::AddRemove(GroupId group) {
   Record record;
   record.kind = RecordKind::kRemove;
   record.group = group;
-  return EndRecord(BeginRecord(record), record);
+  return Add(record);
 }
 
 std::string_view BatchBuilder::Finish(Position synced, std::uint64_t oldest_generation) {
@@ -225,21 +232,13 @@ bool DecodeRecord(std::string_view bytes, std::uint32_t seed, Record& record) {
   record.bytes = kRecordPrefixBytes + body_bytes;
   Reader reader(bytes.substr(kRecordPrefixBytes, body_bytes));
   std::uint8_t kind = 0;
-  if (!reader.Byte(kind) || !ReadId(reader, record.group)) return false;
+  if (!reader.Byte(kind) || !reader.Varint(record.group)) return false;
   record.kind = static_cast<RecordKind>(kind);
-  switch (record.kind) {
-    case RecordKind::kHardState:
-      return DecodeHardState(reader, record.hard_state);
-    case RecordKind::kEntry:
-    case RecordKind::kRewrittenEntry:
-      return DecodeEntry(reader, record);
-    case RecordKind::kStart:
-    case RecordKind::kReset:
-      return ReadId(reader, record.index) && ReadId(reader, record.term) && reader.empty();
-    case RecordKind::kRemove:
-      return reader.empty();
-  }
-  return false;
+  if (!ReadFields(reader, record)) return false;
+  if (!IsEntry(record.kind)) return reader.empty();
+  record.payload = reader.rest();
+  record.payload_bytes = static_cast<std::uint32_t>(record.payload.size());
+  return true;
 }
 
 }  // namespace flotilla::raft::log

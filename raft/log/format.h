@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/coding.h"
 #include "raft/core/types.h"
 
 namespace flotilla::raft::log {
@@ -95,6 +96,10 @@ enum class RecordKind : std::uint8_t {
   kRemove = 6,          // the group is gone
 };
 
+inline bool IsEntry(RecordKind kind) {
+  return kind == RecordKind::kEntry || kind == RecordKind::kRewrittenEntry;
+}
+
 // One record, decoded; `payload` is a view into the input. Only the fields of its kind are set.
 struct Record {
   RecordKind kind = RecordKind::kHardState;
@@ -107,6 +112,12 @@ struct Record {
   std::uint32_t payload_bytes = 0;  // also where the payload itself is not at hand
   std::size_t bytes = 0;            // of the whole record
 };
+
+// The fields of a record's kind, but for an entry's payload: what a record and its summary
+// (summary.h) say alike.
+void AppendFields(const Record& record, std::string& out);
+// False when they are not all there, or there is no such kind.
+bool ReadFields(Reader& reader, Record& record);
 
 // Lays out one batch in a buffer that it reuses.
 class BatchBuilder {
@@ -132,8 +143,7 @@ class BatchBuilder {
   std::string_view summary() const { return summary_; }
 
  private:
-  std::size_t BeginRecord(const Record& record);
-  std::uint64_t EndRecord(std::size_t start, const Record& record);
+  std::uint64_t Add(const Record& record);
 
   std::string buffer_;
   std::uint32_t seed_ = 0;

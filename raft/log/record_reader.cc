@@ -59,11 +59,9 @@ StatusOr<Entry> RecordReader::Read(const Segment& segment, const LocatedEntry& l
   }
   const std::string_view bytes = std::string_view(*buffer_).substr(item.offset - begin_);
   Record record;
-  const bool sound =
-      DecodeRecord(bytes, segment.seed, record) &&
-      (record.kind == RecordKind::kEntry || record.kind == RecordKind::kRewrittenEntry) &&
-      record.group == located.group && record.index == located.index && record.term == item.term &&
-      record.payload.size() == item.bytes;
+  const bool sound = DecodeRecord(bytes, segment.seed, record) && IsEntry(record.kind) &&
+                     record.group == located.group && record.index == located.index &&
+                     record.term == item.term && record.payload.size() == item.bytes;
   if (!sound) {
     return Damaged(segment.path, item.offset, "the record of an entry that lay here is not valid");
   }

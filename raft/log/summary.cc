@@ -10,58 +10,16 @@ namespace {
 constexpr std::uint32_t kSummaryMagic = 0x31534c46;  // "FLS1"
 constexpr std::size_t kChecksumBytes = 4;
 
-template <class Id>
-bool ReadId(Reader& reader, Id& id) {
-  std::uint64_t value = 0;
-  if (!reader.Varint(value)) return false;
-  id = Id(value);
-  return true;
-}
-
-bool DecodeEntry(Reader& reader, Record& record) {
-  std::uint8_t kind = 0;
-  std::uint64_t bytes = 0;
-  if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(EntryKind::kConfiguration)) {
-    return false;
-  }
-  record.entry_kind = static_cast<EntryKind>(kind);
-  if (!ReadId(reader, record.term) || !ReadId(reader, record.index) || !reader.Varint(bytes) ||
-      bytes > std::numeric_limits<std::uint32_t>::max()) {
-    return false;
-  }
-  record.payload_bytes = static_cast<std::uint32_t>(bytes);
-  record.payload = {};
-  return record.entry_kind != EntryKind::kConfiguration || reader.Take(bytes, record.payload);
-}
-
 }  // namespace
 
 void AddToSummary(const Record& record, std::uint64_t offset, std::string& records) {
   records.push_back(static_cast<char>(record.kind));
   AppendVarint(records, offset);
   AppendVarint(records, record.group.value());
-  switch (record.kind) {
-    case RecordKind::kHardState:
-      AppendVarint(records, record.hard_state.term.value());
-      AppendVarint(records, record.hard_state.vote.value());
-      AppendVarint(records, record.hard_state.commit.value());
-      return;
-    case RecordKind::kEntry:
-    case RecordKind::kRewrittenEntry:
-      records.push_back(static_cast<char>(record.entry_kind));
-      AppendVarint(records, record.term.value());
-      AppendVarint(records, record.index.value());
-      AppendVarint(records, record.payload_bytes);
-      if (record.entry_kind == EntryKind::kConfiguration) records.append(record.payload);
-      return;
-    case RecordKind::kStart:
-    case RecordKind::kReset:
-      AppendVarint(records, record.index.value());
-      AppendVarint(records, record.term.value());
-      return;
-    case RecordKind::kRemove:
-      return;
-  }
+  AppendFields(record, records);
+  if (!IsEntry(record.kind)) return;
+  AppendVarint(records, record.payload_bytes);
+  if (record.entry_kind == EntryKind::kConfiguration) records.append(record.payload);
 }
 
 std::string EncodeSummary(std::uint32_t seed, Position end, std::string_view records) {
@@ -103,25 +61,15 @@ bool SummaryReader::Next(Record& record, std::uint64_t& offset) {
 bool SummaryReader::Decode(Record& record, std::uint64_t& offset) {
   record = Record();
   std::uint8_t kind = 0;
-  if (!reader_.Byte(kind) || !reader_.Varint(offset) || !ReadId(reader_, record.group)) {
-    return false;
-  }
+  if (!reader_.Byte(kind) || !reader_.Varint(offset) || !reader_.Varint(record.group)) return false;
   if (offset > std::numeric_limits<std::uint32_t>::max()) return false;
   record.kind = static_cast<RecordKind>(kind);
-  switch (record.kind) {
-    case RecordKind::kHardState:
-      return ReadId(reader_, record.hard_state.term) && ReadId(reader_, record.hard_state.vote) &&
-             ReadId(reader_, record.hard_state.commit);
-    case RecordKind::kEntry:
-    case RecordKind::kRewrittenEntry:
-      return DecodeEntry(reader_, record);
-    case RecordKind::kStart:
-    case RecordKind::kReset:
-      return ReadId(reader_, record.index) && ReadId(reader_, record.term);
-    case RecordKind::kRemove:
-      return true;
-  }
-  return false;
+  if (!ReadFields(reader_, record)) return false;
+  if (!IsEntry(record.kind)) return true;
+  std::uint64_t bytes = 0;
+  if (!reader_.Varint(bytes) || bytes > std::numeric_limits<std::uint32_t>::max()) return false;
+  record.payload_bytes = static_cast<std::uint32_t>(bytes);
+  return record.entry_kind != EntryKind::kConfiguration || reader_.Take(bytes, record.payload);
 }
 
 }  // namespace flotilla::raft::log
