@@ -17,10 +17,7 @@ from harness import Writer
 BOUND_SECONDS = 2.0
 
 
-class Failover(harness.Cluster):
-    def runTest(self):
-        pass
-
+class Failover(harness.Measurement):
     def measure(self, kills, nodes, pause):
         self.form(nodes)
         writers = [Writer(self.shell(), f"w{i}/") for i in range(2)]
@@ -55,12 +52,8 @@ def main():
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--pause", action="store_true")
     arguments = parser.parse_args()
-    test = Failover()
-    test.setUp()
-    try:
+    with Failover() as test:
         gaps = test.measure(arguments.kills, arguments.nodes, arguments.pause)
-    finally:
-        test.doCleanups()
     at = lambda share: gaps[min(len(gaps) - 1, int(share * len(gaps)))]
     print(f"{arguments.kills} leaders {'paused' if arguments.pause else 'killed'}: writes flowed again "
           f"after {at(0.5):.2f} s (p50), {at(0.99):.2f} s (p99), {gaps[-1]:.2f} s at most", flush=True)

@@ -207,6 +207,20 @@ class Cluster(unittest.TestCase):
                                             "acknowledged writes are gone")
 
 
+class Measurement(Cluster):
+    """A cluster outside of a test run: `with` takes it down."""
+
+    def runTest(self):
+        pass
+
+    def __enter__(self):
+        self.setUp()
+        return self
+
+    def __exit__(self, *_):
+        self.doCleanups()
+
+
 class Writer:
     """Writes one key after another through a shell of kvctl; remembers what was acknowledged."""
 

@@ -17,11 +17,8 @@ import harness
 from harness import wait_for
 
 
-class Restart(harness.Cluster):
+class Restart(harness.Measurement):
     FLAGS = ("--wal-max", "1TiB", "--compact-after", "1TiB")
-
-    def runTest(self):
-        pass
 
     def measure(self, mib):
         self.form(1)
@@ -48,12 +45,8 @@ def main():
     parser.add_argument("--mib", type=int, default=10 << 10)
     parser.add_argument("--within", type=float, default=10.0)
     arguments = parser.parse_args()
-    test = Restart()
-    test.setUp()
-    try:
+    with Restart() as test:
         read, seconds = test.measure(arguments.mib)
-    finally:
-        test.doCleanups()
     print(f"ready after {seconds:.2f} s, with {read} MiB of log", flush=True)
     return 0 if seconds < arguments.within and read >= arguments.mib * 0.9 else 1
 

@@ -36,10 +36,7 @@ PARTS = {
 }
 
 
-class SlowCheck(harness.Cluster):
-    def runTest(self):
-        pass
-
+class SlowCheck(harness.Measurement):
     def prepare(self, seconds, value_bytes):
         self.seconds = seconds
         self.value_bytes = value_bytes
@@ -179,9 +176,7 @@ def main():
     parser.add_argument("--value-size", type=int, default=1024)
     parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
-    test = SlowCheck()
-    test.setUp()
-    try:
+    with SlowCheck() as test:
         test.prepare(arguments.seconds, arguments.value_size)
         test.rate(OUTSTANDING, 3)  # warms up
         for part, what in PARTS.items():
@@ -189,8 +184,6 @@ def main():
                 print(what, flush=True)
                 getattr(test, part)()
         test.memory()
-    finally:
-        test.doCleanups()
     return 1 if test.broken else 0
 
 
