@@ -98,6 +98,24 @@ ErrorMetadata MetadataOf(const Status& status) {
   return metadata;
 }
 
+bool HoldsForEarlierAttempts(Reason reason) {
+  switch (reason) {
+    case Reason::kConditionFailed:
+    case Reason::kSessionExpired:  // says itself that the outcome is not known
+    case Reason::kOutcomeUnknown:
+    case Reason::kKeyTooLarge:
+    case Reason::kValueTooLarge:
+    case Reason::kBatchTooLarge:
+    case Reason::kBadRange:
+    case Reason::kBadRequest:
+    case Reason::kKeyspaceNotFound:
+    case Reason::kUnimplemented:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Status Annotate(const Status& status, std::string_view context) {
   if (status.ok()) return status;
   std::string message(context);

@@ -15,26 +15,6 @@ bool LeavesOpen(Reason reason) {
          reason == Reason::kCancelled;
 }
 
-// Given with or after the evaluation of this very sequence number, or independent of any state: if
-// an earlier attempt had taken effect, the answer would be that attempt's.
-bool Settles(Reason reason) {
-  switch (reason) {
-    case Reason::kConditionFailed:
-    case Reason::kSessionExpired:  // says itself that the outcome is not known
-    case Reason::kOutcomeUnknown:
-    case Reason::kKeyTooLarge:
-    case Reason::kValueTooLarge:
-    case Reason::kBatchTooLarge:
-    case Reason::kBadRange:
-    case Reason::kBadRequest:
-    case Reason::kKeyspaceNotFound:
-    case Reason::kUnimplemented:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 Judgement JudgeFailure(const Status& error, bool is_write, std::uint32_t redirects) {
@@ -59,7 +39,7 @@ Judgement JudgeFailure(const Status& error, bool is_write, std::uint32_t redirec
 
 Status FinalError(const Status& error, bool perhaps) {
   const Reason reason = ReasonOf(error);
-  if (!perhaps || Settles(reason)) return error;
+  if (!perhaps || HoldsForEarlierAttempts(reason)) return error;
   return Error(
       Reason::kOutcomeUnknown,
       fmt::format("the write may or may not have happened ({}: {}); read the key to find out",

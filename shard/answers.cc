@@ -108,6 +108,20 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
   for (const Gets& gets : keyspaces) AnswerGets(store, gets, origin, answers);
 }
 
+bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
+  if (std::holds_alternative<WriteCall>(request.call)) {
+    return std::holds_alternative<kv::WriteResult>(answer.result);
+  }
+  if (std::holds_alternative<GetCall>(request.call)) {
+    return std::holds_alternative<kv::GetResult>(answer.result);
+  }
+  if (const auto* call = std::get_if<BatchGetCall>(&request.call)) {
+    const auto* results = std::get_if<std::vector<kv::GetResult>>(&answer.result);
+    return results != nullptr && results->size() == call->keys.size();
+  }
+  return std::holds_alternative<kv::ScanPage>(answer.result);
+}
+
 Status NotLeaderError(GroupId group, NodeId leader) {
   if (!leader) {
     return Error(Reason::kNotLeader,

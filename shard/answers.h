@@ -17,6 +17,9 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
 void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
                  AnswerCollector& answers);
 
+// Whether an answer that came from elsewhere, and is OK, has what the request asked for.
+bool Fits(const GatewayRequest& request, const GatewayAnswer& answer);
+
 // `leader` may be zero.
 Status NotLeaderError(GroupId group, NodeId leader);
 

@@ -14,7 +14,7 @@ void PendingBatch::Expire(MonoTime now) {
     if (state == State::kAnswered) continue;
     GatewayAnswer& answer = answers.emplace_back();
     answer.id = requests_[slot].id;
-    answer.status = GivenUp(InFlightWrite(slot, state), "the deadline passed");
+    answer.status = GivenUp(PerhapsDone(slot, state), "the deadline passed");
   }
   if (!answers.empty()) sink_->OnAnswers(std::move(answers));
 }
@@ -26,7 +26,7 @@ void PendingBatch::Abandon() {
     if (state == State::kAnswered) continue;
     GatewayAnswer& answer = answers.emplace_back();
     answer.id = requests_[slot].id;
-    answer.status = InFlightWrite(slot, state)
+    answer.status = PerhapsDone(slot, state)
                         ? GivenUp(true, "the node is stopping")
                         : Error(Reason::kNodeStopping, "the node is stopping: ask another one");
   }
@@ -40,6 +40,14 @@ std::optional<MonoTime> PendingBatch::NextDeadline() const {
     if (!next || requests_[slot].deadline < *next) next = requests_[slot].deadline;
   }
   return next;
+}
+
+Status ErrorAfterLoss(const Status& error) {
+  const Reason reason = ReasonOf(error);
+  // To the client it was sent once, and "forgotten" would mean that it was not done.
+  const bool forgotten = reason == Reason::kSessionExpired;
+  if (!forgotten && HoldsForEarlierAttempts(reason)) return error;
+  return GivenUp(true, MessageOf(error));
 }
 
 }  // namespace flotilla

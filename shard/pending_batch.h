@@ -19,7 +19,7 @@ namespace flotilla {
 class PendingBatch {
  public:
   PendingBatch(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink)
-      : requests_(std::move(requests)), sink_(std::move(sink)), states_(requests_.size()) {}
+      : requests_(std::move(requests)), sink_(std::move(sink)), slots_(requests_.size()) {}
   // Whatever was dropped without an answer gets one here.
   ~PendingBatch();
   PendingBatch(const PendingBatch&) = delete;
@@ -37,7 +37,7 @@ class PendingBatch {
   AnswerSink& sink() const { return *sink_; }
 
   enum class State : std::uint8_t {
-    kWaiting = 0,   // nobody acts on it yet: giving up means that nothing happened
+    kWaiting = 0,   // nobody acts on it: giving up means that nothing happened, unless Lost()
     kInFlight = 1,  // proposed or forwarded: giving up leaves the outcome open
     kAnswered = 2,
   };
@@ -45,39 +45,59 @@ class PendingBatch {
   // Whoever gets true acts on the request; false: it is answered already.
   bool Begin(std::uint32_t slot) {
     State expected = State::kWaiting;
-    return states_[slot].compare_exchange_strong(expected, State::kInFlight);
+    return slots_[slot].state.compare_exchange_strong(expected, State::kInFlight);
   }
-  // It surely had no effect so far, and will be tried elsewhere. False: answered already.
+  // This attempt had no effect; it will be tried elsewhere. False: answered already.
   bool Return(std::uint32_t slot) {
     State expected = State::kInFlight;
-    return states_[slot].compare_exchange_strong(expected, State::kWaiting) ||
+    return slots_[slot].state.compare_exchange_strong(expected, State::kWaiting) ||
            expected == State::kWaiting;
   }
+  // It may have happened where it was, and will be tried elsewhere as well: no failure of a later
+  // attempt, and no giving up, says any more that it did not. False: answered already.
+  bool Lost(std::uint32_t slot) {
+    slots_[slot].lost.store(true);
+    return Return(slot);
+  }
   // Whoever gets something other than kAnswered delivers the answer.
-  State Finish(std::uint32_t slot) { return states_[slot].exchange(State::kAnswered); }
-  bool Answered(std::uint32_t slot) const { return states_[slot].load() == State::kAnswered; }
+  State Finish(std::uint32_t slot) { return slots_[slot].state.exchange(State::kAnswered); }
+  bool Answered(std::uint32_t slot) const {
+    return slots_[slot].state.load() == State::kAnswered;
+  }
+  // An earlier attempt of this write may have happened.
+  bool LostWrite(std::uint32_t slot) const { return slots_[slot].lost.load() && IsWrite(slot); }
 
  private:
-  bool InFlightWrite(std::uint32_t slot, State state) const {
-    return state == State::kInFlight && std::holds_alternative<WriteCall>(requests_[slot].call) &&
-           !Planted(Plant::kPerhapsMeansNo);
+  struct Slot {
+    std::atomic<State> state{State::kWaiting};
+    std::atomic<bool> lost{false};
+  };
+
+  bool IsWrite(std::uint32_t slot) const {
+    return std::holds_alternative<WriteCall>(requests_[slot].call);
+  }
+  // Giving it up leaves open whether it happened.
+  bool PerhapsDone(std::uint32_t slot, State state) const {
+    return !Planted(Plant::kPerhapsMeansNo) &&
+           ((state == State::kInFlight && IsWrite(slot)) || LostWrite(slot));
   }
 
   const std::vector<GatewayRequest> requests_;
   const std::shared_ptr<AnswerSink> sink_;
-  std::vector<std::atomic<State>> states_;
+  std::vector<Slot> slots_;
 };
 
 // One request of a batch.
 struct Ticket {
   std::shared_ptr<PendingBatch> batch;
   std::uint32_t slot = 0;
-  // It was sent before, to a node that may have acted on it.
-  bool repeated = false;
 
   const GatewayRequest& request() const { return batch->request(slot); }
   bool is_write() const { return std::holds_alternative<WriteCall>(request().call); }
 };
+
+// What a write gets for an error of its last attempt when an earlier one was lost.
+Status ErrorAfterLoss(const Status& error);
 
 // Gathers answers and hands each sink its own in one call. Not shared between threads.
 class AnswerCollector {
@@ -89,9 +109,8 @@ class AnswerCollector {
 
   // Drops the answer when the request has one. The request's id is filled in.
   void Add(const Ticket& ticket, GatewayAnswer answer) {
-    // To the client it was sent once, and "forgotten" would mean that it was not done.
-    if (ticket.repeated && ReasonOf(answer.status) == Reason::kSessionExpired) {
-      answer.status = Error(Reason::kOutcomeUnknown, MessageOf(answer.status));
+    if (!answer.status.ok() && ticket.batch->LostWrite(ticket.slot)) {
+      answer.status = ErrorAfterLoss(answer.status);
     }
     if (ticket.batch->Finish(ticket.slot) == PendingBatch::State::kAnswered) return;
     AddFinished(ticket, std::move(answer));

@@ -331,6 +331,10 @@ void RequestRouter::OnForwardedAnswers(std::uint64_t id, const Bytes& body) {
     if (reason == Reason::kNotLeader || reason == Reason::kNodeStopping) {
       if (ticket.batch->Return(ticket.slot)) again.push_back(std::move(ticket));
     } else {
+      if (answer.status.ok() && !Fits(ticket.request(), answer)) {
+        answer.status = Error(ticket.is_write() ? Reason::kOutcomeUnknown : Reason::kInternal,
+                              "the leader's node gave an answer that does not fit the request");
+      }
       answers.Add(ticket, std::move(answer));
     }
   }
@@ -381,8 +385,7 @@ void RequestRouter::GiveBack(std::vector<Ticket> tickets) {
   for (Ticket& ticket : tickets) {
     if (!Repeatable(ticket)) {
       answers.Fail(ticket, GivenUp(true, "the connection to the leader broke"));
-    } else if (ticket.batch->Return(ticket.slot)) {
-      ticket.repeated = true;
+    } else if (ticket.batch->Lost(ticket.slot)) {
       again.push_back(std::move(ticket));
     }
   }

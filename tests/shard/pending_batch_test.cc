@@ -87,19 +87,51 @@ TEST(PendingBatch, AReturnedRequestHasHadNoEffect) {
   EXPECT_EQ(sink->reasons[1], Reason::kDeadlineExceeded);
 }
 
-// What this node repeated by itself may have been done the first time.
-TEST(AnswerCollector, AForgottenSessionLeavesARepeatedWriteOpen) {
-  auto sink = std::make_shared<RecordingSink>();
-  auto batch = Batch(sink);
-  {
-    AnswerCollector answers;
-    answers.Fail({batch, 0}, Error(Reason::kSessionExpired, "x"));
-    answers.Fail({.batch = batch, .slot = 1, .repeated = true},
-                 Error(Reason::kSessionExpired, "x"));
+// What this node repeats by itself may have been done the first time.
+TEST(PendingBatch, ALostWriteIsOpenForGoodWhoeverHasItLast) {
+  for (const bool stopping : {false, true}) {
+    auto sink = std::make_shared<RecordingSink>();
+    auto batch = Batch(sink);
+    for (const std::uint32_t slot : {0u, 1u, 2u}) {
+      ASSERT_TRUE(batch->Begin(slot));
+      ASSERT_TRUE(batch->Lost(slot));
+    }
+    // A second attempt, refused by who does not lead.
+    ASSERT_TRUE(batch->Begin(1));
+    ASSERT_TRUE(batch->Return(1));
+    if (stopping) {
+      batch->Abandon();
+    } else {
+      batch->Expire(MonoTime(std::chrono::milliseconds(50)));
+    }
+    EXPECT_EQ(sink->reasons[1], Reason::kOutcomeUnknown);
+    EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
+    EXPECT_EQ(sink->reasons[3], stopping ? Reason::kNodeStopping : Reason::kDeadlineExceeded)
+        << "a read has no outcome";
   }
-  ASSERT_EQ(sink->reasons.size(), 2u);
-  EXPECT_EQ(sink->reasons[1], Reason::kSessionExpired);
-  EXPECT_EQ(sink->reasons[2], Reason::kOutcomeUnknown);
+}
+
+TEST(AnswerCollector, ALaterFailureSaysNothingOfALostWrite) {
+  const auto told = [](Reason reason, bool lost) {
+    auto sink = std::make_shared<RecordingSink>();
+    auto batch = Batch(sink);
+    EXPECT_TRUE(batch->Begin(0));
+    if (lost) EXPECT_TRUE(batch->Lost(0));
+    {
+      AnswerCollector answers;
+      answers.Fail({batch, 0}, Error(reason, "x"));
+    }
+    return sink->reasons[1];
+  };
+  for (const Reason reason : {Reason::kSessionExpired, Reason::kDeadlineExceeded,
+                              Reason::kOverloaded, Reason::kDiskFull, Reason::kNoQuorum,
+                              Reason::kNodeStopping}) {
+    EXPECT_EQ(told(reason, false), reason);
+    EXPECT_EQ(told(reason, true), Reason::kOutcomeUnknown);
+  }
+  // Its number was evaluated, or never can be.
+  EXPECT_EQ(told(Reason::kConditionFailed, true), Reason::kConditionFailed);
+  EXPECT_EQ(told(Reason::kValueTooLarge, true), Reason::kValueTooLarge);
 }
 
 TEST(AnswerCollector, HandsEachSinkItsAnswersInOneCall) {
