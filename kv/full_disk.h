@@ -16,6 +16,7 @@ class FullDiskEnv final : public rocksdb::EnvWrapper {
   explicit FullDiskEnv(rocksdb::Env* base);
   ~FullDiskEnv() override;
 
+  rocksdb::Status FileExists(const std::string& path) override;
   const char* Name() const override { return "FlotillaFullDiskEnv"; }
 };
 

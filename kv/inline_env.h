@@ -35,6 +35,11 @@ class InlineEnv final : public rocksdb::EnvWrapper {
   void SetBackgroundThreads(int, Priority) override {}
   int GetBackgroundThreads(Priority) override { return 1; }
   void IncBackgroundThreadsIfNeeded(int, Priority) override {}
+  std::uint64_t NowMicros() override { return system_clock_->NowMicros(); }
+  std::uint64_t NowNanos() override { return system_clock_->NowNanos(); }
+  rocksdb::Status GetCurrentTime(std::int64_t* seconds) override {
+    return system_clock_->GetCurrentTime(seconds);
+  }
   const char* Name() const override { return "FlotillaInlineEnv"; }
 
  private:

@@ -85,6 +85,10 @@ Climate DrawClimate(Random& random, int nodes) {
   }
   climate.syncs_take_their_time = apart.Chance(0.3);
   climate.hasty_changes = apart.Chance(0.3);
+  // Only a lease trusts that a leader who is heard is not deposed.
+  if (climate.leases && apart.Chance(0.5)) {
+    climate.weights[static_cast<std::size_t>(Fault::kDeposition)] = apart.Between(4, 16);
+  }
   return climate;
 }
 

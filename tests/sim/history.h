@@ -50,4 +50,8 @@ enum class Verdict : std::uint8_t { kLinearizable, kNotLinearizable, kTooHard };
 Verdict CheckRegister(const std::vector<Operation>& operations,
                       std::uint64_t steps_max = 5'000'000);
 
+// Of a history that is not linearizable: the first answer that fits no order, and what was asked
+// shortly before it, a line each.
+std::string FirstContradiction(const std::vector<Operation>& operations);
+
 }  // namespace flotilla::sim

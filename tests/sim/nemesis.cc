@@ -4,8 +4,6 @@
 #include <numeric>
 #include <utility>
 
-#include "tests/sim/workload.h"
-
 namespace flotilla::sim {
 namespace {
 
@@ -14,6 +12,11 @@ constexpr Duration kResumeJitter = std::chrono::milliseconds(50);
 // Members are learners for a moment only.
 constexpr Duration kLearnerWithin = std::chrono::seconds(8);
 constexpr Duration kLearnerPoll = std::chrono::milliseconds(10);
+// Longer than a voter waits for its leader.
+constexpr Duration kSuccessorWithin = std::chrono::seconds(3);
+constexpr Duration kClientsTurnWithin = std::chrono::milliseconds(1500);
+constexpr Duration kWritesEndWithin = std::chrono::milliseconds(200);
+constexpr Duration kSuccessorPoll = std::chrono::milliseconds(1);
 
 bool HasLearner(const NodeInfo& info) {
   return std::any_of(info.groups.begin(), info.groups.end(), [](const GroupInfo& group) {
@@ -24,11 +27,13 @@ bool HasLearner(const NodeInfo& info) {
 
 }  // namespace
 
-Nemesis::Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network)
+Nemesis::Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network,
+                 Workload* workload)
     : options_(options),
       loop_(loop),
       cluster_(cluster),
       network_(network),
+      workload_(workload),
       random_(options.seed),
       disks_(cluster, random_.Fork(),
              [this](Duration max, Closure closure) { Later(max, std::move(closure)); }),
@@ -111,6 +116,8 @@ void Nemesis::Strike(Fault fault) {
       return AwaitLearner(loop_->now() + kLearnerWithin, std::make_shared<bool>(false));
     case Fault::kCutInstall:
       return CutInstall();
+    case Fault::kDeposition:
+      return Deposition();
   }
 }
 
@@ -237,6 +244,44 @@ void Nemesis::IsolateLeader() {
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
 }
 
+void Nemesis::Deposition() {
+  const int leader = LeaderOrAny();
+  const int deaf = AnyNode();
+  if (deaf == leader) return;
+  // These have turned to others by then, who will know of a successor at once.
+  for (int client = 0; client < options_.clients; ++client) {
+    if (random_.Chance(0.5)) {
+      network_->Cut(Workload::ProcessOf(client), SimCluster::IdOf(leader));
+    }
+  }
+  After(kClientsTurnWithin, [this] { workload_->SetWriting(false); });
+  After(kClientsTurnWithin + kWritesEndWithin, [this, leader, deaf] {
+    CutBetween(leader, deaf);
+    AwaitSuccessor(leader, loop_->now() + kSuccessorWithin);
+  });
+}
+
+void Nemesis::AwaitSuccessor(int leader, MonoTime until) {
+  const bool succeeded = Succeeded(leader);
+  if (!succeeded && loop_->now() <= until) {
+    return After(kSuccessorPoll, [this, leader, until] { AwaitSuccessor(leader, until); });
+  }
+  workload_->SetWriting(true);
+  if (succeeded) {
+    CutOff(leader);  // before it hears of it, if that is to be
+  } else {
+    network_->HealAll();
+  }
+}
+
+bool Nemesis::Succeeded(int leader) const {
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (node == leader || !cluster_->running(node)) continue;
+    if (cluster_->node(node)->Leads(GroupId())) return true;
+  }
+  return false;
+}
+
 void Nemesis::CutOff(int node) {
   for (int other = 0; other < cluster_->size(); ++other) {
     if (other != node) CutBetween(node, other);
@@ -358,6 +403,7 @@ void Nemesis::SetClocks(int node) {
 
 void Nemesis::Heal() {
   ended_ = true;
+  workload_->SetWriting(true);
   network_->HealAll();
   network_->SetWeather({});
   disks_.Heal();

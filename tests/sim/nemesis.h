@@ -11,6 +11,7 @@
 #include "tests/sim/disk_faults.h"
 #include "tests/sim/sim_cluster.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/workload.h"
 
 namespace flotilla::sim {
 
@@ -22,7 +23,8 @@ class Nemesis {
     Climate climate;
   };
 
-  Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network);
+  Nemesis(const Options& options, EventLoop* loop, SimCluster* cluster, SimNetwork* network,
+          Workload* workload);
 
   void Start();
   // Leaves a node alone for a moment.
@@ -53,6 +55,12 @@ class Nemesis {
   void Overtake();
   // Waits for a learner, and leaves the leader with it alone.
   void AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found);
+  // One node and the leader do not hear each other, and it stands against it, while nothing is
+  // written that it would lack: the others, who hear the leader, must not follow. If they do, the
+  // leader is cut off before it hears of that.
+  void Deposition();
+  void AwaitSuccessor(int leader, MonoTime until);
+  bool Succeeded(int leader) const;
   void CutBetween(int node, int other);
   void Partition();
   void OneWay();
@@ -77,6 +85,7 @@ class Nemesis {
   EventLoop* const loop_;
   SimCluster* const cluster_;
   SimNetwork* const network_;
+  Workload* const workload_;
   Random random_;
   DiskFaults disks_;
   std::uint64_t weights_sum_ = 0;

@@ -47,7 +47,7 @@ class Simulation {
                    .cut_off = [this](int node) { nemesis_.CutOff(node); }},
                   &loop_, &cluster_),
         nemesis_({.seed = random_.Next(), .clients = kClients, .climate = climate_}, &loop_,
-                 &cluster_, &network_) {
+                 &cluster_, &network_, &workload_) {
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
     });
@@ -176,7 +176,8 @@ class Simulation {
         case Verdict::kLinearizable:
           break;
         case Verdict::kNotLinearizable:
-          failure_ = fmt::format("the history of {} is not linearizable", key);
+          failure_ = fmt::format("the history of {} is not linearizable\n    {}", key,
+                                 FirstContradiction(operations));
           return;
         case Verdict::kTooHard:
           failure_ = fmt::format("the history of {} is too hard to check", key);

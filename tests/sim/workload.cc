@@ -1,11 +1,14 @@
 #include "tests/sim/workload.h"
 
+#include <map>
 #include <utility>
 
 namespace flotilla::sim {
 namespace {
 
 constexpr std::uint32_t kThink = 30;
+// About one of so many reads is a scan.
+constexpr std::size_t kReadsPerScan = 7;
 
 // After these a write may or may not have happened; after all others it did not.
 bool Perhaps(const Status& status) {
@@ -125,8 +128,12 @@ void Workload::Issue(Lane lane) {
   operation.invoked = loop_->now();
   ++under_way_;
   const std::uint64_t dice = random.Below(100);
-  if (lane.reads_only || dice < 28) {
-    Get(lane, std::move(operation));
+  if (lane.reads_only || !writing_ || dice < 28) {
+    if (history_.size() % kReadsPerScan == 0) {
+      Scan(lane, operation);
+    } else {
+      Get(lane, std::move(operation));
+    }
   } else if (dice < 62) {
     Put(lane, std::move(operation));
   } else if (dice < 70) {
@@ -147,6 +154,29 @@ void Workload::Get(Lane lane, Operation operation) {
   ClientOf(lane).GetAsync(key, {}, [this, lane, number](StatusOr<client::GetResult> result) {
     if (result.ok() && result->found) history_.At(number).read = NameIn(result->value);
     Ended(lane, number, result.status());
+  });
+}
+
+void Workload::Scan(Lane lane, const Operation& asked) {
+  client::ScanOptions scan;
+  scan.prefix = "key";
+  scan.reverse = history_.size() % (2 * kReadsPerScan) == 0;
+  std::map<std::string, std::size_t> numbers;
+  for (int key = 0; key < options_.keys; ++key) {
+    Operation operation = asked;
+    operation.kind = OperationKind::kGet;
+    operation.key = "key" + std::to_string(key);
+    const std::string name = operation.key;
+    numbers[name] = history_.Invoke(std::move(operation));
+  }
+  ClientOf(lane).ScanPageAsync(scan, "", [this, lane, numbers](StatusOr<client::ScanPage> page) {
+    if (page.ok()) {
+      for (const client::Row& row : page->rows) {
+        history_.At(numbers.at(row.key)).read = NameIn(row.value);
+      }
+    }
+    for (const auto& [key, number] : numbers) Record(number, page.status());
+    Done(lane, page.status());
   });
 }
 

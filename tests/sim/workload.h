@@ -45,6 +45,8 @@ class Workload {
   void Start();
   // No new operations from now on.
   void End() { ended_ = true; }
+  // While false, what would have been a write is a read.
+  void SetWriting(bool writing) { writing_ = writing; }
   // A last look at every key whose history is checked. After End().
   void ReadAll();
   int under_way() const { return under_way_; }
@@ -73,6 +75,8 @@ class Workload {
   bool Paced(Lane lane) const { return lane.reads_only && options_.reads_open_max > 1; }
   void Issue(Lane lane);
   void Get(Lane lane, Operation operation);
+  // All checked keys at once.
+  void Scan(Lane lane, const Operation& asked);
   void Put(Lane lane, Operation operation);
   void Delete(Lane lane, Operation operation);
   void CompareAndSet(Lane lane, Operation operation);
@@ -97,6 +101,7 @@ class Workload {
   std::uint64_t answered_ = 0;
   std::uint64_t refused_for_room_ = 0;
   int under_way_ = 0;
+  bool writing_ = true;
   bool ended_ = false;
 };
 
