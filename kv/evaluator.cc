@@ -33,8 +33,8 @@ std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key)
   return key;
 }
 
-Evaluator::Evaluator(const Database& database, RowCache& cache, Sessions& sessions)
-    : database_(database), cache_(cache), sessions_(sessions) {}
+Evaluator::Evaluator(const Database& database, const Caches& caches, Sessions& sessions)
+    : database_(database), cache_(caches.rows), ranges_(caches.ranges), sessions_(sessions) {}
 
 Evaluator::~Evaluator() = default;
 
@@ -65,6 +65,7 @@ Status Evaluator::Finish() {
     const int order = key_of(a).compare(key_of(b));
     return order != 0 ? order < 0 : a.key_offset < b.key_offset;
   });
+  const bool ranges_want_it = ranges_.wants_writes();
   for (std::size_t i = 0; i < rows_to_write_.size(); ++i) {
     const Row& row = rows_to_write_[i];
     const std::string_view version_key = key_of(row);
@@ -75,13 +76,14 @@ Status Evaluator::Finish() {
     Timestamp timestamp;
     CHECK(SplitVersionKey(version_key, encoded, timestamp));
     cache_.BeginWrite(encoded, timestamp, header, row.value);
+    if (ranges_want_it) range_writes_.push_back({encoded, timestamp, header, row.value});
     const rocksdb::Slice key = ToSlice(version_key);
     const std::array<rocksdb::Slice, 2> value{ToSlice(header), ToSlice(row.value)};
     Check(batch_.Put(database_.versions(), rocksdb::SliceParts(&key, 1),
                      rocksdb::SliceParts(value.data(), 2)),
           "gathering writes");
   }
-  rows_to_write_.clear();
+  ranges_.BeginWrites(ranges_want_it ? &range_writes_ : nullptr);
   return failure_;
 }
 

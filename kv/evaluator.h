@@ -17,6 +17,7 @@
 
 #include "kv/command.h"
 #include "kv/database.h"
+#include "kv/range_cache.h"
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/version_codec.h"
@@ -25,7 +26,12 @@ namespace flotilla::kv {
 
 class Evaluator {
  public:
-  Evaluator(const Database& database, RowCache& cache, Sessions& sessions);
+  // What a reader may find of what was read before.
+  struct Caches {
+    RowCache& rows;
+    RangeCache& ranges;
+  };
+  Evaluator(const Database& database, const Caches& caches, Sessions& sessions);
   ~Evaluator();
 
   // Reserves memory for an entry's payload; a hint.
@@ -41,7 +47,8 @@ class Evaluator {
   Status ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,
                     Timestamp& last_timestamp);
 
-  // After the last entry, once, while the entries' payloads are still there.
+  // After the last entry, once, while the entries' payloads are still there. The caches know what
+  // is about to become visible from then on: tell them how it ended.
   Status Finish();
   // All that is to be written; the versions only after Finish().
   rocksdb::WriteBatch& batch() { return batch_; }
@@ -93,9 +100,11 @@ class Evaluator {
 
   const Database& database_;
   RowCache& cache_;
+  RangeCache& ranges_;
   Sessions& sessions_;
   rocksdb::WriteBatch batch_;
   std::vector<Row> rows_to_write_;
+  std::vector<RangeCache::Write> range_writes_;
   std::string keys_;
   std::string headers_;
   std::unique_ptr<rocksdb::Iterator> rows_;

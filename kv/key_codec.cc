@@ -46,6 +46,7 @@ bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user
   }
   keyspace = KeyspaceId(number);
   user_key.clear();
+  user_key.reserve(encoded.size());
   encoded.remove_prefix(kKeyspaceBytes);
   while (true) {
     const std::size_t zero = encoded.find(kEscape);

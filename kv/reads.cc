@@ -13,6 +13,9 @@
 namespace flotilla::kv {
 namespace {
 
+// Most pages are no larger.
+constexpr std::size_t kRowsReservedMax = 128;
+
 Status Malformed() { return Error(Reason::kDataDamaged, "a stored version is malformed"); }
 
 // A stored version, if it is visible. False: it is malformed.
@@ -40,8 +43,12 @@ class PageBuilder {
   PageBuilder(const ScanRequest& request, ScanPage& page)
       : limit_(request.limit == 0 ? kScanRowsDefault : std::min(request.limit, kScanRowsMax)),
         keys_only_(request.keys_only),
-        page_(page) {}
+        page_(page) {
+    page_.rows.reserve(std::min<std::size_t>(limit_, kRowsReservedMax));
+  }
 
+  // One more than fit: it says whether there are more.
+  std::size_t rows_wanted() const { return limit_ + 1; }
   bool full() const { return page_.rows.size() >= limit_ || bytes_ >= kScanBytesMax; }
 
   Status Add(std::string_view encoded, Timestamp timestamp, const VersionView& version) {
@@ -62,8 +69,40 @@ class PageBuilder {
   std::size_t bytes_ = 0;
 };
 
+// Where the next page begins, once this one is full and there is a visible row after it.
+Status EndPage(std::string_view next, bool reverse, ScanPage& page) {
+  page.more = true;
+  if (reverse) {
+    // The end is exclusive: the page before the next row ends with the row after it.
+    page.resume_key = page.rows.back().key;
+    return absl::OkStatus();
+  }
+  KeyspaceId keyspace;
+  return DecodeKey(next, keyspace, page.resume_key) ? absl::OkStatus() : Malformed();
+}
+
+// False: what was found does not make a page.
+StatusOr<bool> ScanFound(const RangeCache::Found& found, bool reverse, std::uint64_t now_ms,
+                         PageBuilder& builder, ScanPage& page) {
+  for (const RangeCache::Part& part : found.parts) {
+    for (std::size_t i = part.begin; i < part.end; ++i) {
+      const RangeCache::Row& row = *(*part.rows)[reverse ? part.end - 1 - (i - part.begin) : i];
+      VersionView version;
+      if (!DecodeVersion(row.stored, version)) return Malformed();
+      if (!version.Exists(now_ms)) continue;
+      if (builder.full()) {
+        RETURN_IF_ERROR(EndPage(row.key, reverse, page));
+        return true;
+      }
+      RETURN_IF_ERROR(builder.Add(row.key, row.timestamp, version));
+    }
+  }
+  return found.whole;
+}
+
 Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
-                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page) {
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
+                   RangeCache::Fill& fill) {
   NewestRows newest(rows);
   for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest.Next()) {
     std::string_view encoded;
@@ -72,21 +111,26 @@ Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std:
     if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
       return Malformed();
     }
-    if (!DecodeVersion({rows.value().data(), rows.value().size()}, version)) return Malformed();
+    const std::string_view stored(rows.value().data(), rows.value().size());
+    if (!DecodeVersion(stored, version)) return Malformed();
     if (!version.Exists(now_ms)) continue;
     if (builder.full()) {
-      KeyspaceId keyspace;
-      page.more = true;
-      return DecodeKey(encoded, keyspace, page.resume_key) ? absl::OkStatus() : Malformed();
+      fill.Keep(encoded);
+      return EndPage(encoded, /*reverse=*/false, page);
     }
     RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+    fill.Add(encoded, timestamp, stored);
   }
-  return FromRocks(rows.status(), "scanning");
+  RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+  fill.Keep(end);
+  return absl::OkStatus();
 }
 
 // Backwards the oldest version comes first: from each key's last row, seek to its newest.
 Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
-                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page) {
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
+                   RangeCache::Fill& fill) {
+  std::string last;
   rows.SeekForPrev(end);
   if (rows.Valid() && rows.key().compare(end) >= 0) rows.Prev();
   while (rows.Valid() && rows.key().compare(start) >= 0) {
@@ -106,16 +150,18 @@ Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std:
     }
     if (version.Exists(now_ms)) {
       if (builder.full()) {
-        // The end is exclusive: the page before this key ended with the row after it.
-        page.more = true;
-        page.resume_key = page.rows.back().key;
-        return absl::OkStatus();
+        fill.Keep(last);
+        return EndPage(encoded, /*reverse=*/true, page);
       }
       RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+      fill.Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
+      last = encoded;
     }
     rows.Prev();
   }
-  return FromRocks(rows.status(), "scanning");
+  RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+  fill.Keep(start);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -179,17 +225,23 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
                                                   : EncodeKey(request.keyspace, request.start);
   const std::string end = request.end.empty() ? KeyspaceEnd(request.keyspace)
                                               : EncodeKey(request.keyspace, request.end);
+  {
+    ScanPage page;
+    PageBuilder builder(request, page);
+    if (const auto found = range_cache_.Find(start, end, request.reverse, builder.rows_wanted())) {
+      ASSIGN_OR_RETURN(const bool done, ScanFound(*found, request.reverse, now_ms, builder, page));
+      if (done) return page;
+    }
+  }
+  RangeCache::Fill fill(range_cache_, start, end, request.reverse);
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
   ScanPage page;
   PageBuilder builder(request, page);
-  if (request.reverse) {
-    RETURN_IF_ERROR(Located(ScanReverse(*rows, start, end, now_ms, builder, page)));
-  } else {
-    RETURN_IF_ERROR(Located(ScanForward(*rows, start, end, now_ms, builder, page)));
-  }
+  const auto scan = request.reverse ? ScanReverse : ScanForward;
+  RETURN_IF_ERROR(Located(scan(*rows, start, end, now_ms, builder, page, fill)));
   return page;
 }
 

@@ -131,7 +131,10 @@ Status StoreImpl::PutInPlace(const std::string& directory) {
   if (!Exists(incoming)) return absl::OkStatus();
   RETURN_IF_ERROR(SyncDirectory(options_.directory));
   RunBackgroundWork();
-  if (!Planted(Plant::kRowsOutliveInstall)) row_cache_.Forget();
+  if (!Planted(Plant::kRowsOutliveInstall)) {
+    row_cache_.Forget();
+    range_cache_.Forget();
+  }
   database_.reset();
   RunBackgroundWork();
   if (Exists(current)) {

@@ -34,11 +34,14 @@ StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resource
     : options_(options),
       resources_(resources),
       row_cache_(resources.block_cache),
+      range_cache_(resources.block_cache),
       sessions_({.results_max = options.session_results_max,
                  .sessions_max = options.sessions_max,
                  .idle_ms_max = options.session_idle_ms_max}) {}
 
 StoreImpl::~StoreImpl() {
+  // First, for its threads call OnFlushed.
+  database_ = nullptr;
   std::vector<FlushWait> waits;
   {
     std::lock_guard lock(flush_mutex_);
@@ -160,7 +163,6 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   if (too_much) RETURN_IF_ERROR(RequestFlush());
   std::size_t committed = 0;
   const Status status = ApplyFrom(entries, committed);
-  if (!status.ok()) row_cache_.EndWrite(false);
   entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(committed));
   RunBackgroundWork();
   if (status.ok() || ReasonOf(status) != Reason::kDiskFull) return status;
@@ -178,7 +180,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   Timestamp timestamp = last_timestamp();
   while (committed < entries.size()) {
     std::size_t next = committed;
-    Evaluator evaluator(*database_, row_cache_, sessions_);
+    Evaluator evaluator(*database_, {row_cache_, range_cache_}, sessions_);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
       const raft::Entry& entry = entries[next].entry;
@@ -212,7 +214,7 @@ void StoreImpl::NoteConfiguration(const raft::Entry& entry) {
   CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
 }
 
-Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
+Status StoreImpl::Write(Evaluator& evaluator, const raft::Entry& last) {
   std::string applied;
   AppendFixed64(applied, last.index.value());
   AppendFixed64(applied, last.term.value());
@@ -236,8 +238,14 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
     RETURN_IF_ERROR(database_->Write(early));
     if (last.index.value() % 16 == 0 && RequestFlush().ok()) RunBackgroundWork();
   }
-  RETURN_IF_ERROR(database_->Write(batch));
-  row_cache_.EndWrite(true);
+  return database_->Write(batch);
+}
+
+Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
+  const Status written = Write(evaluator, last);
+  row_cache_.EndWrite(written.ok());
+  range_cache_.EndWrites(written.ok());
+  RETURN_IF_ERROR(written);
   {
     std::lock_guard lock(flush_mutex_);
     commits_.emplace_back(database_->db().GetLatestSequenceNumber(), last.index.value());
@@ -250,7 +258,7 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   }
   applied_.store(last.index.value());
   if (options_.inline_background_work) {
-    unflushed_bytes_ += batch.GetDataSize();
+    unflushed_bytes_ += evaluator.batch().GetDataSize();
     if (unflushed_bytes_.load() >= options_.memtable_bytes) {
       // The entry is applied all the same.
       const Status requested = RequestFlush();

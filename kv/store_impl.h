@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kv/database.h"
+#include "kv/range_cache.h"
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/store.h"
@@ -68,6 +69,8 @@ class StoreImpl final : public Store {
   StatusOr<raft::SnapshotMark> ReadState();
   // Applies entries from `committed` on, and moves it past those that are.
   Status ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed);
+  // All effects and the applied index, in one batch; and what follows once it is visible.
+  Status Write(Evaluator& evaluator, const raft::Entry& last);
   Status Commit(Evaluator& evaluator, const raft::Entry& last);
   void NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
@@ -89,6 +92,7 @@ class StoreImpl final : public Store {
   const StoreOptions options_;
   const StoreResources resources_;
   RowCache row_cache_;
+  RangeCache range_cache_;
   const std::shared_ptr<CollectorState> collector_ = std::make_shared<CollectorState>();
 
   // Readers share it; only the installation of a snapshot takes it alone. One that was cut short
