@@ -13,6 +13,22 @@ namespace {
 // Ticks between looks at the log's size and at refused writes.
 constexpr int kHousekeepingTicks = 20;
 
+// A compaction's answer, which is given even if the group stops before.
+class Owed {
+ public:
+  using Answer = UniqueFunction<void(StatusOr<Index>)>;
+  explicit Owed(Answer answer) : answer_(std::move(answer)) {}
+  Owed(Owed&& other) noexcept : answer_(std::exchange(other.answer_, nullptr)) {}
+  Owed& operator=(Owed&&) = delete;
+  ~Owed() {
+    if (answer_) answer_(Error(Reason::kNodeStopping, "the node is stopping"));
+  }
+  void Pay(StatusOr<Index> durable) { std::exchange(answer_, nullptr)(std::move(durable)); }
+
+ private:
+  Answer answer_;
+};
+
 std::uint64_t PayloadBytes(const std::vector<Entry>& entries) {
   std::uint64_t bytes = 0;
   for (const Entry& entry : entries) bytes += entry.payload.size();
@@ -278,12 +294,15 @@ void Group::NoteConfiguration() {
 
 void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
   compacting_ = true;
-  world_.machine->Flush([this, done = std::move(done)](StatusOr<Index> durable) mutable {
-    Post([this, durable] {
-      compacting_ = false;
-      if (durable.ok()) FlushedUpTo(*durable);
+  // On the apply strand: the request waits there while writes are stalled.
+  pump_->Post([this, owed = Owed(std::move(done))]() mutable {
+    world_.machine->Flush([this, owed = std::move(owed)](StatusOr<Index> durable) mutable {
+      Post([this, durable] {
+        compacting_ = false;
+        if (durable.ok()) FlushedUpTo(*durable);
+      });
+      owed.Pay(std::move(durable));
     });
-    done(std::move(durable));
   });
 }
 
