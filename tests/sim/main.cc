@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
   }
   fmt::print(
       "{} leaders, {} rejected appends, {} snapshots, {} changes of members, {} nodes that stopped "
-      "for a failed disk, {} writes refused for want of room\n",
+      "for a failed disk, {} writes that found no room until their deadline\n",
       rare.leaders, rare.rejections, rare.snapshots, rare.member_changes, rare.stopped_themselves,
       rare.refused_for_room);
   const double seconds_run = static_cast<double>(virtual_time.count()) / 1e9;
