@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "raft/log/format.h"
 #include "raft/log/io_status.h"
 
 namespace flotilla::raft {
@@ -15,6 +17,7 @@ namespace {
 constexpr Duration kBurst = std::chrono::milliseconds(50);
 // Before the second attempt; longer before each further one.
 constexpr Duration kPause = std::chrono::milliseconds(200);
+constexpr std::uint64_t kPageBytes = 4096;
 
 }  // namespace
 
@@ -26,7 +29,12 @@ Duration TransferRate::Spend(std::uint64_t bytes) {
 
 OutgoingSnapshot::OutgoingSnapshot(const Options& options, const SnapshotInfo& snapshot,
                                    rocksdb::FileSystem* files, PeerCalls* calls, TransferRate* rate)
-    : options_(options), snapshot_(snapshot), files_(files), calls_(calls), rate_(rate) {}
+    : options_(options),
+      snapshot_(snapshot),
+      files_(files),
+      calls_(calls),
+      rate_(rate),
+      direct_(options.direct_io) {}
 
 OutgoingSnapshot::~OutgoingSnapshot() = default;
 
@@ -91,30 +99,46 @@ StatusOr<SnapshotPart> OutgoingSnapshot::NextPart() {
   }
   if (part.file == snapshot_.files.size()) return part;
   part.offset = received_[part.file];
-  RETURN_IF_ERROR(ReadData(part.file, part.offset));
-  part.data = data_;
+  ASSIGN_OR_RETURN(part.data, ReadData(part.file, part.offset));
   return part;
 }
 
-Status OutgoingSnapshot::ReadData(std::uint64_t number, std::uint64_t offset) {
+Status OutgoingSnapshot::OpenFile(std::uint64_t number, const std::string& path) {
+  if (reader_ && open_file_ == number) return absl::OkStatus();
+  reader_.reset();
+  open_file_ = number;
+  if (direct_) {
+    // Nobody else reads these pages: they are not to take the place of others.
+    rocksdb::FileOptions direct;
+    direct.use_direct_reads = true;
+    if (files_->NewRandomAccessFile(path, direct, &reader_, nullptr).ok()) return absl::OkStatus();
+    direct_ = false;
+  }
+  return log::FromIo(files_->NewRandomAccessFile(path, rocksdb::FileOptions(), &reader_, nullptr),
+                     path);
+}
+
+StatusOr<std::string_view> OutgoingSnapshot::ReadData(std::uint64_t number, std::uint64_t offset) {
   const SnapshotFile& file = snapshot_.files[number];
   const std::string path = snapshot_.directory + "/" + file.name;
-  if (!reader_ || open_file_ != number) {
-    reader_.reset();
-    RETURN_IF_ERROR(log::FromIo(
-        files_->NewRandomAccessFile(path, rocksdb::FileOptions(), &reader_, nullptr), path));
-    open_file_ = number;
+  RETURN_IF_ERROR(OpenFile(number, path));
+  if (!buffer_) {
+    buffer_.reset(static_cast<char*>(std::aligned_alloc(
+        kPageBytes, log::RoundUp(options_.part_bytes, kPageBytes) + 2 * kPageBytes)));
+    CHECK(buffer_ != nullptr);
   }
-  data_.resize(std::min<std::uint64_t>(options_.part_bytes, file.bytes - offset));
+  const std::uint64_t bytes = std::min<std::uint64_t>(options_.part_bytes, file.bytes - offset);
+  // Direct reads are of whole pages.
+  const std::uint64_t begin = direct_ ? offset / kPageBytes * kPageBytes : offset;
+  const std::uint64_t end = direct_ ? log::RoundUp(offset + bytes, kPageBytes) : offset + bytes;
   rocksdb::Slice slice;
   RETURN_IF_ERROR(log::FromIo(
-      reader_->Read(offset, data_.size(), rocksdb::IOOptions(), &slice, data_.data(), nullptr),
+      reader_->Read(begin, end - begin, rocksdb::IOOptions(), &slice, buffer_.get(), nullptr),
       path));
-  if (slice.size() != data_.size()) {
+  if (slice.size() < offset - begin + bytes) {
     return Error(Reason::kInternal, fmt::format("{}: shorter than its snapshot says", path));
   }
-  if (slice.data() != data_.data()) data_.assign(slice.data(), slice.size());
-  return absl::OkStatus();
+  return std::string_view(slice.data() + (offset - begin), bytes);
 }
 
 }  // namespace flotilla::raft

@@ -8,8 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -50,6 +52,7 @@ class OutgoingSnapshot {
     std::size_t part_bytes = 0;
     Duration part_timeout{0};
     int attempts_max = 0;  // failures in a row
+    bool direct_io = false;
   };
   // The pointers outlive it.
   OutgoingSnapshot(const Options& options, const SnapshotInfo& snapshot, rocksdb::FileSystem* files,
@@ -66,7 +69,8 @@ class OutgoingSnapshot {
   std::string Open() const;
   // Reads the next part that the receiver lacks. Its data is valid until the next call.
   StatusOr<SnapshotPart> NextPart();
-  Status ReadData(std::uint64_t file, std::uint64_t offset);
+  StatusOr<std::string_view> ReadData(std::uint64_t file, std::uint64_t offset);
+  Status OpenFile(std::uint64_t number, const std::string& path);
 
   const Options options_;
   const SnapshotInfo snapshot_;
@@ -77,7 +81,12 @@ class OutgoingSnapshot {
   std::vector<std::uint64_t> received_;  // bytes of each file
   std::uint64_t open_file_ = 0;          // the number of `reader_`'s
   std::unique_ptr<rocksdb::FSRandomAccessFile> reader_;
-  std::string data_;
+  bool direct_;
+  // With room for the pages around a part.
+  struct Free {
+    void operator()(char* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<char, Free> buffer_;
 };
 
 }  // namespace flotilla::raft

@@ -78,7 +78,8 @@ void SnapshotTransfer::Send(GroupId group, NodeId to, const SnapshotInfo& snapsh
                                                      .to = to,
                                                      .part_bytes = options_.part_bytes,
                                                      .part_timeout = options_.part_timeout,
-                                                     .attempts_max = options_.attempts_max};
+                                                     .attempts_max = options_.attempts_max,
+                                                     .direct_io = options_.direct_io};
     auto outgoing =
         std::make_unique<OutgoingSnapshot>(outgoing_options, snapshot, files_, calls_, &rate_);
     sending_.Spawn(Carry(std::move(outgoing), std::move(done)));

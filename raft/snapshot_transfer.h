@@ -39,6 +39,8 @@ struct SnapshotTransferOptions {
   Duration part_timeout = std::chrono::seconds(10);
   // Consecutive failures of one transfer before it is given up.
   int attempts_max = 5;
+  // Files are read past the page cache, where the file system can.
+  bool direct_io = false;
   // Random: checkpoints of all nodes and lives get different ids.
   std::uint64_t seed = 0;
 };

@@ -34,8 +34,10 @@ Status NodeImpl::OpenData() {
   calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get(),
                                              Planted(Plant::kNumberedAnew) ? 1 : first_call);
   snapshots_ = std::make_unique<raft::SnapshotTransfer>(
-      raft::SnapshotTransferOptions{.seed = random_.Next()}, world_.env->GetFileSystem().get(),
-      world_.clock, calls_.get(), world_.executor->NewBlockingStrand("snapshots"),
+      raft::SnapshotTransferOptions{.direct_io = !world_.inline_background_work,
+                                    .seed = random_.Next()},
+      world_.env->GetFileSystem().get(), world_.clock, calls_.get(),
+      world_.executor->NewBlockingStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
   const std::uint64_t first_forward = random_.Next();
   router_ = std::make_unique<RequestRouter>(

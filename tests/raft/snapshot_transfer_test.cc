@@ -174,6 +174,18 @@ TEST_F(SnapshotTransferTest, EveryFileArrivesWholeAndNothingIsAnnouncedBefore) {
   EXPECT_FALSE(receiver->transfer->Received(kGroup, other).has_value());
 }
 
+// Whose reads are of whole pages, wherever a part begins and ends.
+TEST_F(SnapshotTransferTest, EveryFileArrivesWholeFromDirectReads) {
+  options.direct_io = true;
+  Start();
+  const SnapshotInfo snapshot = MakeSnapshot({0, 1, 2 * kPart, 4096, 5 * kPart + 1, 12'289, 0});
+  Send(snapshot);
+  loop.RunFor(seconds(5));
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_TRUE(results[0].ok()) << MessageOf(results[0]);
+  ExpectArrived(snapshot);
+}
+
 TEST_F(SnapshotTransferTest, GoesOnWhereItBroke) {
   int parts = 0;
   int opens = 0;
