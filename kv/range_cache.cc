@@ -149,7 +149,7 @@ RangeCache::Fill::Fill(RangeCache& cache, std::string_view start, std::string_vi
     refused_ = true;
     return;
   }
-  for (const Write& write : *cache_.writes_) Bound(write.key);
+  BoundBy(*cache_.writes_);
 }
 
 RangeCache::Fill::~Fill() {
@@ -167,6 +167,15 @@ void RangeCache::Fill::Bound(std::string_view key) {
   } else {
     end_.assign(key);
   }
+}
+
+void RangeCache::Fill::BoundBy(const std::vector<Write>& writes) {
+  const auto at =
+      std::lower_bound(writes.begin(), writes.end(), reverse_ ? end_ : start_,
+                       [](const Write& write, std::string_view key) { return write.key < key; });
+  // The first that the scan meets.
+  if (reverse_ && at != writes.begin()) Bound(std::prev(at)->key);
+  if (!reverse_ && at != writes.end()) Bound(at->key);
 }
 
 void RangeCache::Fill::Add(std::string_view key, Timestamp timestamp, std::string_view stored) {
@@ -274,9 +283,7 @@ void RangeCache::BeginWrites(const std::vector<Write>* writes) {
     for (Fill* fill : fills_) fill->refused_ = true;
     return Clear();
   }
-  for (Fill* fill : fills_) {
-    for (const Write& write : *writes) fill->Bound(write.key);
-  }
+  for (Fill* fill : fills_) fill->BoundBy(*writes);
   for (std::size_t i = 0; i < writes->size(); ++i) {
     const std::string_view key = (*writes)[i].key;
     if (touched_.empty() || !touched_.back().piece->Covers(key)) {

@@ -59,6 +59,14 @@ class RangeCache {
   std::optional<Found> Find(std::string_view start, std::string_view end, bool reverse,
                             std::size_t rows_wanted);
 
+  // A version that is written. The views stay until EndWrites.
+  struct Write {
+    std::string_view key;  // encoded
+    Timestamp timestamp;
+    std::string_view header;  // the stored value has two parts
+    std::string_view value;
+  };
+
   // What a reader gathers from before it opens an iterator until it keeps what it found.
   class Fill {
    public:
@@ -77,6 +85,7 @@ class RangeCache {
     friend class RangeCache;
     // Nothing from `key` on, in the scan's direction, is kept.
     void Bound(std::string_view key);
+    void BoundBy(const std::vector<Write>& writes);
 
     RangeCache& cache_;
     const bool reverse_;
@@ -86,16 +95,10 @@ class RangeCache {
     Rows rows_;
   };
 
-  // A version that is written. The views stay until EndWrites.
-  struct Write {
-    std::string_view key;  // encoded
-    Timestamp timestamp;
-    std::string_view header;  // the stored value has two parts
-    std::string_view value;
-  };
   // Whether the writer should gather what it writes.
   bool wants_writes() const { return wants_writes_.load(std::memory_order_relaxed); }
-  // All that is about to become visible, the newest version of a key first; null: not gathered.
+  // All that is about to become visible, in the order of keys, the newest version of a key first;
+  // null: not gathered.
   void BeginWrites(const std::vector<Write>* writes);
   // It is visible, or did not happen.
   void EndWrites(bool visible);
