@@ -162,7 +162,7 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
       options_.inline_background_work && unflushed_bytes_.load() > 4 * options_.memtable_bytes;
   if (too_much) RETURN_IF_ERROR(RequestFlush());
   std::size_t committed = 0;
-  const Status status = ApplyFrom(entries, committed);
+  Status status = ApplyFrom(entries, committed);
   entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(committed));
   RunBackgroundWork();
   if (status.ok() || ReasonOf(status) != Reason::kDiskFull) return status;
