@@ -74,8 +74,9 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
           .on_release =
               [this](std::vector<OutgoingMessage> held) { sender_->Add(std::move(held)); },
       });
+  // The state machine waits for its disk now and then, which must not hold up what does not.
   pump_ = std::make_unique<ApplyPump>(
-      options_.group, world_.log, world_.machine, world_.executor->NewStrand("apply"),
+      options_.group, world_.log, world_.machine, world_.executor->NewBlockingStrand("apply"),
       ApplyPump::Callbacks{
           .on_applied =
               [this](Index index) {

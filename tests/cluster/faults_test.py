@@ -20,6 +20,10 @@ REFUSED = 6  # kvctl's exit code
 
 class SlowDisk(harness.Cluster):
     def test_a_leader_whose_disk_hangs_looks_slow_and_is_replaced(self):
+        # One core, and one thread for whatever does not wait for a disk.
+        cores = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, cores)
+        os.sched_setaffinity(0, {min(cores)})
         self.form(3, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
                                        "DISK_HANGS": str(node.directory / "hangs")})
         writer = Writer(self.shell())

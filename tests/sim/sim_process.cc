@@ -193,14 +193,13 @@ class SimProcess::SimStrand final : public Strand {
 
 SimProcess::~SimProcess() { Stop(); }
 
-std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view name) {
-  auto strand = MakeStrand(nullptr);
-  strands_.back().lock()->stalls = name == "apply" && stall_chance_ > 0;
-  return strand;
+std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) {
+  return MakeStrand(nullptr);
 }
 
 std::unique_ptr<Strand> SimProcess::NewBlockingStrand(std::string_view name) {
   auto strand = MakeStrand(name == "log" ? sync_time_ : nullptr);
+  strands_.back().lock()->stalls = name == "apply" && stall_chance_ > 0;
   if (name == "log" && syncs_take_their_time_) {
     strands_.back().lock()->fiber = std::make_unique<Fiber>();
   }
