@@ -193,9 +193,7 @@ class SimProcess::SimStrand final : public Strand {
 
 SimProcess::~SimProcess() { Stop(); }
 
-std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) {
-  return MakeStrand(nullptr);
-}
+std::unique_ptr<Strand> SimProcess::NewStrand(std::string_view) { return MakeStrand(nullptr); }
 
 std::unique_ptr<Strand> SimProcess::NewBlockingStrand(std::string_view name) {
   auto strand = MakeStrand(name == "log" ? sync_time_ : nullptr);
