@@ -70,8 +70,8 @@ Reason ReasonOf(const Status& status);
 ErrorMetadata MetadataOf(const Status& status);
 
 // Whether an error of this reason, given to a repeated request with a client id and sequence
-// number, holds for the attempts before it as well: it came with the evaluation of that very number,
-// or from the request alone. Others say only that this attempt was not done.
+// number, holds for the attempts before it as well: it came with the evaluation of that very
+// number, or from the request alone. Others say only that this attempt was not done.
 bool HoldsForEarlierAttempts(Reason reason);
 
 // The same reason and metadata with words in front: "opening group 7: ...".

@@ -61,9 +61,7 @@ class PendingBatch {
   }
   // Whoever gets something other than kAnswered delivers the answer.
   State Finish(std::uint32_t slot) { return slots_[slot].state.exchange(State::kAnswered); }
-  bool Answered(std::uint32_t slot) const {
-    return slots_[slot].state.load() == State::kAnswered;
-  }
+  bool Answered(std::uint32_t slot) const { return slots_[slot].state.load() == State::kAnswered; }
   // An earlier attempt of this write may have happened.
   bool LostWrite(std::uint32_t slot) const { return slots_[slot].lost.load() && IsWrite(slot); }
 

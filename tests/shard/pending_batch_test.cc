@@ -123,9 +123,9 @@ TEST(AnswerCollector, ALaterFailureSaysNothingOfALostWrite) {
     }
     return sink->reasons[1];
   };
-  for (const Reason reason : {Reason::kSessionExpired, Reason::kDeadlineExceeded,
-                              Reason::kOverloaded, Reason::kDiskFull, Reason::kNoQuorum,
-                              Reason::kNodeStopping}) {
+  for (const Reason reason :
+       {Reason::kSessionExpired, Reason::kDeadlineExceeded, Reason::kOverloaded, Reason::kDiskFull,
+        Reason::kNoQuorum, Reason::kNodeStopping}) {
     EXPECT_EQ(told(reason, false), reason);
     EXPECT_EQ(told(reason, true), Reason::kOutcomeUnknown);
   }
