@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/planted.h"
+#include "kv/limits.h"
 #include "kv/version_codec.h"
 
 namespace flotilla::kv {
@@ -15,8 +16,6 @@ namespace {
 // A piece is split beyond twice as many: a write copies a piece's list of rows.
 constexpr std::size_t kPieceRows = 64;
 constexpr std::size_t kPieceBytes = 32 << 10;
-// Larger ones are for the blocks.
-constexpr std::size_t kRowBytesMax = 16 << 10;
 // A piece that is written so often without being read costs more than it brings.
 constexpr std::size_t kWritesUnreadMax = 2 * kPieceRows;
 
@@ -111,10 +110,10 @@ std::optional<RangeCache::Found> RangeCache::Find(std::string_view start, std::s
       Piece& piece = *at->second;
       piece.writes_unread = 0;
       used.push_back(piece.number);
-      Part& part = found.parts.emplace_back(piece.rows, 0, piece.rows->size());
+      Part& part = found.parts.emplace_back(piece.rows, 0, piece.rows->size(), reverse);
       if (piece.start < start) part.begin = IndexOf(*piece.rows, start);
       if (end < piece.end) part.end = IndexOf(*piece.rows, end);
-      rows += part.end - part.begin;
+      rows += part.size();
       found.whole = reverse ? piece.start <= start : end <= piece.end;
       if (found.whole || rows >= rows_wanted) break;
       if (reverse) {
@@ -136,10 +135,7 @@ std::optional<RangeCache::Found> RangeCache::Find(std::string_view start, std::s
 RangeCache::Fill::Fill(RangeCache& cache, std::string_view start, std::string_view end,
                        bool reverse)
     : cache_(cache), reverse_(reverse), start_(start), end_(end) {
-  if (cache_.cache_ == nullptr) {
-    refused_ = true;
-    return;
-  }
+  if (cache_.cache_ == nullptr) return;
   const std::lock_guard lock(cache_.mutex_);
   cache_.fills_.push_back(this);
   cache_.WantWrites();
@@ -180,7 +176,7 @@ void RangeCache::Fill::BoundBy(const std::vector<Write>& writes) {
 
 void RangeCache::Fill::Add(std::string_view key, Timestamp timestamp, std::string_view stored) {
   if (cache_.cache_ == nullptr) return;
-  if (stored.size() > kRowBytesMax) {
+  if (stored.size() > kCachedRowBytesMax) {
     const std::lock_guard lock(cache_.mutex_);
     Bound(key);
     return;
@@ -327,7 +323,7 @@ void RangeCache::Rewrite(const Touched& touched) {
     for (; old != piece.rows->end() && (*old)->key < write.key; ++old) rows.push_back(*old);
     if (old != piece.rows->end() && (*old)->key == write.key) ++old;
     if (IsTombstone(write.header)) continue;
-    if (write.header.size() + write.value.size() > kRowBytesMax) return Drop(piece);
+    if (write.header.size() + write.value.size() > kCachedRowBytesMax) return Drop(piece);
     Row row{.key = std::string(write.key), .timestamp = write.timestamp, .stored = {}};
     row.stored.reserve(write.header.size() + write.value.size());
     row.stored.append(write.header).append(write.value);
@@ -336,10 +332,8 @@ void RangeCache::Rewrite(const Touched& touched) {
   rows.insert(rows.end(), old, piece.rows->end());
   const std::size_t bytes = BytesOf(rows);
   if (rows.size() > 2 * kPieceRows || bytes > 2 * kPieceBytes) {
-    const std::string start = piece.start;
-    const std::string end = piece.end;
     Drop(piece);
-    return InsertPiece(start, end, std::move(rows));
+    return InsertPiece(piece.start, piece.end, std::move(rows));
   }
   piece.bytes = bytes;
   piece.rows = std::make_shared<const Rows>(std::move(rows));

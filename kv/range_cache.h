@@ -44,14 +44,20 @@ class RangeCache {
   RangeCache(const RangeCache&) = delete;
   RangeCache& operator=(const RangeCache&) = delete;
 
-  // Some rows of a piece.
+  // Some rows of a piece, in the order of the scan.
   struct Part {
     std::shared_ptr<const Rows> rows;
     std::size_t begin = 0;
     std::size_t end = 0;
+    bool reverse = false;
+
+    std::size_t size() const { return end - begin; }
+    const Row& operator[](std::size_t i) const {
+      return *(*rows)[reverse ? end - 1 - i : begin + i];
+    }
   };
   struct Found {
-    std::vector<Part> parts;  // in the order of keys, or backwards
+    std::vector<Part> parts;  // in the order of the scan
     bool whole = false;       // these are all rows of the range
   };
   // The rows of [start, end), from its start on or backwards from its end: all, or at least

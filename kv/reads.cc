@@ -37,18 +37,18 @@ struct Missed {
   std::size_t at;
 };
 
+std::size_t LimitOf(const ScanRequest& request) {
+  return request.limit == 0 ? kScanRowsDefault : std::min(request.limit, kScanRowsMax);
+}
+
 // Rows of a page, and what it weighs.
 class PageBuilder {
  public:
   PageBuilder(const ScanRequest& request, ScanPage& page)
-      : limit_(request.limit == 0 ? kScanRowsDefault : std::min(request.limit, kScanRowsMax)),
-        keys_only_(request.keys_only),
-        page_(page) {
+      : limit_(LimitOf(request)), keys_only_(request.keys_only), page_(page) {
     page_.rows.reserve(std::min<std::size_t>(limit_, kRowsReservedMax));
   }
 
-  // One more than fit: it says whether there are more.
-  std::size_t rows_wanted() const { return limit_ + 1; }
   bool full() const { return page_.rows.size() >= limit_ || bytes_ >= kScanBytesMax; }
 
   Status Add(std::string_view encoded, Timestamp timestamp, const VersionView& version) {
@@ -85,8 +85,8 @@ Status EndPage(std::string_view next, bool reverse, ScanPage& page) {
 StatusOr<bool> ScanFound(const RangeCache::Found& found, bool reverse, std::uint64_t now_ms,
                          PageBuilder& builder, ScanPage& page) {
   for (const RangeCache::Part& part : found.parts) {
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-      const RangeCache::Row& row = *(*part.rows)[reverse ? part.end - 1 - (i - part.begin) : i];
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const RangeCache::Row& row = part[i];
       VersionView version;
       if (!DecodeVersion(row.stored, version)) return Malformed();
       if (!version.Exists(now_ms)) continue;
@@ -225,13 +225,13 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
                                                   : EncodeKey(request.keyspace, request.start);
   const std::string end = request.end.empty() ? KeyspaceEnd(request.keyspace)
                                               : EncodeKey(request.keyspace, request.end);
-  {
+  // One more than fit: it says whether there are more.
+  const std::size_t wanted = LimitOf(request) + 1;
+  if (const auto found = range_cache_.Find(start, end, request.reverse, wanted)) {
     ScanPage page;
     PageBuilder builder(request, page);
-    if (const auto found = range_cache_.Find(start, end, request.reverse, builder.rows_wanted())) {
-      ASSIGN_OR_RETURN(const bool done, ScanFound(*found, request.reverse, now_ms, builder, page));
-      if (done) return page;
-    }
+    ASSIGN_OR_RETURN(const bool done, ScanFound(*found, request.reverse, now_ms, builder, page));
+    if (done) return page;
   }
   RangeCache::Fill fill(range_cache_, start, end, request.reverse);
   rocksdb::ReadOptions options;

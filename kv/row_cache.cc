@@ -4,12 +4,11 @@
 #include <utility>
 
 #include "base/planted.h"
+#include "kv/limits.h"
 
 namespace flotilla::kv {
 namespace {
 
-// Larger ones are for the blocks.
-constexpr std::size_t kRowBytesMax = 16 << 10;
 // No write is under way, and then never this one.
 constexpr RowCache::Token kNoToken = UINT64_MAX;
 
@@ -60,7 +59,7 @@ void RowCache::Insert(std::string_view encoded_key, std::unique_ptr<Row> row) {
 
 void RowCache::Keep(std::string_view encoded_key, Token token, Timestamp timestamp,
                     std::string_view value) {
-  if (token == kNoToken || value.size() > kRowBytesMax) return;
+  if (token == kNoToken || value.size() > kCachedRowBytesMax) return;
   Slot& slot = (*slots_)[SlotOf(encoded_key)];
   auto row = std::make_unique<Row>(Row{.timestamp = timestamp, .value = std::string(value)});
   const std::lock_guard lock(slot.mutex);
@@ -82,7 +81,7 @@ void RowCache::BeginWrite(std::string_view encoded_key, Timestamp timestamp,
   if (handle == nullptr) return;
   cache_->Release(handle);
   cache_->Erase(name);
-  if (header.size() + value.size() > kRowBytesMax) return;
+  if (header.size() + value.size() > kCachedRowBytesMax) return;
   write.key = encoded_key;
   write.row = std::make_unique<Row>(Row{.timestamp = timestamp, .value = std::string(header)});
   write.row->value.append(value);

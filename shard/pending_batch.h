@@ -62,6 +62,9 @@ class PendingBatch {
   // Whoever gets something other than kAnswered delivers the answer.
   State Finish(std::uint32_t slot) { return slots_[slot].state.exchange(State::kAnswered); }
   bool Answered(std::uint32_t slot) const { return slots_[slot].state.load() == State::kAnswered; }
+  bool IsWrite(std::uint32_t slot) const {
+    return std::holds_alternative<WriteCall>(requests_[slot].call);
+  }
   // An earlier attempt of this write may have happened.
   bool LostWrite(std::uint32_t slot) const { return slots_[slot].lost.load() && IsWrite(slot); }
 
@@ -71,13 +74,10 @@ class PendingBatch {
     std::atomic<bool> lost{false};
   };
 
-  bool IsWrite(std::uint32_t slot) const {
-    return std::holds_alternative<WriteCall>(requests_[slot].call);
-  }
   // Giving it up leaves open whether it happened.
   bool PerhapsDone(std::uint32_t slot, State state) const {
-    return !Planted(Plant::kPerhapsMeansNo) &&
-           ((state == State::kInFlight && IsWrite(slot)) || LostWrite(slot));
+    return !Planted(Plant::kPerhapsMeansNo) && IsWrite(slot) &&
+           (state == State::kInFlight || slots_[slot].lost.load());
   }
 
   const std::vector<GatewayRequest> requests_;
@@ -91,7 +91,7 @@ struct Ticket {
   std::uint32_t slot = 0;
 
   const GatewayRequest& request() const { return batch->request(slot); }
-  bool is_write() const { return std::holds_alternative<WriteCall>(request().call); }
+  bool is_write() const { return batch->IsWrite(slot); }
 };
 
 // What a write gets for an error of its last attempt when an earlier one was lost.

@@ -36,10 +36,8 @@ class RangeCacheTest : public ::testing::Test {
     if (!found) return "nothing";
     std::string text;
     for (const RangeCache::Part& part : found->parts) {
-      for (std::size_t i = part.begin; i < part.end; ++i) {
-        const std::size_t at = reverse ? part.end - 1 - (i - part.begin) : i;
-        const RangeCache::Row& row = *(*part.rows)[at];
-        text += (text.empty() ? "" : " ") + row.key + "=" + ValueOf(row);
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        text += (text.empty() ? "" : " ") + part[i].key + "=" + ValueOf(part[i]);
       }
     }
     return found->whole ? text : text + "..";
@@ -254,9 +252,8 @@ TEST_F(RangeCacheTest, AgreesWithAMap) {
       ++found_some;
       std::vector<std::string> got;
       for (const RangeCache::Part& part : found->parts) {
-        for (std::size_t i = part.begin; i < part.end; ++i) {
-          const std::size_t at = reverse ? part.end - 1 - (i - part.begin) : i;
-          got.push_back((*part.rows)[at]->key + ValueOf(*(*part.rows)[at]));
+        for (std::size_t i = 0; i < part.size(); ++i) {
+          got.push_back(part[i].key + ValueOf(part[i]));
         }
       }
       std::vector<std::string> want;
