@@ -6,18 +6,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
 #include "raft/log/format.h"
 #include "raft/log/io_status.h"
 
 namespace flotilla::raft {
 namespace {
 
+using log::kPageBytes;
+
 // Sent at once, whatever the rate.
 constexpr Duration kBurst = std::chrono::milliseconds(50);
 // Before the second attempt; longer before each further one.
 constexpr Duration kPause = std::chrono::milliseconds(200);
-constexpr std::uint64_t kPageBytes = 4096;
 
 }  // namespace
 
@@ -123,9 +123,7 @@ StatusOr<std::string_view> OutgoingSnapshot::ReadData(std::uint64_t number, std:
   const std::string path = snapshot_.directory + "/" + file.name;
   RETURN_IF_ERROR(OpenFile(number, path));
   if (!buffer_) {
-    buffer_.reset(static_cast<char*>(std::aligned_alloc(
-        kPageBytes, log::RoundUp(options_.part_bytes, kPageBytes) + 2 * kPageBytes)));
-    CHECK(buffer_ != nullptr);
+    buffer_ = log::AllocatePages(log::RoundUp(options_.part_bytes, kPageBytes) + 2 * kPageBytes);
   }
   const std::uint64_t bytes = std::min<std::uint64_t>(options_.part_bytes, file.bytes - offset);
   // Direct reads are of whole pages.

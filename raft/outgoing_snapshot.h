@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "raft/log/page_memory.h"
 #include "raft/peer_calls.h"
 #include "raft/snapshot_wire.h"
 #include "raft/state_machine.h"
@@ -83,10 +83,7 @@ class OutgoingSnapshot {
   std::unique_ptr<rocksdb::FSRandomAccessFile> reader_;
   bool direct_;
   // With room for the pages around a part.
-  struct Free {
-    void operator()(char* bytes) const { std::free(bytes); }
-  };
-  std::unique_ptr<char, Free> buffer_;
+  log::PageMemory buffer_;
 };
 
 }  // namespace flotilla::raft

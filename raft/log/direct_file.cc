@@ -1,7 +1,6 @@
 #include "raft/log/direct_file.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/check.h"
@@ -14,8 +13,6 @@ constexpr std::size_t kBufferBytesKept = 4 << 20;
 const rocksdb::IOOptions kIo;
 
 }  // namespace
-
-void DirectFile::Free::operator()(char* memory) const { std::free(memory); }
 
 bool DirectFile::Works(rocksdb::FileSystem& files, const std::string& probe) {
   rocksdb::FileOptions options;
@@ -46,8 +43,7 @@ rocksdb::IOStatus DirectFile::Write(std::uint64_t offset, std::string_view bytes
   CHECK_EQ(bytes.size() % kSectorBytes, 0u);
   if (bytes.size() > buffer_bytes_) {
     buffer_bytes_ = std::max(RoundUp(bytes.size(), kPageBytes), kBufferBytesKept / 4);
-    buffer_.reset(static_cast<char*>(std::aligned_alloc(kPageBytes, buffer_bytes_)));
-    CHECK(buffer_ != nullptr);
+    buffer_ = AllocatePages(buffer_bytes_);
   }
   std::memcpy(buffer_.get(), bytes.data(), bytes.size());
   rocksdb::IOStatus status =

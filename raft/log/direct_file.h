@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "raft/log/format.h"
+#include "raft/log/page_memory.h"
 
 namespace flotilla::raft::log {
 
@@ -31,13 +32,8 @@ class DirectFile {
  private:
   explicit DirectFile(std::unique_ptr<rocksdb::FSWritableFile> file) : file_(std::move(file)) {}
 
-  struct Free {
-    void operator()(char* memory) const;
-  };
-
   const std::unique_ptr<rocksdb::FSWritableFile> file_;
-  // The device reads from memory that begins with a page.
-  std::unique_ptr<char, Free> buffer_;
+  PageMemory buffer_;
   std::size_t buffer_bytes_ = 0;
 };
 

@@ -72,17 +72,15 @@ void Fiber::Leave() {
   Arrived(fake_stack_inside_, &outside_bottom_, &outside_bytes_);
 }
 
-bool Fiber::Run(Closure closure) {
+void Fiber::Run(Closure closure) {
   CHECK(!waiting());
   closure_ = std::move(closure);
   Enter();
-  return !waiting();
 }
 
-bool Fiber::Resume() {
+void Fiber::Resume() {
   CHECK(waiting());
   Enter();
-  return !waiting();
 }
 
 void Fiber::Wait() { Leave(); }

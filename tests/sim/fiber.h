@@ -22,10 +22,10 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Runs the closure until it ends, and has been destroyed, or waits. True: it has ended.
-  bool Run(Closure closure);
+  // Runs the closure until it ends, and has been destroyed, or waits.
+  void Run(Closure closure);
   // Goes on with the one that waits.
-  bool Resume();
+  void Resume();
   bool waiting() const { return closure_ != nullptr; }
 
   // Inside the closure: returns when it is resumed.

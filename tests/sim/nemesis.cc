@@ -131,7 +131,7 @@ int Nemesis::AnyNode() {
 
 int Nemesis::LeaderOrAny() {
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (cluster_->running(node) && cluster_->node(node)->Leads(GroupId())) return node;
+    if (cluster_->Leads(node)) return node;
   }
   return AnyNode();
 }
@@ -233,14 +233,9 @@ void Nemesis::SlowDisks() {
 // ---- the network ----------------------------------------------------------------------------
 
 void Nemesis::IsolateLeader() {
-  const ProcessId leader = SimCluster::IdOf(LeaderOrAny());
-  for (int node = 0; node < cluster_->size(); ++node) {
-    network_->Cut(leader, SimCluster::IdOf(node));
-    network_->Cut(SimCluster::IdOf(node), leader);
-  }
-  for (int client = 0; client < options_.clients; ++client) {
-    if (random_.Chance(0.5)) network_->Cut(Workload::ProcessOf(client), leader);
-  }
+  const int leader = LeaderOrAny();
+  for (int node = 0; node < cluster_->size(); ++node) CutBetween(leader, node);
+  CutSomeClients(leader);
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
 }
 
@@ -249,11 +244,7 @@ void Nemesis::Deposition() {
   const int deaf = AnyNode();
   if (deaf == leader) return;
   // These have turned to others by then, who will know of a successor at once.
-  for (int client = 0; client < options_.clients; ++client) {
-    if (random_.Chance(0.5)) {
-      network_->Cut(Workload::ProcessOf(client), SimCluster::IdOf(leader));
-    }
-  }
+  CutSomeClients(leader);
   After(kClientsTurnWithin, [this] { workload_->SetWriting(false); });
   After(kClientsTurnWithin + kWritesEndWithin, [this, leader, deaf] {
     CutBetween(leader, deaf);
@@ -276,8 +267,7 @@ void Nemesis::AwaitSuccessor(int leader, MonoTime until) {
 
 bool Nemesis::Succeeded(int leader) const {
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (node == leader || !cluster_->running(node)) continue;
-    if (cluster_->node(node)->Leads(GroupId())) return true;
+    if (node != leader && cluster_->Leads(node)) return true;
   }
   return false;
 }
@@ -309,7 +299,7 @@ void Nemesis::Overtake() {
 void Nemesis::AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found) {
   if (*found || loop_->now() > until) return;
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (!cluster_->running(node) || !cluster_->node(node)->Leads(GroupId())) continue;
+    if (!cluster_->Leads(node)) continue;
     cluster_->node(node)->Info([this, node, found](const NodeInfo& info) {
       if (ended_ || *found || !HasLearner(info)) return;
       *found = true;
@@ -322,6 +312,12 @@ void Nemesis::AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found) {
     });
   }
   After(kLearnerPoll, [this, until, found] { AwaitLearner(until, found); });
+}
+
+void Nemesis::CutSomeClients(int node) {
+  for (int client = 0; client < options_.clients; ++client) {
+    if (random_.Chance(0.5)) network_->Cut(Workload::ProcessOf(client), SimCluster::IdOf(node));
+  }
 }
 
 void Nemesis::CutBetween(int node, int other) {

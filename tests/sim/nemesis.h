@@ -62,6 +62,8 @@ class Nemesis {
   void AwaitSuccessor(int leader, MonoTime until);
   bool Succeeded(int leader) const;
   void CutBetween(int node, int other);
+  // What they say to it is lost.
+  void CutSomeClients(int node);
   void Partition();
   void OneWay();
   void Pause();

@@ -147,7 +147,7 @@ void Operator::Plan() {
       return;
     case 3:  // the leader goes
       for (const int node : members) {
-        if (!cluster_->running(node) || !cluster_->node(node)->Leads(GroupId())) continue;
+        if (!cluster_->Leads(node)) continue;
         Depart(node, false, !may_shrink);
         return;
       }
@@ -159,10 +159,8 @@ void Operator::Plan() {
 }
 
 void Operator::PlanHastily(std::vector<int> members) {
-  const auto leads = [this](int node) {
-    return cluster_->running(node) && cluster_->node(node)->Leads(GroupId());
-  };
-  const auto leader = std::find_if(members.begin(), members.end(), leads);
+  const auto leader = std::find_if(members.begin(), members.end(),
+                                   [this](int node) { return cluster_->Leads(node); });
   if (leader == members.end()) return;
   const int asked = *leader;
   members.erase(leader);
