@@ -15,6 +15,8 @@ find_package(GTest CONFIG REQUIRED)
 find_package(benchmark CONFIG REQUIRED)
 pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+# Its header is all of it that is used.
+pkg_check_modules(XXHASH REQUIRED libxxhash)
 pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 

@@ -6,8 +6,9 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc librocksdb-dev
   libsnappy-dev libbz2-dev liblz4-dev libzstd-dev zlib1g-dev
   libabsl-dev libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev prometheus-cpp-dev
-  libcivetweb-dev libcurl4-openssl-dev libssl-dev libisal-dev libedit-dev libjemalloc-dev
-  libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3-grpcio python3-protobuf
+  libcivetweb-dev libcurl4-openssl-dev libssl-dev libisal-dev libxxhash-dev libedit-dev
+  libjemalloc-dev libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev python3-grpcio
+  python3-protobuf
 )
 
 # install_packages NAME...: quick when all are there.
