@@ -42,6 +42,8 @@ struct KeyspaceDescriptor {
   std::vector<std::string> apart;
   // Replicas only on nodes that have all of these.
   Labels require;
+  // What it was split into at its creation; never merged into fewer.
+  std::uint32_t shards_min = 1;
   // How long old versions are kept.
   Duration retention{};
   // Its shards are on their way out, and it takes no more requests.
@@ -83,7 +85,7 @@ struct NodeRecord {
   NodeUuid uuid;
   std::string address;
   Labels labels;
-  // Its share of the replicas, relative to others.
+  // Its share of the replicas, relative to others: 0 (none) or 20 to 1000 (placement/hash_ring.h).
   std::uint32_t weight = 100;
   std::uint64_t disk_bytes = 0;
   NodeRole role = NodeRole::kActive;
@@ -118,8 +120,8 @@ struct JobRecord {
   GroupId group;    // the shard that it is about
   GroupId other;    // the new half, or the right neighbour
   std::string key;  // where to split; encoded
-  NodeId from;      // kMove, kDrain
-  NodeId to;        // kMove
+  NodeId from;      // kMove (none: only adds `to`), kDrain
+  NodeId to;        // kMove (none: only removes `from`)
   kv::KeyspaceId keyspace{0};
   std::string reason;  // "by hand", or the balancer's
   std::string error;   // kFailed
