@@ -167,6 +167,7 @@ struct Encoder {
         .Put(one.replicas)
         .Put(one.apart)
         .Put(one.require)
+        .Put(one.shards_min)
         .Put(static_cast<std::uint64_t>(one.retention.count()))
         .Put(one.dropping)
         .Take();
@@ -230,6 +231,7 @@ void Decode(Fields& in, KeyspaceDescriptor& one) {
       .Get(one.replicas)
       .Get(one.apart)
       .Get(one.require)
+      .Get(one.shards_min)
       .Get(one.retention)
       .Get(one.dropping);
 }

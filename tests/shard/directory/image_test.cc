@@ -32,6 +32,7 @@ KeyspaceDescriptor Space() {
           .replicas = 5,
           .apart = {"zone", "rack"},
           .require = {{"disk", "ssd"}},
+          .shards_min = 3,
           .retention = std::chrono::hours(1),
           .dropping = false};
 }

@@ -1,0 +1,211 @@
+#include "shard/directory/edits.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "kv/key_codec.h"
+#include "shard/placement/slots.h"
+
+namespace flotilla {
+namespace {
+
+constexpr std::string_view kDefaultName = "default";
+constexpr std::size_t kNameBytesMax = 128;
+constexpr std::uint32_t kReplicasMax = 15;
+constexpr std::uint32_t kShardsMax = 10'000;
+
+bool IsNameByte(char byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '_' ||
+         byte == '-' || byte == '.';
+}
+
+Status CheckSpec(const KeyspaceSpec& spec) {
+  if (spec.name.empty() || spec.name.size() > kNameBytesMax ||
+      !std::all_of(spec.name.begin(), spec.name.end(), IsNameByte)) {
+    return Error(
+        Reason::kBadRequest,
+        fmt::format("a keyspace's name has 1 to {} of a-z, 0-9, '_', '-' and '.'", kNameBytesMax));
+  }
+  if (spec.replicas == 0 || spec.replicas > kReplicasMax) {
+    return Error(Reason::kBadRequest,
+                 fmt::format("a shard has 1 to {} replicas, not {}", kReplicasMax, spec.replicas));
+  }
+  const bool hash = spec.partitioning == Partitioning::kHash;
+  if (hash ? !spec.split_keys.empty() : spec.shards != 1) {
+    return Error(Reason::kBadRequest,
+                 "a hash keyspace is split by a number of shards, a range keyspace by keys");
+  }
+  if (spec.shards == 0 ||
+      std::max<std::size_t>(spec.shards, spec.split_keys.size() + 1) > kShardsMax) {
+    return Error(Reason::kBadRequest,
+                 fmt::format("a keyspace begins with 1 to {} shards", kShardsMax));
+  }
+  return absl::OkStatus();
+}
+
+Status NoSuchKeyspace(std::string_view name) {
+  return Error(Reason::kKeyspaceNotFound, fmt::format("there is no keyspace {}", name));
+}
+
+std::vector<RowChange> ToChanges(const DirectoryEdit& edit) {
+  std::vector<RowChange> changes;
+  for (const std::string& key : edit.erase) changes.push_back({key, std::nullopt});
+  for (const DirectoryRow& row : edit.put) changes.push_back({RowKey(row), EncodeRow(row)});
+  return changes;
+}
+
+}  // namespace
+
+StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit) {
+  DirectoryImage after = image;
+  RETURN_IF_ERROR(after.Apply(ToChanges(edit), image.version()));
+  return after;
+}
+
+DirectoryEdit FoundDirectory(const std::vector<NodeRecord>& nodes, NodeId next_node,
+                             Duration retention) {
+  DirectoryEdit edit;
+  KeyspaceDescriptor keyspace;
+  keyspace.id = kv::kDefaultKeyspace;
+  keyspace.name = kDefaultName;
+  keyspace.replicas = static_cast<std::uint32_t>(std::min<std::size_t>(nodes.size(), 3));
+  keyspace.retention = retention;
+  ShardDescriptor shard;
+  shard.group = kFirstDataGroup;
+  shard.keyspace = keyspace.id;
+  shard.start = kv::KeyspaceStart(keyspace.id);
+  shard.end = kv::KeyspaceEnd(keyspace.id);
+  shard.epoch = Epoch(1);
+  for (const NodeRecord& node : nodes) {
+    shard.voters.insert(node.node);
+    edit.put.emplace_back(node);
+  }
+  edit.put.emplace_back(std::move(keyspace));
+  edit.put.emplace_back(std::move(shard));
+  edit.put.emplace_back(Counters{.next_keyspace = kv::KeyspaceId(2),
+                                 .next_group = GroupId(kFirstDataGroup.value() + 1),
+                                 .next_job = JobId(1),
+                                 .next_node = next_node});
+  return edit;
+}
+
+StatusOr<DirectoryEdit> CreateKeyspace(const DirectoryImage& image, const KeyspaceSpec& spec,
+                                       const Placement& placement) {
+  RETURN_IF_ERROR(CheckSpec(spec));
+  if (image.FindKeyspace(spec.name) != nullptr) {
+    return Error(Reason::kKeyspaceExists, fmt::format("there is a keyspace {} already", spec.name));
+  }
+  Counters counters = image.counters();
+  KeyspaceDescriptor keyspace;
+  keyspace.id = counters.next_keyspace;
+  keyspace.name = spec.name;
+  keyspace.partitioning = spec.partitioning;
+  keyspace.replicas = spec.replicas;
+  keyspace.apart = spec.apart;
+  keyspace.require = spec.require;
+  keyspace.retention = spec.retention;
+  counters.next_keyspace = kv::KeyspaceId(keyspace.id.value() + 1);
+  ASSIGN_OR_RETURN(const std::vector<KeyRange> ranges,
+                   spec.partitioning == Partitioning::kHash
+                       ? SplitIntoSlotRuns(keyspace.id, spec.shards)
+                       : SplitAtKeys(keyspace.id, spec.split_keys));
+  keyspace.shards_min = static_cast<std::uint32_t>(ranges.size());
+  DirectoryEdit edit;
+  for (const KeyRange& range : ranges) {
+    ShardDescriptor shard;
+    shard.group = counters.next_group;
+    shard.keyspace = keyspace.id;
+    shard.start = range.start;
+    shard.end = range.end;
+    shard.epoch = Epoch(1);
+    for (const NodeId node : placement(keyspace, shard)) shard.voters.insert(node);
+    if (shard.voters.empty()) {
+      return Error(Reason::kNoQuorum,
+                   fmt::format("no node may hold keyspace {}: see its constraints and `kvctl node "
+                               "list`",
+                               spec.name));
+    }
+    counters.next_group = GroupId(shard.group.value() + 1);
+    edit.put.emplace_back(std::move(shard));
+  }
+  edit.put.emplace_back(std::move(keyspace));
+  edit.put.emplace_back(counters);
+  return edit;
+}
+
+StatusOr<DirectoryEdit> BeginDropKeyspace(const DirectoryImage& image, std::string_view name) {
+  const KeyspaceDescriptor* found = image.FindKeyspace(name);
+  if (found == nullptr) return NoSuchKeyspace(name);
+  if (found->id == kv::kDefaultKeyspace) {
+    return Error(Reason::kBadRequest, "the keyspace default cannot be dropped: delete its keys");
+  }
+  DirectoryEdit edit;
+  if (found->dropping) return edit;
+  KeyspaceDescriptor dropping = *found;
+  dropping.dropping = true;
+  edit.put.emplace_back(std::move(dropping));
+  return edit;
+}
+
+StatusOr<DirectoryEdit> FinishDropKeyspace(const DirectoryImage& image, kv::KeyspaceId keyspace) {
+  DirectoryEdit edit;
+  const KeyspaceDescriptor* found = image.Find(keyspace);
+  if (found == nullptr) return edit;
+  if (!found->dropping) {
+    return Error(Reason::kInternal, fmt::format("keyspace {} is in use", found->name));
+  }
+  edit.erase.push_back(RowKey(keyspace));
+  for (const auto& [group, shard] : image.shards()) {
+    if (shard.keyspace == keyspace) edit.erase.push_back(RowKey(group));
+  }
+  return edit;
+}
+
+StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord& node) {
+  DirectoryEdit edit;
+  const NodeRecord* known = image.Find(node.node);
+  if (known != nullptr && known->role == NodeRole::kDecommissioned) {
+    return Error(Reason::kBadRequest,
+                 fmt::format("node {} was decommissioned: empty its data directory and let it join "
+                             "as a new one",
+                             node.node.value()));
+  }
+  NodeRecord now = node;
+  // What people have decided about a node is not the node's to say.
+  if (known != nullptr) now.role = known->role;
+  if (known != nullptr && *known == now) return edit;
+  edit.put.emplace_back(std::move(now));
+  return edit;
+}
+
+StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
+                                    const std::vector<ShardDescriptor>& reports) {
+  DirectoryEdit edit;
+  std::set<GroupId> reported;
+  for (const ShardDescriptor& report : reports) {
+    reported.insert(report.group);
+    const ShardDescriptor* known = image.Find(report.group);
+    if (known != nullptr && known->epoch >= report.epoch) continue;
+    ShardDescriptor now = report;
+    if (known != nullptr) now.pinned = known->pinned;
+    edit.put.emplace_back(std::move(now));
+  }
+  if (edit.empty()) return edit;
+  for (const DirectoryRow& row : edit.put) {
+    const auto& taken = std::get<ShardDescriptor>(row);
+    for (const ShardDescriptor* other : image.Overlapping(taken.start, taken.end)) {
+      const bool covered = other->start >= taken.start && other->end <= taken.end;
+      if (covered && !reported.contains(other->group)) edit.erase.push_back(RowKey(other->group));
+    }
+  }
+  ASSIGN_OR_RETURN(const DirectoryImage after, WithEdit(image, edit));
+  if (const Status tiled = after.CheckTiling(); !tiled.ok()) {
+    return Error(Reason::kNotReady, std::string(MessageOf(tiled)));
+  }
+  return edit;
+}
+
+}  // namespace flotilla
