@@ -33,8 +33,13 @@ std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key)
   return key;
 }
 
-Evaluator::Evaluator(const Database& database, const Caches& caches, Sessions& sessions)
-    : database_(database), cache_(caches.rows), ranges_(caches.ranges), sessions_(sessions) {}
+Evaluator::Evaluator(const Database& database, const Caches& caches, Sessions& sessions,
+                     FollowedRows* followed)
+    : database_(database),
+      cache_(caches.rows),
+      ranges_(caches.ranges),
+      followed_(followed),
+      sessions_(sessions) {}
 
 Evaluator::~Evaluator() = default;
 
@@ -76,6 +81,7 @@ Status Evaluator::Finish() {
     Timestamp timestamp;
     CHECK(SplitVersionKey(version_key, encoded, timestamp));
     cache_.BeginWrite(encoded, timestamp, header, row.value);
+    if (followed_ != nullptr) followed_->Note(encoded, header, row.value);
     if (ranges_want_it) range_writes_.push_back({encoded, timestamp, header, row.value});
     const rocksdb::Slice key = ToSlice(version_key);
     const std::array<rocksdb::Slice, 2> value{ToSlice(header), ToSlice(row.value)};

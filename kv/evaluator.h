@@ -17,6 +17,7 @@
 
 #include "kv/command.h"
 #include "kv/database.h"
+#include "kv/followed_rows.h"
 #include "kv/range_cache.h"
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
@@ -31,7 +32,9 @@ class Evaluator {
     RowCache& rows;
     RangeCache& ranges;
   };
-  Evaluator(const Database& database, const Caches& caches, Sessions& sessions);
+  // `followed`: null when nobody listens.
+  Evaluator(const Database& database, const Caches& caches, Sessions& sessions,
+            FollowedRows* followed);
   ~Evaluator();
 
   // Reserves memory for an entry's payload; a hint.
@@ -101,6 +104,7 @@ class Evaluator {
   const Database& database_;
   RowCache& cache_;
   RangeCache& ranges_;
+  FollowedRows* const followed_;
   Sessions& sessions_;
   rocksdb::WriteBatch batch_;
   std::vector<Row> rows_to_write_;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,6 +79,12 @@ struct GetResult {
   std::string value = {};
   Timestamp version = {};
   std::uint64_t expires_at_ms = 0;  // replicated time, milliseconds since the epoch; 0: never
+};
+
+// A row as it now is; no value: it is gone.
+struct RowChange {
+  std::string key;
+  std::optional<std::string> value;
 };
 
 struct ScanRequest {

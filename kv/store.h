@@ -41,6 +41,17 @@ StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
                                   std::size_t write_buffer_bytes,
                                   bool inline_background_work = false);
 
+// Follows the rows of one keyspace. On the apply strand; or, for OnAllRows, while the store is
+// opened.
+class RowListener {
+ public:
+  virtual ~RowListener() = default;
+  // All rows: the store was opened, or a snapshot has replaced its state.
+  virtual void OnAllRows(std::vector<RowChange> rows, Timestamp at) = 0;
+  // What was applied together, each key once.
+  virtual void OnRows(std::vector<RowChange> rows, Timestamp at) = 0;
+};
+
 struct StoreOptions {
   std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/
   GroupId group;
@@ -56,6 +67,9 @@ struct StoreOptions {
   std::uint64_t session_idle_ms_max = 60ull * 60 * 1000;
   // Versions that were superseded longer ago than this (replicated time) may be collected.
   std::uint64_t retention_ms = 10ull * 60 * 1000;
+  // Follows the rows of `followed`; outlives the store. Keys that expire are not told of.
+  RowListener* listener = nullptr;
+  KeyspaceId followed = kDefaultKeyspace;
 };
 
 struct StoreStats {

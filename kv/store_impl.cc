@@ -35,6 +35,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resource
       resources_(resources),
       row_cache_(resources.block_cache),
       range_cache_(resources.block_cache),
+      followed_(options.followed),
       sessions_({.results_max = options.session_results_max,
                  .sessions_max = options.sessions_max,
                  .idle_ms_max = options.session_idle_ms_max}) {}
@@ -82,6 +83,13 @@ Status StoreImpl::LoadMeta() {
   }
   applied_.store(mark.index.value());
   durable_.store(mark.index.value());
+  if (options_.listener == nullptr) return absl::OkStatus();
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(options, database_->versions()));
+  ASSIGN_OR_RETURN(std::vector<RowChange> all, followed_.ReadAll(*rows));
+  options_.listener->OnAllRows(std::move(all), last_timestamp());
   return absl::OkStatus();
 }
 
@@ -180,7 +188,8 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   Timestamp timestamp = last_timestamp();
   while (committed < entries.size()) {
     std::size_t next = committed;
-    Evaluator evaluator(*database_, {row_cache_, range_cache_}, sessions_);
+    Evaluator evaluator(*database_, {row_cache_, range_cache_}, sessions_,
+                        options_.listener != nullptr ? &followed_ : nullptr);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
       const raft::Entry& entry = entries[next].entry;
@@ -245,7 +254,9 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   const Status written = Write(evaluator, last);
   row_cache_.EndWrite(written.ok());
   range_cache_.EndWrites(written.ok());
+  std::vector<RowChange> followed = followed_.Take();
   RETURN_IF_ERROR(written);
+  if (!followed.empty()) options_.listener->OnRows(std::move(followed), last_timestamp());
   {
     std::lock_guard lock(flush_mutex_);
     commits_.emplace_back(database_->db().GetLatestSequenceNumber(), last.index.value());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kv/database.h"
+#include "kv/followed_rows.h"
 #include "kv/range_cache.h"
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
@@ -104,6 +105,7 @@ class StoreImpl final : public Store {
   std::string damage_;
 
   // Apply strand.
+  FollowedRows followed_;
   Sessions sessions_;
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;

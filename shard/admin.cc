@@ -78,8 +78,13 @@ std::vector<MemberInfo> DescribeMembers(const raft::Core& core) {
 }
 
 Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::Transport* transport,
-             FindReplica find)
-    : clock_(clock), strand_(strand), calls_(calls), transport_(transport), find_(std::move(find)) {
+             FindReplica find, std::function<std::string(NodeId)> address_of)
+    : clock_(clock),
+      strand_(strand),
+      calls_(calls),
+      transport_(transport),
+      find_(std::move(find)),
+      address_of_(std::move(address_of)) {
   calls_->Handle(raft::PeerMethod::kAdmin, [this](NodeId, std::uint64_t, const Bytes& body,
                                                   raft::PeerCalls::Reply reply) {
     Duration left{0};
@@ -125,7 +130,7 @@ void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
   } else if (leader && leader != self) {
     RunThere(leader, std::move(request), deadline, std::move(done));
   } else {
-    Again(std::move(request), deadline, std::move(done), NotLeaderError(kFirstDataGroup, NodeId()));
+    Again(std::move(request), deadline, std::move(done), NotLeaderError(replica->id(), NodeId()));
   }
 }
 
@@ -170,6 +175,9 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
           case AdminVerb::kListMembers: {
             AdminResult result;
             result.members = DescribeMembers(replica->group().core());
+            for (MemberInfo& member : result.members) {
+              if (member.address.empty()) member.address = address_of_(member.node);
+            }
             done(std::move(result));
             return;
           }

@@ -64,7 +64,7 @@ class Admin {
 
   // `strand` runs retries. All outlive the object.
   Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::Transport* transport,
-        FindReplica find);
+        FindReplica find, std::function<std::string(NodeId)> address_of);
 
   void SetSelf(NodeId self) { self_.store(self.value()); }
 
@@ -89,6 +89,7 @@ class Admin {
   raft::PeerCalls* const calls_;
   raft::Transport* const transport_;
   const FindReplica find_;
+  const std::function<std::string(NodeId)> address_of_;
   std::atomic<std::uint64_t> self_{0};
 };
 

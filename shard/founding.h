@@ -23,8 +23,14 @@ std::string EncodeFounding(const Founding& founding);
 // BAD_REQUEST when the bytes are not a founding.
 StatusOr<Founding> DecodeFounding(std::string_view bytes);
 
-// The configuration of a new group: all founders are voters. It is the payload of the log's first
-// entry, (index 1, term 1), which every founder writes by itself.
-raft::Configuration FoundingConfiguration(const Founding& founding);
+// A group that is there from the beginning, with the log that every founder writes by itself, the
+// same on all: the configuration, in which all founders are voters, at index 1 of term 1; and, for
+// the directory, its first rows.
+struct FoundedGroup {
+  GroupId group;
+  raft::Configuration configuration;
+  std::vector<raft::Entry> entries;
+};
+std::vector<FoundedGroup> FoundedGroups(const Founding& founding);
 
 }  // namespace flotilla

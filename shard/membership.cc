@@ -10,6 +10,8 @@ namespace {
 
 // Requests that wait, of each kind.
 constexpr std::size_t kWaitingMax = 64;
+// Of the directory's group.
+constexpr std::size_t kDirectoryVotersMax = 5;
 
 }  // namespace
 
@@ -22,6 +24,10 @@ StatusOr<Members> Membership::Current() const {
 
 void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, bool promote,
                      MonoTime deadline, Done done) {
+  if (!registry()) {
+    AddById(member, promote, deadline, std::move(done));
+    return;
+  }
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -67,6 +73,27 @@ void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, b
          });
 }
 
+void Membership::AddById(NodeId member, bool promote, MonoTime deadline, Done done) {
+  StatusOr<Members> members = Current();
+  if (!members.ok()) {
+    done(members.status());
+    return;
+  }
+  const raft::Configuration& now = group_->core().configuration();
+  if (now.Contains(member)) {
+    AwaitCurrent(member, deadline, std::move(done));
+    return;
+  }
+  members->records.push_back({.node = member, .uuid = {}, .address = {}, .promote = promote});
+  raft::MembershipChange change{
+      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
+  change.learners.insert(member);
+  Change(member, std::move(change), deadline, std::move(done),
+         [this, member, promote, deadline](Done again) {
+           AddById(member, promote, deadline, std::move(again));
+         });
+}
+
 void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
@@ -76,7 +103,7 @@ void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
   const raft::Configuration& now = group_->core().configuration();
   if (!now.Contains(node)) {
     // Ids are never used again: one that was given has been removed, perhaps by an earlier try.
-    if (node && node < members->next_node) {
+    if (node && (!registry() || node < members->next_node)) {
       AwaitCurrent(node, deadline, std::move(done));
     } else {
       done(Error(Reason::kNodeNotFound,
@@ -220,11 +247,12 @@ void Membership::Progress() {
 
 void Membership::PromoteWaiting() {
   if (group_->core().role() != raft::Role::kLeader || !waits_.empty()) return;
-  if (group_->core().configuration().learners.empty()) return;
+  const raft::Configuration& now = group_->core().configuration();
+  if (now.learners.empty() || (registry() && now.voters.size() >= kDirectoryVotersMax)) return;
   const StatusOr<Members> members = Current();
   if (!members.ok()) return;
   for (const MemberRecord& record : members->records) {
-    if (!record.promote || !group_->core().configuration().learners.contains(record.node)) continue;
+    if (!record.promote || !now.learners.contains(record.node)) continue;
     // A refusal (it still lags, another change runs) means: later.
     Promote(record.node, clock_->Now(), [](const StatusOr<NodeId>&) {});
     return;

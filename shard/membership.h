@@ -6,6 +6,10 @@
 // too). A change that another one, or a new leader's first entry, holds up waits for it, until its
 // deadline. Learners that asked for it are promoted as soon as they have caught up. All on the
 // group's raft strand.
+//
+// The members of the directory's group are all nodes of the cluster: it is their registry, which
+// gives ids and keeps addresses (members.h). Of those that ask for it the first few become voters,
+// the others stay learners. Other groups know their members by id alone.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +28,10 @@ class Membership {
  public:
   Membership(GroupId id, raft::Group* group, const Clock* clock);
 
-  // A node as a learner, with the next free id. A node that is a member already, by its uuid, gets
-  // its id again, and its address changed if it has moved. `member`: the node has that id, and
-  // takes no other: it is NODE_NOT_FOUND if it was removed.
+  // The directory's group: a node as a learner, with the next free id. A node that is a member
+  // already, by its uuid, gets its id again, and its address changed if it has moved. `member`: the
+  // node has that id, and takes no other: it is NODE_NOT_FOUND if it was removed.
+  // Others: the node `member` as a learner.
   void Add(NodeId member, NodeUuid uuid, const std::string& address, bool promote,
            MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   // A voter or learner. The leader itself must have handed leadership over before.
@@ -55,6 +60,8 @@ class Membership {
     UniqueFunction<void(Done)> again;
   };
 
+  bool registry() const { return id_ == kDirectoryGroup; }
+  void AddById(NodeId member, bool promote, MonoTime deadline, Done done);
   StatusOr<Members> Current() const;
   // `again` is the whole request, for when another change or a new leader is in the way.
   void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,

@@ -16,6 +16,7 @@ constexpr int kHousekeepingTicks = 30;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
 constexpr int kDiskWatchTicks = 5;
+constexpr Duration kAdoptionTimeout = std::chrono::seconds(2);
 constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 // A disk that was slow counts as such for so many times the limit: one that is slow with every
 // other sync must not flicker.
@@ -30,6 +31,9 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
       control_(world.executor->NewStrand("control")),
       disk_(world.executor->NewBlockingStrand("disk")),
       catch_up_(world.executor->NewBlockingStrand("catch-up")),
+      map_({.on_change = [] {},
+            .on_damage =
+                [this](const Status& status) { Fatal(Annotate(status, "the directory")); }}),
       tick_(std::max<Duration>(options.election_timeout / kTicksPerElectionTimeout,
                                std::chrono::milliseconds(1))) {
   CHECK(world_.logger != nullptr);
@@ -65,8 +69,11 @@ void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
 bool NodeImpl::Ready() const {
   const NodeState state = state_.load();
   if (state != NodeState::kServing) return false;
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
-  return replica && replica->leader();
+  for (const GroupId group : {kDirectoryGroup, kFirstDataGroup}) {
+    const std::shared_ptr<Replica> replica = FindReplica(group);
+    if (!replica || !replica->leader()) return false;
+  }
+  return true;
 }
 
 bool NodeImpl::Leads(GroupId group) const {
@@ -94,6 +101,7 @@ void NodeImpl::Tick() {
 void NodeImpl::Housekeep() {
   ForgetDeparted();
   LookAround();
+  AdoptNodes();
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
   }
@@ -199,18 +207,19 @@ void NodeImpl::OnUnreachable(NodeId node) {
 void NodeImpl::MakeReplicaOnDemand(GroupId group) {
   {
     std::lock_guard lock(mutex_);
-    if (group != kFirstDataGroup || !identity_.member() || making_replica_ || stopping_.load() ||
+    const bool known = group == kDirectoryGroup || group == kFirstDataGroup;
+    if (!known || !identity_.member() || making_replica_.contains(group) || stopping_.load() ||
         world_.clock->Now() < make_replica_not_before_) {
       return;
     }
-    making_replica_ = true;
+    making_replica_.insert(group);
   }
   disk_->Post([this, group] {
     const Status opened = OpenGroup(group, raft::RecoveredGroup{});
     const bool full = ReasonOf(opened) == Reason::kDiskFull;
     {
       std::lock_guard lock(mutex_);
-      making_replica_ = false;
+      making_replica_.erase(group);
       // The leader will not cease to speak to it.
       if (full) make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
     }
@@ -227,9 +236,12 @@ void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tic
   router_->OnMisrouted(group, leader, std::move(tickets));
 }
 
-void NodeImpl::OnLeader(GroupId, NodeId leader, bool) { router_->OnLeader(leader); }
+void NodeImpl::OnLeader(GroupId group, NodeId leader, bool) {
+  if (group == kFirstDataGroup) router_->OnLeader(leader);
+}
 
-void NodeImpl::OnMembers(GroupId, const raft::Configuration& configuration) {
+void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration) {
+  if (group != kDirectoryGroup) return;
   const StatusOr<Members> members = DecodeMembers(configuration.context);
   if (!members.ok() || members->records.empty()) return;
   std::vector<raft::PeerAddress> peers;
@@ -321,6 +333,39 @@ void NodeImpl::ForgetDeparted() {
   if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
 }
 
+void NodeImpl::AdoptNodes() {
+  const std::shared_ptr<Replica> registry = FindReplica(kDirectoryGroup);
+  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  if (!registry || !replica || !replica->leads()) return;
+  registry->group().Post([registry, replica, clock = world_.clock] {
+    const raft::CoreStatus status = registry->group().core().Status();
+    const StatusOr<Members> members = DecodeMembers(status.configuration.context);
+    const bool settled =
+        registry->group().applied() >= status.configuration_index && !status.configuration.joint();
+    if (!members.ok() || !settled) return;
+    replica->group().Post(
+        [replica, clock, members = *members, voters = status.configuration.voters] {
+          const raft::Configuration& now = replica->group().core().configuration();
+          const MonoTime deadline = clock->Now() + kAdoptionTimeout;
+          if (now.joint() || !replica->leads()) return;
+          for (const MemberRecord& record : members.records) {
+            if (now.Contains(record.node)) continue;
+            replica->membership().Add(record.node, {}, {},
+                                      record.promote || voters.contains(record.node), deadline,
+                                      [](const StatusOr<NodeId>&) {});
+            return;  // one at a time
+          }
+          std::set<NodeId> here = now.voters;
+          here.insert(now.learners.begin(), now.learners.end());
+          for (const NodeId node : here) {
+            if (members.Find(node) != nullptr || node == replica->leader()) continue;
+            replica->membership().Remove(node, deadline, [](const StatusOr<NodeId>&) {});
+            return;
+          }
+        });
+  });
+}
+
 void NodeImpl::LookAround() {
   bool lost = false;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
@@ -367,11 +412,14 @@ void NodeImpl::Info(UniqueFunction<void(NodeInfo)> done) {
     replica->group().Post([this, replica, gathering] {
       const raft::Core& core = replica->group().core();
       GroupInfo group;
-      group.group = kFirstDataGroup;
+      group.group = replica->id();
       group.core = core.Status();
       group.applied = replica->group().applied();
       group.leader_address = AddressOf(core.leader());
       group.members = DescribeMembers(core);
+      for (MemberInfo& member : group.members) {
+        if (member.address.empty()) member.address = AddressOf(member.node);
+      }
       group.store = replica->store().Stats();
       std::unique_lock lock(gathering->mutex);
       gathering->info.groups.push_back(std::move(group));
@@ -404,7 +452,7 @@ void NodeImpl::StateHash(
 void NodeImpl::AddReplica(GroupId group, const std::string& address, bool promote,
                           MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done) {
   AdminRequest request{.verb = AdminVerb::kAddAddress,
-                       .group = GroupOr(group),
+                       .group = group ? group : kDirectoryGroup,
                        .node = {},
                        .uuid = {},
                        .address = address,
@@ -423,11 +471,25 @@ void NodeImpl::RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
                              UniqueFunction<void(Status)> done) {
   AdminRequest request;
   request.verb = AdminVerb::kRemove;
-  request.group = GroupOr(group);
+  request.group = group ? group : kDirectoryGroup;
   request.node = node;
+  if (group) {
+    admin_->Execute(
+        std::move(request), deadline,
+        [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
+    return;
+  }
+  // From the cluster: from its registry, so that nobody takes it in again, and then from its
+  // groups.
   admin_->Execute(
       std::move(request), deadline,
-      [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
+      [this, node, deadline, done = std::move(done)](const AdminResult& result) mutable {
+        if (!result.status.ok()) {
+          done(result.status);
+          return;
+        }
+        RemoveReplica(kFirstDataGroup, node, deadline, std::move(done));
+      });
 }
 
 void NodeImpl::PromoteReplica(GroupId group, NodeId node, MonoTime deadline,

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "raft/snapshot_transfer.h"
 #include "shard/admin.h"
 #include "shard/data_directory.h"
+#include "shard/directory/directory.h"
 #include "shard/formation.h"
 #include "shard/greeter.h"
 #include "shard/node.h"
@@ -74,7 +76,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // A member's log is gone, whatever else its directory holds.
   Status LogIsLost() const;
   Status OpenGroup(GroupId group, const raft::RecoveredGroup& logged);
-  kv::StoreOptions StoreOptionsFor(GroupId group) const;
+  kv::StoreOptions StoreOptionsFor(GroupId group);
   raft::GroupOptions GroupOptionsFor(GroupId group) const;
 
   // node_membership.cc: becoming a member
@@ -83,7 +85,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                          UniqueFunction<void(StatusOr<Bytes>)> reply);
   void Found(const Founding& founding, UniqueFunction<void(Status)> done);
   void FinishFounding(const Identity& identity, UniqueFunction<void(Status)> done);
-  void OpenFirstGroup(const Identity& identity, UniqueFunction<void(Status)> done);
+  void OpenFoundedGroups(const Identity& identity, UniqueFunction<void(Status)> done);
   // The cluster has let this node in. Tried again while the disk is full.
   void JoinAs(const Identity& identity, const std::vector<MemberRecord>& contacts);
   void BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts);
@@ -109,6 +111,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::string AddressOf(NodeId node) const;
   // With the lock held: whom the transport is to reach.
   std::vector<raft::PeerAddress> Peers() const;
+  // Until the directory says which groups are where: every node of the cluster is a member of the
+  // first data group.
+  void AdoptNodes();
   void ForgetDeparted();
   // A group that has had no leader for a while, or one at an unknown address: perhaps its members
   // are elsewhere than this node knows.
@@ -129,6 +134,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<Strand> catch_up_;  // blocking: old log entries for followers
 
   std::unique_ptr<DataDirectory> directory_;
+  Directory map_;
   kv::StoreResources resources_;
   std::unique_ptr<raft::Log> log_;
   std::unique_ptr<raft::PeerCalls> calls_;
@@ -159,7 +165,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::map<NodeId, std::string> met_;
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
-  bool making_replica_ = false;
+  std::set<GroupId> making_replica_;
   MonoTime make_replica_not_before_{};
   bool log_was_empty_ = false;  // a member's, when it was opened
 

@@ -14,6 +14,18 @@ constexpr Duration kAdmissionTimeout = std::chrono::seconds(4);
 constexpr Duration kJoinRetryPause = std::chrono::seconds(1);
 constexpr std::size_t kMetMax = 256;
 
+// As the log would give it back.
+raft::RecoveredGroup AsRecovered(const FoundedGroup& group) {
+  raft::RecoveredGroup recovered;
+  recovered.hard_state.term = raft::Term(1);
+  for (const raft::Entry& entry : group.entries) {
+    recovered.entries.push_back(
+        {.term = entry.term, .bytes = static_cast<std::uint32_t>(entry.payload.size())});
+  }
+  recovered.configurations.emplace_back(raft::Index(1), group.configuration);
+  return recovered;
+}
+
 Bytes YesOrNo(bool yes) { return Bytes(std::string(1, yes ? '\1' : '\0')); }
 
 }  // namespace
@@ -110,7 +122,7 @@ void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
   });
 }
 
-// Every founder writes the group's first entry by itself, the same on all, and its identity last:
+// Every founder writes the first groups' logs by itself, the same on all, and its identity last:
 // whoever has an identity has a log that says the same.
 void NodeImpl::Found(const Founding& founding, UniqueFunction<void(Status)> done) {
   const MemberRecord* const self = founding.members.FindUuid(identity_.uuid);
@@ -120,28 +132,31 @@ void NodeImpl::Found(const Founding& founding, UniqueFunction<void(Status)> done
   identity.node = self->node;
   identity.founding = founding;
 
-  raft::LogWrite write;
-  write.group = kFirstDataGroup;
-  write.hard_state = raft::HardState{.term = raft::Term(1), .vote = {}, .commit = {}};
-  write.entries.push_back(
-      {.term = raft::Term(1),
-       .index = raft::Index(1),
-       .kind = raft::EntryKind::kConfiguration,
-       .payload = Bytes(raft::EncodeConfiguration(FoundingConfiguration(founding)))});
   auto shared_done = std::make_shared<UniqueFunction<void(Status)>>(std::move(done));
-  const Status queued =
-      log_->Append(std::move(write), [this, identity, shared_done](Status status) {
-        disk_->Post([this, identity, shared_done, status] {
-          const Status stored = status.ok() ? directory_->StoreIdentity(identity) : status;
-          control_->Post([this, identity, shared_done, stored] {
-            if (!stored.ok()) {
-              (*shared_done)(stored);
-              return;
-            }
-            FinishFounding(identity, std::move(*shared_done));
-          });
+  // One after the other: the last is durable only with those before it.
+  const std::vector<FoundedGroup> groups = FoundedGroups(founding);
+  Status queued;
+  for (const FoundedGroup& group : groups) {
+    raft::LogWrite write;
+    write.group = group.group;
+    write.hard_state = raft::HardState{.term = raft::Term(1), .vote = {}, .commit = {}};
+    write.entries = group.entries;
+    const bool last = group.group == groups.back().group;
+    queued = log_->Append(std::move(write), [this, identity, shared_done, last](Status status) {
+      if (!last) return;
+      disk_->Post([this, identity, shared_done, status] {
+        const Status stored = status.ok() ? directory_->StoreIdentity(identity) : status;
+        control_->Post([this, identity, shared_done, stored] {
+          if (!stored.ok()) {
+            (*shared_done)(stored);
+            return;
+          }
+          FinishFounding(identity, std::move(*shared_done));
         });
       });
+    });
+    if (!queued.ok()) break;
+  }
   if (!queued.ok()) (*shared_done)(queued);
 }
 
@@ -153,31 +168,29 @@ void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Stat
     std::lock_guard lock(mutex_);
     identity_ = identity;
   }
-  OpenFirstGroup(identity, std::move(done));
+  OpenFoundedGroups(identity, std::move(done));
 }
 
 // Tried again while the disk is full.
-void NodeImpl::OpenFirstGroup(const Identity& identity, UniqueFunction<void(Status)> done) {
-  const raft::Configuration configuration = FoundingConfiguration(*identity.founding);
-  raft::RecoveredGroup logged;
-  logged.hard_state.term = raft::Term(1);
-  logged.entries.push_back(
-      {.term = raft::Term(1),
-       .bytes = static_cast<std::uint32_t>(raft::EncodeConfiguration(configuration).size())});
-  logged.configurations.emplace_back(raft::Index(1), configuration);
-  disk_->Post([this, identity, logged, done = std::move(done)]() mutable {
-    const Status opened = OpenGroup(kFirstDataGroup, logged);
+void NodeImpl::OpenFoundedGroups(const Identity& identity, UniqueFunction<void(Status)> done) {
+  disk_->Post([this, identity, done = std::move(done)]() mutable {
+    Status opened;
+    for (const FoundedGroup& group : FoundedGroups(*identity.founding)) {
+      if (opened.ok() && !FindReplica(group.group)) {
+        opened = OpenGroup(group.group, AsRecovered(group));
+      }
+    }
     control_->Post([this, identity, opened, done = std::move(done)]() mutable {
       if (ReasonOf(opened) == Reason::kDiskFull) {
-        world_.logger->error("the first group cannot be opened, which is tried again: {}",
+        world_.logger->error("the first groups cannot be opened, which is tried again: {}",
                              MessageOf(opened));
         control_->After(kJoinRetryPause, [this, identity, done = std::move(done)]() mutable {
-          OpenFirstGroup(identity, std::move(done));
+          OpenFoundedGroups(identity, std::move(done));
         });
         return;
       }
       if (!opened.ok()) {
-        Fatal(Annotate(opened, "opening the first group"));
+        Fatal(Annotate(opened, "opening the first groups"));
       } else {
         BecomeMember(identity, identity.founding->members.records);
       }
@@ -200,7 +213,7 @@ void NodeImpl::JoinAs(const Identity& identity, const std::vector<MemberRecord>&
     }
   };
   raft::LogWrite write;
-  write.group = kFirstDataGroup;
+  write.group = kDirectoryGroup;
   write.hard_state = raft::HardState();
   const Status queued = log_->Append(std::move(write), [this, identity, stored](Status logged) {
     disk_->Post([this, identity, stored, logged] {
@@ -272,10 +285,10 @@ void NodeImpl::Greet() {
   };
   world.meet = [this](const std::vector<MemberRecord>& contacts) { Meet(contacts); };
   world.record_here = [this] {
-    if (!Leads(kFirstDataGroup)) return;
+    if (!Leads(kDirectoryGroup)) return;
     AdminRequest request;
     request.verb = AdminVerb::kAddMember;
-    request.group = kFirstDataGroup;
+    request.group = kDirectoryGroup;
     request.node = identity_.node;
     request.uuid = identity_.uuid;
     request.address = options_.advertise_address;
@@ -312,6 +325,7 @@ void NodeImpl::Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply)
   }
   AdminRequest request;
   request.verb = AdminVerb::kAddMember;
+  request.group = kDirectoryGroup;
   request.node = call.member;
   request.uuid = call.uuid;
   request.address = std::move(call.address);

@@ -45,8 +45,10 @@ Status NodeImpl::OpenData() {
                              .admitted_requests_max = options_.admitted_requests_max,
                              .admitted_bytes_max = options_.admitted_bytes_max},
       world_.clock, control_.get(), calls_.get());
-  admin_ = std::make_unique<Admin>(world_.clock, control_.get(), calls_.get(), world_.transport,
-                                   [this](GroupId group) { return FindReplica(group); });
+  admin_ = std::make_unique<Admin>(
+      world_.clock, control_.get(), calls_.get(), world_.transport,
+      [this](GroupId group) { return FindReplica(group); },
+      [this](NodeId node) { return AddressOf(node); });
   if (!identity_.member()) return absl::OkStatus();
 
   // A founder's log is older than its identity; who joined may not have heard of anything yet.
@@ -116,11 +118,15 @@ Status NodeImpl::OpenLog(raft::LogRecovery& recovery) {
   return absl::OkStatus();
 }
 
-kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) const {
+kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) {
   kv::StoreOptions options = options_.store;
   options.directory = directory_->group(group);
   options.group = group;
   options.inline_background_work = world_.inline_background_work;
+  if (group == kDirectoryGroup) {
+    options.listener = &map_;
+    options.followed = kDirectoryKeyspace;
+  }
   return options;
 }
 

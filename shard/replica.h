@@ -71,6 +71,7 @@ class Replica final : private raft::GroupListener {
   // The node's disk is nearly full: writes are refused.
   void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
 
+  GroupId id() const { return id_; }
   NodeId leader() const { return NodeId(leader_.load(std::memory_order_relaxed)); }
   bool leads() const { return leads_.load(std::memory_order_relaxed); }
   // It leads, and serves.

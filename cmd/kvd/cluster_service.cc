@@ -74,9 +74,10 @@ void EncodeGroup(const GroupInfo& group, NodeId self, v1::GroupStatus& out) {
   out.set_quiescent(group.core.quiescent);
 }
 
-// 0 is the data group, and there is no other yet.
+// 0 is the data group, 1 the directory; there is no other yet.
 Status CheckGroup(std::uint64_t group) {
-  if (group == 0 || GroupId(group) == kFirstDataGroup) return absl::OkStatus();
+  const GroupId id(group);
+  if (!id || id == kDirectoryGroup || id == kFirstDataGroup) return absl::OkStatus();
   return Error(
       Reason::kGroupNotFound,
       fmt::format("there is no group {}: `kvctl status` lists those that there are", group));

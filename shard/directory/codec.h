@@ -17,6 +17,9 @@
 
 namespace flotilla {
 
+// Where the directory's rows are, in the state of group 1. No user's keyspace.
+inline constexpr kv::KeyspaceId kDirectoryKeyspace{0};
+
 // Numbers that are never given twice.
 struct Counters {
   kv::KeyspaceId next_keyspace{2};

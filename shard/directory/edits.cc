@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "kv/command.h"
 #include "kv/key_codec.h"
 #include "shard/placement/slots.h"
 
@@ -50,14 +51,29 @@ Status NoSuchKeyspace(std::string_view name) {
   return Error(Reason::kKeyspaceNotFound, fmt::format("there is no keyspace {}", name));
 }
 
-std::vector<RowChange> ToChanges(const DirectoryEdit& edit) {
-  std::vector<RowChange> changes;
+std::vector<kv::RowChange> ToChanges(const DirectoryEdit& edit) {
+  std::vector<kv::RowChange> changes;
   for (const std::string& key : edit.erase) changes.push_back({key, std::nullopt});
   for (const DirectoryRow& row : edit.put) changes.push_back({RowKey(row), EncodeRow(row)});
   return changes;
 }
 
 }  // namespace
+
+std::string EncodeEdit(const DirectoryEdit& edit) {
+  const std::vector<kv::RowChange> changes = ToChanges(edit);
+  kv::CommandView command{.keyspace = kDirectoryKeyspace, .session = {}, .ops = {}};
+  for (const kv::RowChange& change : changes) {
+    kv::WriteOp& op = command.ops.emplace_back();
+    op.key = change.key;
+    if (change.value) {
+      op.value = *change.value;
+    } else {
+      op.kind = kv::WriteKind::kDelete;
+    }
+  }
+  return kv::EncodeCommand(command);
+}
 
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit) {
   DirectoryImage after = image;

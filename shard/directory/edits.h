@@ -61,6 +61,9 @@ StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord
 StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
                                     const std::vector<ShardDescriptor>& reports);
 
+// As the command of an entry of group 1.
+std::string EncodeEdit(const DirectoryEdit& edit);
+
 // The image with an edit on top, for checks.
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit);
 

@@ -22,14 +22,14 @@ Status NotTiled(const KeyspaceDescriptor& keyspace, std::string_view what) {
 
 }  // namespace
 
-Status DirectoryImage::Apply(const std::vector<RowChange>& batch, Timestamp at) {
+Status DirectoryImage::Apply(const std::vector<kv::RowChange>& batch, Timestamp at) {
   std::vector<DirectoryRow> rows;
-  for (const RowChange& change : batch) {
+  for (const kv::RowChange& change : batch) {
     if (!change.value) continue;
     ASSIGN_OR_RETURN(DirectoryRow row, DecodeRow(change.key, *change.value));
     rows.push_back(std::move(row));
   }
-  for (const RowChange& change : batch) {
+  for (const kv::RowChange& change : batch) {
     if (!change.value) Erase(change.key);
   }
   for (DirectoryRow& row : rows) {

@@ -18,16 +18,10 @@
 
 namespace flotilla {
 
-// A row of the directory as it now is; no value: it is gone.
-struct RowChange {
-  std::string key;
-  std::optional<std::string> value;
-};
-
 class DirectoryImage {
  public:
   // One atomic batch. DATA_DAMAGED names a row that cannot be read; nothing has changed then.
-  Status Apply(const std::vector<RowChange>& batch, Timestamp at);
+  Status Apply(const std::vector<kv::RowChange>& batch, Timestamp at);
 
   // Of the newest batch.
   Timestamp version() const { return version_; }

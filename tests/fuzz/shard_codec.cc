@@ -141,7 +141,7 @@ std::vector<std::string> Seeds() {
       EncodeMembers(TwoMembers()),
       EncodeIdentity(
           {.uuid = NodeUuid(11), .cluster = ClusterId(5), .node = NodeId(1), .founding = founding}),
-      raft::EncodeConfiguration(FoundingConfiguration(founding))};
+      raft::EncodeConfiguration(FoundedGroups(founding).front().configuration)};
   std::vector<std::string> seeds;
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     seeds.push_back(std::string(1, static_cast<char>(i)) + bodies[i]);

@@ -45,7 +45,7 @@ TEST(Identity, EveryDamagedByteIsNoticed) {
 
 TEST(Founding, AllFoundersAreVotersAndKnowEachOther) {
   const Identity founder = Founder();
-  const raft::Configuration configuration = FoundingConfiguration(*founder.founding);
+  const raft::Configuration configuration = FoundedGroups(*founder.founding).front().configuration;
   EXPECT_EQ(configuration.voters, (std::set<NodeId>{NodeId(1), NodeId(2)}));
   const StatusOr<Members> members = DecodeMembers(configuration.context);
   ASSERT_TRUE(members.ok());

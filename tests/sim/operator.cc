@@ -14,6 +14,8 @@ constexpr Duration kPollInterval = std::chrono::milliseconds(100);
 constexpr Duration kPatience = std::chrono::seconds(3);
 constexpr Duration kLinger = std::chrono::seconds(5);
 constexpr std::size_t kVotersMin = 3;
+// As shard/membership.cc has it.
+constexpr std::size_t kDirectoryVotersMax = 5;
 
 }  // namespace
 
@@ -48,22 +50,34 @@ int Operator::Pick(std::vector<int>& among) {
   return node;
 }
 
+std::optional<NodeId> Operator::Voter(int node) const {
+  const auto known = registry_.addresses.find(SimCluster::AddressOf(node));
+  if (known == registry_.addresses.end() || !data_.voters.contains(known->second)) return {};
+  return known->second;
+}
+
+bool Operator::RegistryHasVotersEnough(std::size_t nodes) const {
+  return registry_.voters.size() >= std::min(nodes, kDirectoryVotersMax);
+}
+
 bool Operator::Settled() const {
-  if (!departing_.empty() || !arriving_.empty() || !view_.learners.empty()) return false;
+  if (!departing_.empty() || !arriving_.empty() || !data_.learners.empty()) return false;
   const std::vector<int> machines = Machines(true);
   for (const int node : machines) {
-    if (!view_.voters.contains(SimCluster::AddressOf(node))) return false;
+    if (!Voter(node)) return false;
   }
-  return view_.voters.size() == machines.size();
+  return data_.voters.size() == machines.size() && registry_.addresses.size() == machines.size() &&
+         RegistryHasVotersEnough(machines.size());
 }
 
 std::string Operator::Describe() const {
   std::string text;
-  for (const auto& [address, node] : view_.voters) {
-    text += fmt::format("\n  voter {} is node {}", address, node.value());
-  }
-  for (const auto& [address, node] : view_.learners) {
-    text += fmt::format("\n  learner {} is node {}", address, node.value());
+  for (const auto& [address, node] : registry_.addresses) {
+    text += fmt::format("\n  {} is node {}: {} of the directory, {} of the data", address,
+                        node.value(), registry_.voters.contains(node) ? "voter" : "learner",
+                        data_.voters.contains(node)     ? "voter"
+                        : data_.learners.contains(node) ? "learner"
+                                                        : "no member");
   }
   for (const auto& [node, departure] : departing_) {
     text += fmt::format("\n  {}, node {}, is to go{}", SimCluster::AddressOf(node),
@@ -103,19 +117,19 @@ void Operator::NoteInfo(int node, const NodeInfo& info) {
   for (const GroupInfo& group : info.groups) {
     const raft::CoreStatus& core = group.core;
     said_[node] += fmt::format(
-        ", role {} in term {}, leader {}, log {}..{}, durable {}, commit {}, applied {}, "
+        "; group {}: role {} in term {}, leader {}, log {}..{}, durable {}, commit {}, applied {}, "
         "configuration at {}",
-        static_cast<int>(core.role), core.term.value(), core.leader.value(),
+        group.group.value(), static_cast<int>(core.role), core.term.value(), core.leader.value(),
         core.snapshot.index.value(), core.last.value(), core.durable.value(), core.commit.value(),
         group.applied.value(), core.configuration_index.value());
     if (core.configuration_index > core.commit || core.configuration.joint()) continue;
-    if (core.configuration_index < view_.index) continue;
-    view_.index = core.configuration_index;
-    view_.voters.clear();
-    view_.learners.clear();
-    for (const MemberInfo& member : group.members) {
-      (member.voter ? view_.voters : view_.learners)[member.address] = member.node;
-    }
+    View& view = group.group == kDirectoryGroup ? registry_ : data_;
+    if (core.configuration_index < view.index) continue;
+    view.index = core.configuration_index;
+    view.voters = core.configuration.voters;
+    view.learners = core.configuration.learners;
+    view.addresses.clear();
+    for (const MemberInfo& member : group.members) view.addresses[member.address] = member.node;
   }
 }
 
@@ -174,9 +188,9 @@ void Operator::PlanHastily(std::vector<int> members) {
 }
 
 void Operator::Depart(int node, bool loses_disk, bool comes_back) {
-  const auto known = view_.voters.find(SimCluster::AddressOf(node));
-  if (known == view_.voters.end()) return;
-  departing_[node] = {.node = known->second, .lost = loses_disk, .comes_back = comes_back};
+  const std::optional<NodeId> known = Voter(node);
+  if (!known) return;
+  departing_[node] = {.node = *known, .lost = loses_disk, .comes_back = comes_back};
   if (!loses_disk) return;
   cluster_->LoseDisk(node);
   // Perhaps it is back, and asks to be let in, before anybody has removed its old self.
@@ -240,10 +254,11 @@ void Operator::Leave(int node) {
 }
 
 bool Operator::Arrived(int node) const {
-  const auto voter = view_.voters.find(SimCluster::AddressOf(node));
-  if (voter == view_.voters.end()) return false;
+  const std::optional<NodeId> voter = Voter(node);
+  if (!voter) return false;
   const auto former = former_.find(node);
-  return former == former_.end() || former->second != voter->second;
+  if (former != former_.end() && former->second == *voter) return false;
+  return registry_.voters.contains(*voter) || RegistryHasVotersEnough(registry_.addresses.size());
 }
 
 void Operator::Arrive(int node) {

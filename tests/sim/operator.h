@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -41,11 +42,12 @@ class Operator {
   std::uint64_t changes() const { return changes_; }
 
  private:
-  // The newest committed configuration that any node has told of.
+  // The newest committed configuration of a group that any node has told of.
   struct View {
     raft::Index index;
-    std::map<std::string, NodeId> voters;    // by address
-    std::map<std::string, NodeId> learners;  // by address
+    std::set<NodeId> voters;
+    std::set<NodeId> learners;
+    std::map<std::string, NodeId> addresses;
   };
   struct Departure {
     NodeId node;
@@ -67,6 +69,9 @@ class Operator {
   void Leave(int node);
   void Arrive(int node);
   bool Arrived(int node) const;
+  // Who a machine's address is, if it votes on the data.
+  std::optional<NodeId> Voter(int node) const;
+  bool RegistryHasVotersEnough(std::size_t nodes) const;
   std::vector<int> Machines(bool in_use) const;
   int Pick(std::vector<int>& among);
   void After(Duration max, Closure closure);
@@ -76,7 +81,8 @@ class Operator {
   SimCluster* const cluster_;
   Random random_;
   bool ended_ = false;
-  View view_;
+  View registry_;  // the directory's group: all nodes, and where they are
+  View data_;
   std::map<int, std::string> said_;  // by each machine, last
   MonoTime next_plan_{};
   std::map<int, Departure> departing_;

@@ -9,14 +9,26 @@
 
 namespace flotilla::sim {
 
-void RaftWatch::Fail(std::string what) {
+void GroupWatch::Fail(std::string what) {
   if (failure_.empty()) failure_ = std::move(what);
 }
 
 void RaftWatch::Note(const raft::PeerMessage& message, std::uint64_t life) {
-  const auto* group = std::get_if<raft::GroupMessage>(&message.payload);
-  if (group == nullptr) return;
-  const raft::Message& said = group->message;
+  const auto* one = std::get_if<raft::GroupMessage>(&message.payload);
+  if (one == nullptr) return;
+  GroupWatch& group = groups_[one->group];
+  group.Note(one->message, life);
+  if (!failure_.empty() || group.failure().empty()) return;
+  failure_ = fmt::format("group {}: {}", one->group.value(), group.failure());
+}
+
+std::uint64_t RaftWatch::Sum(std::uint64_t (GroupWatch::*count)() const) const {
+  std::uint64_t sum = 0;
+  for (const auto& [id, group] : groups_) sum += (group.*count)();
+  return sum;
+}
+
+void GroupWatch::Note(const raft::Message& said, std::uint64_t life) {
   if (const auto* append = std::get_if<raft::AppendRequest>(&said.body)) {
     NoteLeader(said.from, said.term);
     NoteAppend(said.from, said.term, *append);
@@ -49,21 +61,21 @@ void RaftWatch::Note(const raft::PeerMessage& message, std::uint64_t life) {
   }
 }
 
-void RaftWatch::NoteLeader(NodeId node, raft::Term term) {
+void GroupWatch::NoteLeader(NodeId node, raft::Term term) {
   const auto [known, first] = leaders_.emplace(term, node);
   if (known->second == node) return;
   Fail(fmt::format("two leaders of term {}: nodes {} and {}", term.value(), known->second.value(),
                    node.value()));
 }
 
-void RaftWatch::NoteVote(NodeId node, raft::Term term, NodeId candidate) {
+void GroupWatch::NoteVote(NodeId node, raft::Term term, NodeId candidate) {
   const auto [known, first] = votes_.emplace(std::pair(node, term), candidate);
   if (known->second == candidate) return;
   Fail(fmt::format("node {} voted twice in term {}: for nodes {} and {}", node.value(),
                    term.value(), known->second.value(), candidate.value()));
 }
 
-void RaftWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {
+void GroupWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {
   Spoken& spoken = terms_[node];
   if (life < spoken.life) Fail(fmt::format("two nodes are node {}", node.value()));
   if (spoken.life != life) {
@@ -76,7 +88,7 @@ void RaftWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {
                    node.value(), term.value(), spoken.before.value()));
 }
 
-void RaftWatch::NoteAppend(NodeId from, raft::Term term, const raft::AppendRequest& append) {
+void GroupWatch::NoteAppend(NodeId from, raft::Term term, const raft::AppendRequest& append) {
   Leadership& leadership = leaderships_[term];
   raft::Index last = append.previous_index;
   raft::Term last_term = append.previous_term;
@@ -107,7 +119,7 @@ void RaftWatch::NoteAppend(NodeId from, raft::Term term, const raft::AppendReque
                    term.value(), leadership.commit_taken.value(), append.commit.value()));
 }
 
-void RaftWatch::NoteCommit(raft::Term leading, raft::Index commit) {
+void GroupWatch::NoteCommit(raft::Term leading, raft::Index commit) {
   Leadership& leadership = leaderships_[leading];
   if (commit <= leadership.commit) return;
   auto place = in_log_of_.upper_bound(Place(leading, leadership.commit));
@@ -117,7 +129,7 @@ void RaftWatch::NoteCommit(raft::Term leading, raft::Index commit) {
   leadership.commit = commit;
 }
 
-void RaftWatch::NoteCommitted(raft::Index index, raft::Term term, raft::Term leading) {
+void GroupWatch::NoteCommitted(raft::Index index, raft::Term term, raft::Term leading) {
   if (!index) return;
   if (committed_.size() <= index.value()) committed_.resize(index.value() * 2 + 64);
   Committed& known = committed_[index.value()];
@@ -127,8 +139,8 @@ void RaftWatch::NoteCommitted(raft::Index index, raft::Term term, raft::Term lea
                    known.term.value(), term.value()));
 }
 
-void RaftWatch::NoteAcknowledged(NodeId node, raft::Term leading, raft::Index match,
-                                 std::uint64_t life) {
+void GroupWatch::NoteAcknowledged(NodeId node, raft::Term leading, raft::Index match,
+                                  std::uint64_t life) {
   const auto place = in_log_of_.find(Place(leading, match));
   if (place == in_log_of_.end()) return;
   std::vector<Acknowledged>& acknowledged = acknowledged_[node];
@@ -136,7 +148,7 @@ void RaftWatch::NoteAcknowledged(NodeId node, raft::Term leading, raft::Index ma
   acknowledged[match.value()] = {.term = place->second, .in = leading, .life = life};
 }
 
-void RaftWatch::NoteMissing(NodeId node, raft::Index first, std::uint64_t life) {
+void GroupWatch::NoteMissing(NodeId node, raft::Index first, std::uint64_t life) {
   const std::vector<Acknowledged>& acknowledged = acknowledged_[node];
   const std::uint64_t end = std::min(acknowledged.size(), committed_.size());
   for (std::uint64_t index = first.value(); index < end; ++index) {

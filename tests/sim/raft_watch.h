@@ -1,4 +1,4 @@
-// RaftWatch: checks Raft's promises on everything that nodes say to each other.
+// RaftWatch: checks Raft's promises on everything that nodes say to each other, group by group.
 //
 // From the outside, by messages alone: one leader per term; one node per id; none votes twice in a
 // term, or speaks after a restart in a term before one it has spoken in; one content per index and
@@ -17,11 +17,9 @@
 
 namespace flotilla::sim {
 
-class RaftWatch {
+class GroupWatch {
  public:
-  // Every message of every node, in the order in which they leave; `life` is another number for
-  // each life of a node.
-  void Note(const raft::PeerMessage& message, std::uint64_t life);
+  void Note(const raft::Message& said, std::uint64_t life);
 
   // The first thing that must not happen.
   const std::string& failure() const { return failure_; }
@@ -76,6 +74,27 @@ class RaftWatch {
   std::map<NodeId, std::vector<Acknowledged>> acknowledged_;  // by index
   std::uint64_t snapshots_ = 0;
   std::uint64_t rejections_ = 0;
+  std::string failure_;
+};
+
+class RaftWatch {
+ public:
+  // Every message of every node, in the order in which they leave; `life` is another number for
+  // each life of a node.
+  void Note(const raft::PeerMessage& message, std::uint64_t life);
+
+  // The first thing that must not happen.
+  const std::string& failure() const { return failure_; }
+
+  // Of all groups together.
+  std::uint64_t leaders() const { return Sum(&GroupWatch::leaders); }
+  std::uint64_t snapshots() const { return Sum(&GroupWatch::snapshots); }
+  std::uint64_t rejections() const { return Sum(&GroupWatch::rejections); }
+
+ private:
+  std::uint64_t Sum(std::uint64_t (GroupWatch::*count)() const) const;
+
+  std::map<GroupId, GroupWatch> groups_;
   std::string failure_;
 };
 

@@ -149,13 +149,19 @@ class Simulation {
   // Asks all for their state; true when all are at one index. Equal indexes with different states
   // are the failure that this looks for.
   bool ReplicasAgree() {
+    bool agree = true;
+    for (const GroupId group : {kDirectoryGroup, kFirstDataGroup}) agree &= ReplicasAgree(group);
+    return agree;
+  }
+
+  bool ReplicasAgree(GroupId group) {
     auto hashes = std::make_shared<std::map<int, std::pair<raft::Index, std::uint64_t>>>();
     std::size_t asked = 0;
     for (int node = 0; node < cluster_.size(); ++node) {
       if (!cluster_.running(node)) continue;
       ++asked;
       cluster_.node(node)->StateHash(
-          GroupId(), [hashes, node](StatusOr<std::pair<raft::Index, std::uint64_t>> state) {
+          group, [hashes, node](StatusOr<std::pair<raft::Index, std::uint64_t>> state) {
             if (state.ok()) (*hashes)[node] = *state;
           });
     }
@@ -164,7 +170,8 @@ class Simulation {
     for (const auto& [node, state] : *hashes) {
       const auto [known, inserted] = by_index.emplace(state);
       if (known->second != state.second) {
-        failure_ = fmt::format("replicas differ at applied index {}", state.first.value());
+        failure_ = fmt::format("replicas of group {} differ at applied index {}", group.value(),
+                               state.first.value());
       }
     }
     return hashes->size() == asked && by_index.size() == 1;

@@ -10,8 +10,8 @@ namespace {
 
 constexpr kv::KeyspaceId kSpace{7};
 
-RowChange Now(const DirectoryRow& row) { return {RowKey(row), EncodeRow(row)}; }
-RowChange Gone(std::string key) { return {std::move(key), std::nullopt}; }
+kv::RowChange Now(const DirectoryRow& row) { return {RowKey(row), EncodeRow(row)}; }
+kv::RowChange Gone(std::string key) { return {std::move(key), std::nullopt}; }
 std::string Key(std::string_view user) { return kv::EncodeKey(kSpace, user); }
 
 ShardDescriptor Shard(std::uint64_t group, std::string start, std::string end) {
@@ -115,7 +115,7 @@ TEST(DirectoryImage, KnowsWhereAKeyIs) {
 TEST(DirectoryImage, FollowsASplitAndAMergeInAnyOrderOfRows) {
   for (const bool reversed : {false, true}) {
     DirectoryImage image;
-    const auto apply = [&](std::vector<RowChange> batch) {
+    const auto apply = [&](std::vector<kv::RowChange> batch) {
       if (reversed) std::reverse(batch.begin(), batch.end());
       ASSERT_TRUE(image.Apply(batch, Timestamp(1)).ok());
       EXPECT_TRUE(image.CheckTiling().ok()) << image.CheckTiling();
