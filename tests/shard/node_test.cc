@@ -95,8 +95,8 @@ TEST(Node, AWriteWithoutANumberIsNotRepeated) {
 TEST(Node, AnIdIsGivenOnlyOnceItIsSureToBeKept) {
   NodeWorld world({}, 3, 1);
   const int newcomer = 3;
-  const int leader = world.AwaitLeader();
-  ASSERT_TRUE(world.Put(leader, "key", "value").status.ok());
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  ASSERT_TRUE(world.Put(world.AwaitLeader(), "key", "value").status.ok());
   for (int other = 0; other < 3; ++other) {
     if (other == leader) continue;
     world.Part(leader, other);
@@ -104,7 +104,7 @@ TEST(Node, AnIdIsGivenOnlyOnceItIsSureToBeKept) {
   }
   ASSERT_TRUE(world.cluster().Start(newcomer));  // and asks to be let in
   world.RunFor(std::chrono::milliseconds(30));
-  ASSERT_TRUE(world.node(leader).Leads(GroupId()));
+  ASSERT_TRUE(world.node(leader).Leads(kDirectoryGroup));
   std::optional<StatusOr<NodeId>> answer;
   world.node(leader).AddReplica(GroupId(), sim::SimCluster::AddressOf(newcomer), true,
                                 world.loop().now() + std::chrono::seconds(3),
@@ -116,8 +116,8 @@ TEST(Node, AnIdIsGivenOnlyOnceItIsSureToBeKept) {
 // Two waited for another's change, and both were given the id that had been free meanwhile.
 TEST(Node, ThoseThatJoinAtTheSameTimeGetIdsOfTheirOwn) {
   NodeWorld world({}, 3, 3);
-  const int leader = world.AwaitLeader();
-  ASSERT_TRUE(world.Put(leader, "key", "value").status.ok());
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  ASSERT_TRUE(world.Put(world.AwaitLeader(), "key", "value").status.ok());
   for (int founder = 0; founder < 3; ++founder) {
     world.cluster().SetSyncTime(founder, std::chrono::milliseconds(50));
   }
@@ -164,7 +164,7 @@ TEST(Node, ANewMemberOnAFullDiskWaitsForRoom) {
 // new member of it, whose id it never takes.
 TEST(Node, AMemberThatWasRemovedIsNotLetInAgainWhenItTellsItsAddress) {
   NodeWorld world;
-  const int leader = world.AwaitLeader();
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
   sim::SimProcess process(&world.loop(), 50);
   sim::SimTransport transport(&world.network(), &process, "elsewhere:1");
   std::optional<StatusOr<Bytes>> answer;

@@ -52,15 +52,16 @@ class NodeWorld {
     return Leader().has_value();
   }
   // Who says that it leads, but for `except`.
-  std::optional<int> Leader(int except = -1) {
+  std::optional<int> Leader(int except = -1, GroupId group = kFirstDataGroup) {
     for (int i = 0; i < cluster_.size(); ++i) {
-      if (i != except && cluster_.running(i) && node(i).Leads(GroupId())) return i;
+      if (i != except && cluster_.running(i) && node(i).Leads(group)) return i;
     }
     return std::nullopt;
   }
-  int AwaitLeader(int except = -1) {
-    EXPECT_TRUE(Await([&] { return Leader(except).has_value(); })) << "no leader";
-    return Leader(except).value_or(0);
+  // Of the data, unless another group is named.
+  int AwaitLeader(int except = -1, GroupId group = kFirstDataGroup) {
+    EXPECT_TRUE(Await([&] { return Leader(except, group).has_value(); })) << "no leader";
+    return Leader(except, group).value_or(0);
   }
   // Nothing passes between this node and the others.
   void CutOff(int node) {
