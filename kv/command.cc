@@ -57,6 +57,35 @@ bool ReadOp(Reader& reader, WriteOp& op) {
   return ReadCondition(reader, op);
 }
 
+// All but the operations.
+Status ReadHead(Reader& reader, CommandView& command, std::uint64_t& ops) {
+  command.session = {};
+  std::uint8_t version = 0;
+  std::uint8_t flags = 0;
+  std::uint64_t keyspace = 0;
+  if (!reader.Byte(version) || version != kVersion) return Malformed("unknown version");
+  if (!reader.Byte(flags) || flags > (kHasSession | kHasSince) || !reader.Varint(keyspace) ||
+      keyspace > UINT32_MAX) {
+    return Malformed("its head");
+  }
+  command.keyspace = KeyspaceId(static_cast<std::uint32_t>(keyspace));
+  if ((flags & kHasSession) != 0) {
+    std::uint64_t client = 0;
+    if (!reader.Fixed64(client) || !reader.Varint(command.session.sequence) ||
+        !reader.Varint(command.session.acknowledged_below)) {
+      return Malformed("its session");
+    }
+    command.session.client = ClientId(client);
+  }
+  if ((flags & kHasSince) != 0) {
+    std::uint64_t since = 0;
+    if (!reader.Fixed64(since)) return Malformed("its session");
+    command.session.since = Timestamp(since);
+  }
+  if (!reader.Varint(ops) || ops > kBatchOpsMax) return Malformed("its count of operations");
+  return absl::OkStatus();
+}
+
 void AppendOp(std::string& out, const WriteOp& op) {
   out.push_back(static_cast<char>(op.kind));
   out.push_back(static_cast<char>(op.condition));
@@ -136,6 +165,17 @@ Status ValidateCommand(const CommandView& command) {
   return absl::OkStatus();
 }
 
+bool PeekCommand(std::string_view encoded, KeyspaceId& keyspace, std::string_view& first_key) {
+  Reader reader(encoded);
+  CommandView command;
+  std::uint64_t ops = 0;
+  WriteOp first;
+  if (!ReadHead(reader, command, ops).ok() || ops == 0 || !ReadOp(reader, first)) return false;
+  keyspace = command.keyspace;
+  first_key = first.key;
+  return true;
+}
+
 void AppendCommand(std::string& out, const CommandView& command) {
   const bool session = static_cast<bool>(command.session.client);
   out.push_back(static_cast<char>(kVersion));
@@ -165,32 +205,9 @@ std::string EncodeCommand(const CommandView& command) {
 
 Status DecodeCommand(std::string_view bytes, CommandView& command) {
   command.ops.clear();
-  command.session = {};
   Reader reader(bytes);
-  std::uint8_t version = 0;
-  std::uint8_t flags = 0;
-  std::uint64_t keyspace = 0;
-  if (!reader.Byte(version) || version != kVersion) return Malformed("unknown version");
-  if (!reader.Byte(flags) || flags > (kHasSession | kHasSince) || !reader.Varint(keyspace) ||
-      keyspace > UINT32_MAX) {
-    return Malformed("its head");
-  }
-  command.keyspace = KeyspaceId(static_cast<std::uint32_t>(keyspace));
-  if ((flags & kHasSession) != 0) {
-    std::uint64_t client = 0;
-    if (!reader.Fixed64(client) || !reader.Varint(command.session.sequence) ||
-        !reader.Varint(command.session.acknowledged_below)) {
-      return Malformed("its session");
-    }
-    command.session.client = ClientId(client);
-  }
-  if ((flags & kHasSince) != 0) {
-    std::uint64_t since = 0;
-    if (!reader.Fixed64(since)) return Malformed("its session");
-    command.session.since = Timestamp(since);
-  }
   std::uint64_t count = 0;
-  if (!reader.Varint(count) || count > kBatchOpsMax) return Malformed("its count of operations");
+  RETURN_IF_ERROR(ReadHead(reader, command, count));
   for (std::uint64_t i = 0; i < count; ++i) {
     if (!ReadOp(reader, command.ops.emplace_back())) return Malformed("an operation");
   }

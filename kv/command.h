@@ -33,6 +33,10 @@ struct CommandView {
 // Checks limits and shape: KEY_TOO_LARGE, VALUE_TOO_LARGE, BATCH_TOO_LARGE, BAD_RANGE, BAD_REQUEST.
 Status ValidateCommand(const CommandView& command);
 
+// Where an encoded command belongs: its keyspace and the key of its first operation. False when it
+// is none; not all of it is looked at.
+bool PeekCommand(std::string_view encoded, KeyspaceId& keyspace, std::string_view& first_key);
+
 // Appends the encoded form; the command must be valid.
 void AppendCommand(std::string& out, const CommandView& command);
 std::string EncodeCommand(const CommandView& command);

@@ -259,9 +259,11 @@ bool ReadStatus(Reader& reader, Status& status) {
   return true;
 }
 
-std::string EncodeForwardedRequests(const std::vector<Ticket>& tickets, MonoTime now) {
+std::string EncodeForwardedRequests(GroupId group, const std::vector<Ticket>& tickets,
+                                    MonoTime now) {
   std::string out;
   AppendByte(out, kFormat);
+  AppendVarint(out, group.value());
   AppendVarint(out, tickets.size());
   for (std::size_t i = 0; i < tickets.size(); ++i) {
     const GatewayRequest& request = tickets[i].request();
@@ -274,14 +276,17 @@ std::string EncodeForwardedRequests(const std::vector<Ticket>& tickets, MonoTime
   return out;
 }
 
-StatusOr<std::vector<GatewayRequest>> DecodeForwardedRequests(const Bytes& body, MonoTime now) {
+StatusOr<ForwardedRequests> DecodeForwardedRequests(const Bytes& body, MonoTime now) {
   Reader reader(body.view());
   std::uint8_t format = 0;
+  std::uint64_t group = 0;
   std::uint64_t count = 0;
-  if (!reader.Byte(format) || format != kFormat || !reader.Varint(count) || count > kForwardedMax) {
+  if (!reader.Byte(format) || format != kFormat || !reader.Varint(group) || !reader.Varint(count) ||
+      count > kForwardedMax) {
     return Malformed();
   }
-  std::vector<GatewayRequest> requests;
+  ForwardedRequests forwarded;
+  forwarded.group = GroupId(group);
   for (std::uint64_t i = 0; i < count; ++i) {
     GatewayRequest request;
     std::uint64_t left_ms = 0;
@@ -291,9 +296,9 @@ StatusOr<std::vector<GatewayRequest>> DecodeForwardedRequests(const Bytes& body,
     }
     constexpr std::uint64_t kLeftMsMax = 24ull * 60 * 60 * 1000;
     request.deadline = now + std::chrono::milliseconds(std::min(left_ms, kLeftMsMax));
-    requests.push_back(std::move(request));
+    forwarded.requests.push_back(std::move(request));
   }
-  return requests;
+  return forwarded;
 }
 
 std::string EncodeForwardedAnswers(const std::vector<GatewayAnswer>& answers) {

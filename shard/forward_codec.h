@@ -1,7 +1,7 @@
 // How requests travel from the node that a client asked to the leader, and answers back.
 //
 // All integers are varints unless said otherwise; both bodies start with a format byte, 1.
-//   requests = count | (id | milliseconds left | u8 kind | fields of the kind)*
+//   requests = group | count | (id | milliseconds left | u8 kind | fields of the kind)*
 //   answers  = count | (id | u8 kind | status or result | group | node | timestamp)*
 #pragma once
 
@@ -18,11 +18,16 @@
 
 namespace flotilla {
 
-// Ticket i has the id i in the answers.
-std::string EncodeForwardedRequests(const std::vector<Ticket>& tickets, MonoTime now);
+// Tickets of one group. Ticket i has the id i in the answers.
+std::string EncodeForwardedRequests(GroupId group, const std::vector<Ticket>& tickets,
+                                    MonoTime now);
+struct ForwardedRequests {
+  GroupId group;
+  std::vector<GatewayRequest> requests;
+};
 // Requests whose id is their number in the forwarded batch; deadlines on this node's clock. The
 // commands view into `body`, which they keep alive. BAD_REQUEST when malformed.
-StatusOr<std::vector<GatewayRequest>> DecodeForwardedRequests(const Bytes& body, MonoTime now);
+StatusOr<ForwardedRequests> DecodeForwardedRequests(const Bytes& body, MonoTime now);
 
 std::string EncodeForwardedAnswers(const std::vector<GatewayAnswer>& answers);
 StatusOr<std::vector<GatewayAnswer>> DecodeForwardedAnswers(std::string_view body);

@@ -236,9 +236,7 @@ void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tic
   router_->OnMisrouted(group, leader, std::move(tickets));
 }
 
-void NodeImpl::OnLeader(GroupId group, NodeId leader, bool) {
-  if (group == kFirstDataGroup) router_->OnLeader(leader);
-}
+void NodeImpl::OnLeader(GroupId group, NodeId leader, bool) { router_->OnLeader(group, leader); }
 
 void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration) {
   if (group != kDirectoryGroup) return;

@@ -18,6 +18,7 @@
 #include "shard/admin.h"
 #include "shard/data_directory.h"
 #include "shard/directory/directory.h"
+#include "shard/directory/locate.h"
 #include "shard/formation.h"
 #include "shard/greeter.h"
 #include "shard/node.h"

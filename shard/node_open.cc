@@ -44,7 +44,10 @@ Status NodeImpl::OpenData() {
       RequestRouter::Options{.first_forward = Planted(Plant::kNumberedAnew) ? 1 : first_forward,
                              .admitted_requests_max = options_.admitted_requests_max,
                              .admitted_bytes_max = options_.admitted_bytes_max},
-      world_.clock, control_.get(), calls_.get());
+      world_.clock, control_.get(), calls_.get(), [this](std::vector<Ticket>& tickets) {
+        const std::shared_ptr<const DirectoryImage> image = map_.image();
+        for (Ticket& ticket : tickets) ticket.group = GroupOf(*image, ticket.request());
+      });
   admin_ = std::make_unique<Admin>(
       world_.clock, control_.get(), calls_.get(), world_.transport,
       [this](GroupId group) { return FindReplica(group); },

@@ -89,6 +89,7 @@ class PendingBatch {
 struct Ticket {
   std::shared_ptr<PendingBatch> batch;
   std::uint32_t slot = 0;
+  GroupId group = {};  // that serves it, by what is known of the directory
 
   const GatewayRequest& request() const { return batch->request(slot); }
   bool is_write() const { return batch->IsWrite(slot); }

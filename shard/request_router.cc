@@ -151,11 +151,12 @@ class RequestRouter::ForwardSink final : public AnswerSink {
 };
 
 RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
-                             raft::PeerCalls* calls)
+                             raft::PeerCalls* calls, Locate locate)
     : options_(options),
       clock_(clock),
       strand_(strand),
       calls_(calls),
+      locate_(std::move(locate)),
       next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
                  [this](NodeId from, std::uint64_t id, const Bytes& body,
@@ -183,6 +184,11 @@ std::shared_ptr<Replica> RequestRouter::FindReplica(GroupId group) const {
 }
 
 void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+  Admit(std::move(requests), std::move(sink), GroupId());
+}
+
+void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink,
+                          GroupId group) {
   if (requests.empty()) return;
   if (stopped_.load()) {
     Refuse(requests, 0, Error(Reason::kNodeStopping, "the node is stopping: ask another one"),
@@ -219,7 +225,9 @@ void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr
       new PendingBatch(std::move(requests), std::move(counted)));
   std::vector<Ticket> tickets;
   tickets.reserve(batch->size());
-  for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
+  for (std::uint32_t slot = 0; slot < batch->size(); ++slot)
+    tickets.push_back({batch, slot, group});
+  if (!group) locate_(tickets);
   Watch(batch, first_deadline);
   Route(std::move(tickets));
 }
@@ -230,8 +238,22 @@ Timestamp RequestRouter::Newest() const {
 }
 
 void RequestRouter::Route(std::vector<Ticket> tickets) {
-  // One data group holds all keys until the directory says otherwise.
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  // Nearly always they are all of one group.
+  while (!tickets.empty()) {
+    const GroupId group = tickets.front().group;
+    std::vector<Ticket> others;
+    std::erase_if(tickets, [&](Ticket& ticket) {
+      if (ticket.group == group) return false;
+      others.push_back(std::move(ticket));
+      return true;
+    });
+    RouteTo(group, std::move(tickets));
+    tickets = std::move(others);
+  }
+}
+
+void RequestRouter::RouteTo(GroupId group, std::vector<Ticket> tickets) {
+  const std::shared_ptr<Replica> replica = FindReplica(group);
   if (!replica) {
     Park(std::move(tickets));
     return;
@@ -249,17 +271,17 @@ void RequestRouter::Route(std::vector<Ticket> tickets) {
   if (replica->leads()) {
     replica->Submit(std::move(tickets));
   } else if (leader && leader != NodeId(self_.load())) {
-    Forward(leader, std::move(tickets));
+    Forward(group, leader, std::move(tickets));
   } else {
     Park(std::move(tickets));
   }
 }
 
-void RequestRouter::OnMisrouted(GroupId, NodeId leader, std::vector<Ticket> tickets) {
+void RequestRouter::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) {
   std::erase_if(tickets, [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
   if (tickets.empty()) return;
   if (leader && leader != NodeId(self_.load())) {
-    Forward(leader, std::move(tickets));
+    Forward(group, leader, std::move(tickets));
   } else {
     Park(std::move(tickets));
   }
@@ -267,21 +289,21 @@ void RequestRouter::OnMisrouted(GroupId, NodeId leader, std::vector<Ticket> tick
 
 // ---- forwarding -----------------------------------------------------------------------------
 
-void RequestRouter::Forward(NodeId to, std::vector<Ticket> tickets) {
+void RequestRouter::Forward(GroupId group, NodeId to, std::vector<Ticket> tickets) {
   std::vector<Ticket> mine;
   mine.reserve(tickets.size());
   for (Ticket& ticket : tickets) {
     // A forwarded request is not forwarded again: its asker decides.
     if (ticket.batch->Begin(ticket.slot)) mine.push_back(std::move(ticket));
   }
-  SendInRuns(std::move(mine), [this, to](std::vector<Ticket> run) {
-    Bytes body(EncodeForwardedRequests(run, clock_->Now()));
+  SendInRuns(std::move(mine), [this, group, to](std::vector<Ticket> run) {
+    Bytes body(EncodeForwardedRequests(group, run, clock_->Now()));
     std::uint64_t id = 0;
     {
       std::lock_guard lock(forwards_mutex_);
       id = next_forward_++;
       const std::size_t open = run.size();
-      forwards_[id] = {.to = to, .tickets = std::move(run), .open = open};
+      forwards_[id] = {.group = group, .to = to, .tickets = std::move(run), .open = open};
     }
     calls_->Notify(to, raft::PeerMethod::kForwardRequests, id, std::move(body));
   });
@@ -289,21 +311,22 @@ void RequestRouter::Forward(NodeId to, std::vector<Ticket> tickets) {
 
 void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body) {
   auto sink = std::make_shared<ForwardSink>(calls_, from, id);
-  StatusOr<std::vector<GatewayRequest>> requests = DecodeForwardedRequests(body, clock_->Now());
-  if (!requests.ok()) return;  // a stranger's bytes; the asker's deadline ends it
+  StatusOr<ForwardedRequests> forwarded = DecodeForwardedRequests(body, clock_->Now());
+  if (!forwarded.ok()) return;  // a stranger's bytes; the asker's deadline ends it
   // Nothing enters the log that the state machine could not evaluate, whoever sent it.
   kv::CommandView command;
-  for (const GatewayRequest& request : *requests) {
+  for (const GatewayRequest& request : forwarded->requests) {
     const auto* write = std::get_if<WriteCall>(&request.call);
     if (write != nullptr && !kv::DecodeCommand(write->command.view(), command).ok()) return;
   }
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
+  const GroupId group = forwarded->group;
+  const std::shared_ptr<Replica> replica = FindReplica(group);
   if (!replica || !replica->leads()) {
-    sink->Refuse(*requests,
-                 NotLeaderError(kFirstDataGroup, replica ? replica->leader() : NodeId()));
+    sink->Refuse(forwarded->requests,
+                 NotLeaderError(group, replica ? replica->leader() : NodeId()));
     return;
   }
-  Submit(*std::move(requests), std::move(sink));
+  Admit(std::move(forwarded->requests), std::move(sink), group);
 }
 
 void RequestRouter::OnForwardedAnswers(std::uint64_t id, const Bytes& body) {
@@ -361,12 +384,16 @@ void RequestRouter::OnUnreachable(NodeId node) {
 }
 
 // A node that led before may be paused or cut off: what can be repeated does not wait for it.
-void RequestRouter::TakeBackFromOthers(NodeId leader) {
+void RequestRouter::TakeBackFromOthers(GroupId group, NodeId leader) {
   std::vector<Ticket> taken;
   {
     std::lock_guard lock(forwards_mutex_);
     for (auto one = forwards_.begin(); one != forwards_.end();) {
       Forwarded& forwarded = one->second;
+      if (forwarded.group != group) {
+        ++one;
+        continue;
+      }
       for (Ticket& ticket : forwarded.tickets) {
         if (forwarded.to == leader || !ticket.batch || !Repeatable(ticket)) continue;
         taken.push_back(std::exchange(ticket, Ticket()));
@@ -408,9 +435,9 @@ void RequestRouter::Park(std::vector<Ticket> tickets) {
   if (arm) strand_->After(kParkedRetry, [this] { RetryParked(false); });
 }
 
-void RequestRouter::OnLeader(NodeId leader) {
-  strand_->Post([this, leader] {
-    if (leader) TakeBackFromOthers(leader);
+void RequestRouter::OnLeader(GroupId group, NodeId leader) {
+  strand_->Post([this, group, leader] {
+    if (leader) TakeBackFromOthers(group, leader);
     RetryParked(true);
   });
 }
@@ -423,16 +450,17 @@ void RequestRouter::RetryParked(bool extra) {
     parked.swap(parked_);
   }
   if (parked.empty()) return;
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
-  const bool routable =
-      replica &&
-      (replica->leads() || (replica->leader() && replica->leader() != NodeId(self_.load())));
   const MonoTime now = clock_->Now();
   std::vector<Ticket> ready;
   std::vector<Parked> waiting;
   AnswerCollector answers;
   for (Parked& one : parked) {
     if (one.ticket.batch->Answered(one.ticket.slot)) continue;
+    const GroupId group = one.ticket.group;
+    const std::shared_ptr<Replica> replica = FindReplica(group);
+    const bool routable =
+        replica &&
+        (replica->leads() || (replica->leader() && replica->leader() != NodeId(self_.load())));
     const bool eventual = replica && Eventual(one.ticket.request());
     if (routable || eventual) {
       ready.push_back(std::move(one.ticket));
@@ -444,7 +472,7 @@ void RequestRouter::RetryParked(bool extra) {
                    replica ? Error(Reason::kNoQuorum,
                                    fmt::format("group {} has no leader: a majority of its members "
                                                "must be running and reachable; see `kvctl status`",
-                                               kFirstDataGroup.value()))
+                                               group.value()))
                            : Error(Reason::kNotReady,
                                    "the node is not a member of a cluster yet: start the other "
                                    "nodes, or see its log"));

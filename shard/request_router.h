@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,8 +38,11 @@ class RequestRouter final : public Gateway {
     Duration no_leader_timeout = std::chrono::seconds(3);
   };
 
+  // Says of each ticket which group serves it, as the directory has it.
+  using Locate = std::function<void(std::vector<Ticket>&)>;
   // `strand` runs timers and retries. All outlive the router.
-  RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls);
+  RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls,
+                Locate locate);
   ~RequestRouter() override;
 
   // The replicas of this node, as they come; null takes one out. Any thread.
@@ -50,7 +54,7 @@ class RequestRouter final : public Gateway {
 
   // From the replica, the transport and the node; any thread.
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);
-  void OnLeader(NodeId leader);
+  void OnLeader(GroupId group, NodeId leader);
   void OnUnreachable(NodeId node);
 
   // Refuses everything new; answers what is open.
@@ -66,6 +70,7 @@ class RequestRouter final : public Gateway {
   };
   class AdmittedSink;
   struct Forwarded {
+    GroupId group;
     NodeId to;
     std::vector<Ticket> tickets;
     std::size_t open = 0;
@@ -75,14 +80,17 @@ class RequestRouter final : public Gateway {
     MonoTime since;
   };
 
+  // `group`: zero when it is to be located.
+  void Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink, GroupId group);
   void Route(std::vector<Ticket> tickets);
-  void Forward(NodeId to, std::vector<Ticket> tickets);
+  void RouteTo(GroupId group, std::vector<Ticket> tickets);
+  void Forward(GroupId group, NodeId to, std::vector<Ticket> tickets);
   void Park(std::vector<Ticket> tickets);
   void RetryParked(bool all);
   void OnForwardedRequests(NodeId from, std::uint64_t id, const Bytes& body);
   void OnForwardedAnswers(std::uint64_t id, const Bytes& body);
   void GiveBack(std::vector<Ticket> tickets);
-  void TakeBackFromOthers(NodeId leader);
+  void TakeBackFromOthers(GroupId group, NodeId leader);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
   void Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline);
   void ArmTimer(MonoTime deadline);
@@ -92,6 +100,7 @@ class RequestRouter final : public Gateway {
   const Clock* const clock_;
   Strand* const strand_;
   raft::PeerCalls* const calls_;
+  const Locate locate_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
   const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();

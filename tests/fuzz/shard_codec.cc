@@ -23,7 +23,7 @@ std::string EncodeRequests(std::vector<GatewayRequest> requests) {
   auto batch = std::make_shared<PendingBatch>(std::move(requests), std::make_shared<NoSink>());
   std::vector<Ticket> tickets;
   for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
-  return EncodeForwardedRequests(tickets, kNow);
+  return EncodeForwardedRequests(kFirstDataGroup, tickets, kNow);
 }
 
 StatusOr<std::pair<AdminRequest, Duration>> DecodeAdmin(std::string_view bytes) {

@@ -43,12 +43,14 @@ std::string EncodeAllKinds() {
   auto batch = std::make_shared<PendingBatch>(AllKinds(), std::make_shared<NullSink>());
   std::vector<Ticket> tickets;
   for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
-  return EncodeForwardedRequests(tickets, kNow);
+  return EncodeForwardedRequests(kFirstDataGroup, tickets, kNow);
 }
 
 TEST(ForwardCodec, RequestsComeBack) {
-  const auto decoded = DecodeForwardedRequests(Bytes(EncodeAllKinds()), kNow);
-  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  const auto forwarded = DecodeForwardedRequests(Bytes(EncodeAllKinds()), kNow);
+  ASSERT_TRUE(forwarded.ok());
+  EXPECT_EQ(forwarded->group, kFirstDataGroup);
+  const auto* const decoded = &forwarded->requests;
   ASSERT_EQ(decoded->size(), 4u);
   EXPECT_EQ((*decoded)[2].id, 2u);
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
