@@ -317,7 +317,7 @@ class Requests(Base):
                 ("GROUP_NOT_FOUND", grpc.StatusCode.NOT_FOUND, self.follower.admin.TriggerSnapshot,
                  admin.TriggerSnapshotRequest(group_id=77)),
                 ("GROUP_NOT_FOUND", grpc.StatusCode.NOT_FOUND, self.leader.admin.RemoveReplica,
-                 admin.RemoveReplicaRequest(group_id=1, node_id=1)),
+                 admin.RemoveReplicaRequest(group_id=77, node_id=1)),
                 ("MEMBERSHIP_REFUSED", grpc.StatusCode.FAILED_PRECONDITION,
                  self.follower.admin.TransferLeadership,
                  admin.TransferLeadershipRequest(node_id=99)),

@@ -19,11 +19,12 @@ class NoSink final : public AnswerSink {
   void OnAnswers(std::vector<GatewayAnswer>) override {}
 };
 
-std::string EncodeRequests(std::vector<GatewayRequest> requests) {
-  auto batch = std::make_shared<PendingBatch>(std::move(requests), std::make_shared<NoSink>());
+std::string EncodeRequests(ForwardedRequests forwarded) {
+  auto batch =
+      std::make_shared<PendingBatch>(std::move(forwarded.requests), std::make_shared<NoSink>());
   std::vector<Ticket> tickets;
   for (std::uint32_t slot = 0; slot < batch->size(); ++slot) tickets.push_back({batch, slot});
-  return EncodeForwardedRequests(kFirstDataGroup, tickets, kNow);
+  return EncodeForwardedRequests(forwarded.group, tickets, kNow);
 }
 
 StatusOr<std::pair<AdminRequest, Duration>> DecodeAdmin(std::string_view bytes) {
@@ -90,7 +91,7 @@ std::string SeedRequests() {
   scan.request = {.start = "a", .end = "z", .reverse = true, .limit = 17, .keys_only = true};
   requests[3].call = scan;
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
-  return EncodeRequests(std::move(requests));
+  return EncodeRequests({.group = kFirstDataGroup, .requests = std::move(requests)});
 }
 
 std::string SeedAnswers() {
