@@ -252,10 +252,10 @@ void Group::FailOverwritten(Index first) {
   }
 }
 
-ProposeResult Group::Propose(Bytes payload, std::unique_ptr<Proposal>& proposal) {
+ProposeResult Group::Propose(Bytes payload, std::unique_ptr<Proposal>& proposal, EntryKind kind) {
   std::vector<Bytes> payloads;
   payloads.push_back(std::move(payload));
-  const ProposeResult result = core_->Propose(std::move(payloads));
+  const ProposeResult result = core_->Propose(std::move(payloads), kind);
   if (result.first) {
     CHECK(proposals_.empty() || proposals_.back().placed.index < *result.first);
     proposals_.push_back(

@@ -107,9 +107,10 @@ class Group {
   bool disk_full() const { return persister_->disk_full() || pump_->out_of_space(); }
   Index applied() const { return applied_; }
 
-  // Appends one entry; on success the proposal is answered by the state machine, or failed when it
-  // is known or presumed lost. On refusal it is left with the caller.
-  ProposeResult Propose(Bytes payload, std::unique_ptr<Proposal>& proposal);
+  // Appends one entry, a kCommand or a kControl; on success the proposal is answered by the state
+  // machine, or failed when it is known or presumed lost. On refusal it is left with the caller.
+  ProposeResult Propose(Bytes payload, std::unique_ptr<Proposal>& proposal,
+                        EntryKind kind = EntryKind::kCommand);
   void ReadIndex(std::uint64_t context);
   MembershipRefusal ProposeMembership(MembershipChange change);
   bool TransferLeadership(NodeId target);

@@ -42,8 +42,8 @@ Core::~Core() = default;
 
 void Core::Tick() { impl_->Tick(); }
 void Core::Step(Message message) { impl_->Step(std::move(message)); }
-ProposeResult Core::Propose(std::vector<Bytes> payloads) {
-  return impl_->Propose(std::move(payloads));
+ProposeResult Core::Propose(std::vector<Bytes> payloads, EntryKind kind) {
+  return impl_->Propose(std::move(payloads), kind);
 }
 MembershipRefusal Core::ProposeMembership(MembershipChange change) {
   return impl_->ProposeMembership(std::move(change));

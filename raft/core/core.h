@@ -141,9 +141,10 @@ class Core {
   // configuration. The driver has checked that it is addressed to this node.
   void Step(Message message);
 
-  // Appends one entry per payload. On success they are in the next Ready's persist batch and on
-  // their way; the outcome shows as commitment, or as Overwritten, or never.
-  ProposeResult Propose(std::vector<Bytes> payloads);
+  // Appends one entry per payload, of kind kCommand or kControl. On success they are in the next
+  // Ready's persist batch and on their way; the outcome shows as commitment, or as Overwritten, or
+  // never.
+  ProposeResult Propose(std::vector<Bytes> payloads, EntryKind kind = EntryKind::kCommand);
 
   MembershipRefusal ProposeMembership(MembershipChange change);
 

@@ -39,7 +39,7 @@ class Core::Impl {
   // As in Core.
   void Tick();
   void Step(Message message);
-  ProposeResult Propose(std::vector<Bytes> payloads);
+  ProposeResult Propose(std::vector<Bytes> payloads, EntryKind kind);
   MembershipRefusal ProposeMembership(MembershipChange change);
   void ReadIndex(std::uint64_t context);
   bool TransferLeadership(NodeId target);

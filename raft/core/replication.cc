@@ -7,8 +7,9 @@
 
 namespace flotilla::raft {
 
-ProposeResult Core::Impl::Propose(std::vector<Bytes> payloads) {
+ProposeResult Core::Impl::Propose(std::vector<Bytes> payloads, EntryKind kind) {
   CHECK(!payloads.empty());
+  CHECK(kind == EntryKind::kCommand || kind == EntryKind::kControl);
   ProposeResult result;
   result.term = term_;
   Leading* lead = leading();
@@ -31,7 +32,7 @@ ProposeResult Core::Impl::Propose(std::vector<Bytes> payloads) {
   Wake();
   lead->idle_ticks = 0;
   result.first = log_.last().Next();
-  for (Bytes& payload : payloads) AppendLocal(EntryKind::kCommand, std::move(payload));
+  for (Bytes& payload : payloads) AppendLocal(kind, std::move(payload));
   return result;
 }
 

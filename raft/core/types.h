@@ -23,7 +23,9 @@ enum class EntryKind : std::uint8_t {
   kNoop = 0,           // the first entry of every term (Raft thesis, 6.4)
   kCommand = 1,        // for the state machine
   kConfiguration = 2,  // payload: EncodeConfiguration()
+  kControl = 3,        // for the state machine: a change of itself; to the core, a command
 };
+inline constexpr EntryKind kLastEntryKind = EntryKind::kControl;
 
 struct Entry {
   Term term;

@@ -98,7 +98,7 @@ bool ReadFields(Reader& reader, Record& record) {
     case RecordKind::kEntry:
     case RecordKind::kRewrittenEntry: {
       std::uint8_t kind = 0;
-      if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(EntryKind::kConfiguration)) {
+      if (!reader.Byte(kind) || kind > static_cast<std::uint8_t>(kLastEntryKind)) {
         return false;
       }
       record.entry_kind = static_cast<EntryKind>(kind);

@@ -89,8 +89,7 @@ Status DecodeAppend(const std::shared_ptr<const internal::PeerBatch>& owner,
   Term term = out.previous_term;
   for (const internal::LogEntry& entry : in.entries()) {
     index = index.Next();
-    if (entry.kind() > static_cast<std::uint32_t>(EntryKind::kConfiguration) ||
-        Term(entry.term()) < term) {
+    if (entry.kind() > static_cast<std::uint32_t>(kLastEntryKind) || Term(entry.term()) < term) {
       return Malformed("log entry");
     }
     term = Term(entry.term());

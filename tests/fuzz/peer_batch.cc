@@ -47,7 +47,8 @@ std::vector<std::string> Seeds() {
       {.term = Term(4),
        .index = Index(8),
        .kind = EntryKind::kConfiguration,
-       .payload = Bytes(EncodeConfiguration(Joint()))}};
+       .payload = Bytes(EncodeConfiguration(Joint()))},
+      {.term = Term(4), .index = Index(9), .kind = EntryKind::kControl, .payload = Bytes("split")}};
   SnapshotRequest snapshot;
   snapshot.mark = {.index = Index(9), .term = Term(4), .configuration = Joint()};
   std::vector<PeerMessage> all = {

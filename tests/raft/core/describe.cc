@@ -104,6 +104,8 @@ std::string Describe(const Entry& entry) {
     out << "noop";
   } else if (entry.kind == EntryKind::kCommand) {
     out << entry.payload.view();
+  } else if (entry.kind == EntryKind::kControl) {
+    out << "control " << entry.payload.view();
   } else if (DecodeConfiguration(entry.payload.view(), configuration)) {
     out << Describe(configuration);
   }

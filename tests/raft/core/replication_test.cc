@@ -41,6 +41,20 @@ TEST(RaftCore, FollowersCommitWithoutTheLeadersDisk) {
   EXPECT_EQ(cluster.at(1).applied_index, I(2));
 }
 
+TEST(RaftCore, ReplicatesControlEntriesAsCommands) {
+  Cluster cluster;
+  cluster.Elect(1);
+  cluster.core(1).Propose({Bytes(std::string("split"))}, EntryKind::kControl);
+  cluster.Drain(1);
+  cluster.DeliverAll();
+  for (const std::uint64_t id : {1, 2, 3}) {
+    const std::vector<Entry>& applied = cluster.at(id).applied;
+    ASSERT_FALSE(applied.empty());
+    EXPECT_EQ(applied.back(),
+              (Entry{T(1), I(2), EntryKind::kControl, Bytes(std::string("split"))}));
+  }
+}
+
 TEST(RaftCore, ProposalsBeforeAReadyMakeOneMessageAFollower) {
   Cluster cluster;
   cluster.Elect(1);

@@ -45,7 +45,7 @@ TEST(LogFormat, RecordsRoundTrip) {
   builder.AddEntry(RecordKind::kEntry, GroupId(1000), Term(5), Index(301), EntryKind::kCommand,
                    "payload");
   builder.AddEntry(RecordKind::kRewrittenEntry, GroupId(1000), Term(1), Index(UINT64_MAX),
-                   EntryKind::kNoop, "");
+                   EntryKind::kControl, "");
   builder.AddStart(RecordKind::kStart, GroupId(3), Index(9), Term(4));
   builder.AddStart(RecordKind::kReset, GroupId(3), Index(10), Term(5));
   builder.AddRemove(GroupId(8));
@@ -77,6 +77,7 @@ TEST(LogFormat, RecordsRoundTrip) {
   EXPECT_EQ(records[1].payload, "payload");
   EXPECT_EQ(records[2].kind, RecordKind::kRewrittenEntry);
   EXPECT_EQ(records[2].index, Index(UINT64_MAX));
+  EXPECT_EQ(records[2].entry_kind, EntryKind::kControl);
   EXPECT_EQ(records[2].payload, "");
   EXPECT_EQ(records[3].kind, RecordKind::kStart);
   EXPECT_EQ(records[3].index, Index(9));

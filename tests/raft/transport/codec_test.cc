@@ -42,7 +42,8 @@ AppendRequest Append() {
           .commit = Index(8),
           .entries = {entry(7, 11, EntryKind::kCommand, std::string("\0\xff", 2)),
                       entry(8, 12, EntryKind::kNoop, ""),
-                      entry(8, 13, EntryKind::kConfiguration, EncodeConfiguration(Joint()))}};
+                      entry(8, 13, EntryKind::kConfiguration, EncodeConfiguration(Joint())),
+                      entry(8, 14, EntryKind::kControl, "split")}};
 }
 
 std::vector<PeerMessage> EveryKind() {
@@ -241,6 +242,8 @@ TEST(PeerCodec, EntriesOfUnknownKindAreRefused) {
   entry.set_payload(EncodeConfiguration(Joint()));
   EXPECT_EQ(Decode(batch), Reason::kNone);
   entry.set_kind(3);
+  EXPECT_EQ(Decode(batch), Reason::kNone);
+  entry.set_kind(4);
   EXPECT_EQ(Decode(batch), Reason::kBadRequest);
   entry.set_kind(UINT32_MAX);
   EXPECT_EQ(Decode(batch), Reason::kBadRequest);
