@@ -62,6 +62,11 @@ inline constexpr std::string_view kLeaderNodeMetadata = "leader_node";
 inline constexpr std::string_view kLeaderAddressMetadata = "leader_address";
 inline constexpr std::string_view kActualVersionMetadata = "actual_version";
 inline constexpr std::string_view kTimestampMetadata = "timestamp";
+// Of WRONG_SHARD: what the group holds; the bounds in hexadecimal digits.
+inline constexpr std::string_view kGroupMetadata = "group";
+inline constexpr std::string_view kEpochMetadata = "epoch";
+inline constexpr std::string_view kRangeStartMetadata = "range_start";
+inline constexpr std::string_view kRangeEndMetadata = "range_end";
 
 // An error status. `message` says what happened, on which key, group or node, and what to do.
 Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata = {});

@@ -11,6 +11,9 @@ using NodeId = Strong<struct NodeIdTag>;
 // One Raft group, and the shard that it replicates. 0: none; 1: the directory.
 using GroupId = Strong<struct GroupIdTag>;
 
+// Of a shard: grows at every split, merge and change of members. 0: none.
+using Epoch = Strong<struct EpochTag>;
+
 // A moment in the store's order: 46 bits of milliseconds, 18 bits of counter. 0: none.
 using Timestamp = Strong<struct TimestampTag>;
 

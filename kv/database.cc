@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
@@ -255,6 +256,48 @@ Status Database::RequestFlush() {
   options.wait = false;
   options.allow_write_stall = true;
   return FromRocks(db_->Flush(options, {versions_, locks_, meta_}), "flushing the state machine");
+}
+
+Status Database::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) const {
+  for (rocksdb::ColumnFamilyHandle* const family : {versions_, locks_}) {
+    if (!range.start.empty()) {
+      RETURN_IF_ERROR(FromRocks(batch.DeleteRange(family, "", range.start), "removing a range"));
+    }
+    if (!range.end.empty()) {
+      const rocksdb::Slice last(kKeysEnd.data(), kKeysEnd.size());
+      RETURN_IF_ERROR(FromRocks(batch.DeleteRange(family, range.end, last), "removing a range"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Database::DropFilesOutside(const ShardRange& range) {
+  const rocksdb::Slice start(range.start);
+  const rocksdb::Slice end(range.end);
+  std::vector<rocksdb::RangePtr> outside;
+  if (!start.empty()) outside.emplace_back(nullptr, &start);
+  if (!end.empty()) outside.emplace_back(&end, nullptr);
+  if (outside.empty()) return;
+  rocksdb::DeleteFilesInRanges(db_.get(), versions_, outside.data(), outside.size(),
+                               /*include_end=*/false)
+      .PermitUncheckedError();
+}
+
+void Database::CountWithin(const ShardRange& range, StoreStats& stats) const {
+  if (range.unbounded()) return;
+  const rocksdb::Slice all(kKeysEnd.data(), kKeysEnd.size());
+  const rocksdb::Range ranges[] = {
+      {range.start, range.end.empty() ? all : rocksdb::Slice(range.end)}, {"", all}};
+  std::uint64_t bytes[2] = {0, 0};
+  rocksdb::SizeApproximationOptions options;
+  options.include_memtables = true;
+  if (!db_->GetApproximateSizes(options, versions_, ranges, 2, bytes).ok() || bytes[1] == 0) return;
+  const double part = std::min(1.0, static_cast<double>(bytes[0]) / static_cast<double>(bytes[1]));
+  const auto scale = [part](std::uint64_t& value) {
+    value = static_cast<std::uint64_t>(static_cast<double>(value) * part);
+  };
+  scale(stats.keys_estimate);
+  scale(stats.disk_bytes);
 }
 
 void Database::KeepFlushedBlocks(bool keep) {

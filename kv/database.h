@@ -70,6 +70,13 @@ class Database {
   Status Resume();
   // Asks for a flush of everything; never waits for it.
   Status RequestFlush();
+  // Adds the removal of all rows of keys outside the range to the batch; but not of `meta`'s.
+  Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) const;
+  // Deletes files that hold versions outside the range only, which must have been removed, or be
+  // about to be. Best effort.
+  void DropFilesOutside(const ShardRange& range);
+  // Keys and bytes of the range, as part of what the files hold, which may have more.
+  void CountWithin(const ShardRange& range, StoreStats& stats) const;
   // Whether the blocks of a flush go into the block cache as well: the page cache does not have
   // them. Best effort.
   void KeepFlushedBlocks(bool keep);

@@ -24,6 +24,13 @@ bool Reads(const CommandView& command) {
 
 rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
 
+WriteResult Refused(Timestamp timestamp) {
+  WriteResult result;
+  result.outcome = WriteOutcome::kWrongShard;
+  result.timestamp = timestamp;
+  return result;
+}
+
 }  // namespace
 
 std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key) {
@@ -33,11 +40,12 @@ std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key)
   return key;
 }
 
-Evaluator::Evaluator(const Database& database, const Caches& caches, Sessions& sessions,
-                     FollowedRows* followed)
+Evaluator::Evaluator(const Database& database, const Caches& caches, const ShardRange& range,
+                     Sessions& sessions, FollowedRows* followed)
     : database_(database),
       cache_(caches.rows),
       ranges_(caches.ranges),
+      range_(range),
       followed_(followed),
       sessions_(sessions) {}
 
@@ -143,6 +151,11 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
   while (reader.Next(encoded, timestamp)) {
     RETURN_IF_ERROR(DecodeCommand(encoded, command_));
     last_timestamp = timestamp;
+    // Before its session is looked at: whoever has the keys has the session's newest state as well.
+    if (!IsOurs(command_)) {
+      results.push_back(Refused(timestamp));
+      continue;
+    }
     if (!command_.session.client || Planted(Plant::kRetryExecutedTwice)) {
       results.push_back(Evaluate(command_, timestamp));
     } else if (std::optional<WriteResult> first = sessions_.Recall(command_.session, timestamp)) {
@@ -154,6 +167,27 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
   }
   RETURN_IF_ERROR(reader.status());
   return failure_;
+}
+
+Status Evaluator::RefuseBatch(std::string_view payload, std::vector<WriteResult>& results) {
+  ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
+  std::string_view encoded;
+  Timestamp timestamp;
+  while (reader.Next(encoded, timestamp)) results.push_back(Refused(timestamp));
+  return reader.status();
+}
+
+bool Evaluator::IsOurs(const CommandView& command) {
+  if (range_.unbounded()) return true;
+  return std::all_of(command.ops.begin(), command.ops.end(), [&](const WriteOp& op) {
+    if (op.kind == WriteKind::kDeleteRange) {
+      return range_.ContainsAll(RangeStart(command.keyspace, op.key),
+                                RangeEnd(command.keyspace, op.end));
+    }
+    key_.clear();
+    AppendEncodedKey(key_, command.keyspace, op.key);
+    return range_.Contains(key_);
+  });
 }
 
 WriteResult Evaluator::Evaluate(const CommandView& command, Timestamp timestamp) {
@@ -297,10 +331,8 @@ void Evaluator::Take(Timestamp timestamp, std::string_view stored, Newest& newes
 std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& op,
                                      Timestamp timestamp) {
   const std::uint64_t now_ms = MillisecondsOf(timestamp);
-  const std::string start =
-      op.key.empty() ? KeyspaceStart(command.keyspace) : EncodeKey(command.keyspace, op.key);
-  const std::string end =
-      op.end.empty() ? KeyspaceEnd(command.keyspace) : EncodeKey(command.keyspace, op.end);
+  const std::string start = RangeStart(command.keyspace, op.key);
+  const std::string end = RangeEnd(command.keyspace, op.end);
   std::vector<std::string> doomed;
   // What the batch has written lies over what the database has.
   for (auto one = written_.lower_bound(start); one != written_.end() && one->first < end; ++one) {

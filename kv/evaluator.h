@@ -21,6 +21,7 @@
 #include "kv/range_cache.h"
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
+#include "kv/shard_range.h"
 #include "kv/version_codec.h"
 
 namespace flotilla::kv {
@@ -32,9 +33,10 @@ class Evaluator {
     RowCache& rows;
     RangeCache& ranges;
   };
+  // A command some of whose keys are not in `range` is refused as a whole, and leaves no trace.
   // `followed`: null when nobody listens.
-  Evaluator(const Database& database, const Caches& caches, Sessions& sessions,
-            FollowedRows* followed);
+  Evaluator(const Database& database, const Caches& caches, const ShardRange& range,
+            Sessions& sessions, FollowedRows* followed);
   ~Evaluator();
 
   // Reserves memory for an entry's payload; a hint.
@@ -49,6 +51,9 @@ class Evaluator {
   // MustStartAfresh() for the entry before.
   Status ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,
                     Timestamp& last_timestamp);
+
+  // The same where the group is frozen: all are refused, and nothing changes, not even the time.
+  static Status RefuseBatch(std::string_view payload, std::vector<WriteResult>& results);
 
   // After the last entry, once, while the entries' payloads are still there. The caches know what
   // is about to become visible from then on: tell them how it ended.
@@ -86,6 +91,8 @@ class Evaluator {
   // Keys whose time has come by `now` become tombstones of that timestamp; a bounded slice per
   // entry. Readers hide the rest by themselves.
   Status ExpireDue(Timestamp now);
+  // Whether all keys and ranges of the command are the group's.
+  bool IsOurs(const CommandView& command);
   WriteResult Evaluate(const CommandView& command, Timestamp timestamp);
   bool ConditionHolds(const WriteOp& op, const Newest& newest, std::uint64_t now_ms) const;
   void Put(const CommandView& command, const WriteOp& op, Timestamp timestamp);
@@ -104,6 +111,7 @@ class Evaluator {
   const Database& database_;
   RowCache& cache_;
   RangeCache& ranges_;
+  const ShardRange& range_;
   FollowedRows* const followed_;
   Sessions& sessions_;
   rocksdb::WriteBatch batch_;

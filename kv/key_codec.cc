@@ -15,6 +15,16 @@ void AppendKeyspace(std::string& out, std::uint32_t keyspace) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(keyspace >> shift));
 }
 
+// Whether an escaped user key ends before the text does.
+bool EndsEarly(std::string_view text) {
+  for (std::size_t i = 0; i + 2 < text.size(); ++i) {
+    if (text[i] != kEscape) continue;
+    if (text[i + 1] == kTerminator) return true;
+    if (text[i + 1] == kEscapedZero) ++i;
+  }
+  return false;
+}
+
 }  // namespace
 
 void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view user_key) {
@@ -70,6 +80,21 @@ std::string KeyspaceEnd(KeyspaceId keyspace) {
   std::string out;
   AppendKeyspace(out, keyspace.value() + 1);
   return out;
+}
+
+std::string RangeStart(KeyspaceId keyspace, std::string_view user_key) {
+  return user_key.empty() ? KeyspaceStart(keyspace) : EncodeKey(keyspace, user_key);
+}
+
+std::string RangeEnd(KeyspaceId keyspace, std::string_view user_key) {
+  return user_key.empty() ? KeyspaceEnd(keyspace) : EncodeKey(keyspace, user_key);
+}
+
+bool IsBoundary(std::string_view key) {
+  if (key.size() <= kKeyspaceBytes || !EndsEarly(key.substr(kKeyspaceBytes))) return true;
+  constexpr std::size_t kSlotBytes = 2;
+  return key.size() > kKeyspaceBytes + kSlotBytes &&
+         !EndsEarly(key.substr(kKeyspaceBytes + kSlotBytes));
 }
 
 void AppendVersionSuffix(std::string& encoded_key, Timestamp timestamp) {

@@ -28,6 +28,18 @@ bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user
 std::string KeyspaceStart(KeyspaceId keyspace);
 std::string KeyspaceEnd(KeyspaceId keyspace);
 
+// The bounds of a range of user keys; empty: those of the keyspace.
+std::string RangeStart(KeyspaceId keyspace, std::string_view user_key);
+std::string RangeEnd(KeyspaceId keyspace, std::string_view user_key);
+
+// After the keys of all keyspaces.
+inline constexpr std::string_view kKeysEnd = "\xff\xff\xff\xff";
+
+// Whether a range may begin or end here: no encoded key is a proper prefix of it, so that a key's
+// versions lie on the same side of it as the key. Encoded keys are such, and their beginnings. What
+// could be read either with a slot or without one is let pass.
+bool IsBoundary(std::string_view key);
+
 void AppendVersionSuffix(std::string& encoded_key, Timestamp timestamp);
 // False when it is too short to be a version key.
 bool SplitVersionKey(std::string_view version_key, std::string_view& encoded_key,

@@ -181,6 +181,7 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
                                                      const std::vector<std::string_view>& keys) {
   std::shared_lock lock(database_mutex_);
   RETURN_IF_ERROR(CheckOpen());
+  if (range_.frozen) return WrongShard(options_.group, range_);
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   std::vector<GetResult> results(keys.size());
   std::vector<Missed> missed;
@@ -188,6 +189,7 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
   for (std::size_t i = 0; i < keys.size(); ++i) {
     encoded.clear();
     AppendEncodedKey(encoded, keyspace, keys[i]);
+    if (!range_.Contains(encoded)) return WrongShard(options_.group, range_);
     bool intact = true;
     const bool found = row_cache_.Find(encoded, [&](Timestamp timestamp, std::string_view value) {
       intact = Take(timestamp, value, now_ms, results[i]);
@@ -221,10 +223,9 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
   std::shared_lock lock(database_mutex_);
   RETURN_IF_ERROR(CheckOpen());
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
-  const std::string start = request.start.empty() ? KeyspaceStart(request.keyspace)
-                                                  : EncodeKey(request.keyspace, request.start);
-  const std::string end = request.end.empty() ? KeyspaceEnd(request.keyspace)
-                                              : EncodeKey(request.keyspace, request.end);
+  const std::string start = RangeStart(request.keyspace, request.start);
+  const std::string end = RangeEnd(request.keyspace, request.end);
+  if (range_.frozen || !range_.ContainsAll(start, end)) return WrongShard(options_.group, range_);
   // One more than fit: it says whether there are more.
   const std::size_t wanted = LimitOf(request) + 1;
   if (const auto found = range_cache_.Find(start, end, request.reverse, wanted)) {
@@ -236,6 +237,11 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
   RangeCache::Fill fill(range_cache_, start, end, request.reverse);
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
+  // Nor may it step through what lies next to the range and was removed.
+  const rocksdb::Slice lower(start);
+  const rocksdb::Slice upper(end);
+  options.iterate_lower_bound = &lower;
+  options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
   ScanPage page;

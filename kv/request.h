@@ -63,6 +63,9 @@ enum class WriteOutcome : std::uint8_t {
   kApplied = 1,
   kConditionFailed = 2,
   kSessionExpired = 3,
+  // Not evaluated, and not remembered: the group does not hold all of its keys. Whoever does may
+  // still evaluate it, or have done so.
+  kWrongShard = 4,
 };
 
 // Small and flat: kept per session, sent between nodes.

@@ -14,10 +14,10 @@ namespace {
 
 constexpr char kPrefix = 's';
 
-std::string ChunkKey(ClientId client, raft::Index index) {
+std::string ChunkKey(ClientId client, std::uint64_t number) {
   std::string key(1, kPrefix);
   AppendOrdered64(key, client.value());
-  AppendOrdered64(key, index.value());
+  AppendOrdered64(key, number);
   return key;
 }
 
@@ -75,7 +75,7 @@ Status Sessions::Load(const Database& database) {
                 reader.Varint(count);
     if (!good) return Error(Reason::kDataDamaged, "a client's session is damaged");
     Client& client = clients_[ClientId(LoadOrdered64(key.data() + 1))];
-    // Chunks come in the order of their log index: the last one has the newest bounds.
+    // Chunks come in the order of their numbers: the last one has the newest bounds.
     client.acknowledged_below = chunk.acknowledged_below;
     client.pruned_below = chunk.pruned_below;
     client.last_active = Timestamp(last_active);
@@ -87,8 +87,7 @@ Status Sessions::Load(const Database& database) {
       }
       client.results[sequence] = result;
     }
-    client.chunks.push_back(
-        {.index = raft::Index(LoadOrdered64(key.data() + 9)), .last_sequence = sequence});
+    client.chunks.push_back({.number = LoadOrdered64(key.data() + 9), .last_sequence = sequence});
   }
   RETURN_IF_ERROR(FromRocks(rows->status(), "reading sessions"));
   std::string forgotten;
@@ -147,8 +146,7 @@ void Sessions::Prune(Client& client) const {
   }
 }
 
-void Sessions::FinishEntry(raft::Index index, Timestamp now, const Database& database,
-                           rocksdb::WriteBatch& batch) {
+void Sessions::FinishEntry(Timestamp now, const Database& database, rocksdb::WriteBatch& batch) {
   for (auto& [id, sequences] : touched_) {
     Client& client = clients_[id];
     Prune(client);
@@ -162,13 +160,14 @@ void Sessions::FinishEntry(raft::Index index, Timestamp now, const Database& dat
     for (const std::uint64_t sequence : sequences) {
       AppendResult(chunk, sequence, client.results[sequence]);
     }
-    batch.Put(database.meta(), ChunkKey(id, index), chunk).PermitUncheckedError();
+    const std::uint64_t number = client.chunks.empty() ? 1 : client.chunks.back().number + 1;
+    batch.Put(database.meta(), ChunkKey(id, number), chunk).PermitUncheckedError();
     client.chunks.push_back(
-        {.index = index, .last_sequence = sequences.empty() ? 0 : sequences.back()});
+        {.number = number, .last_sequence = sequences.empty() ? 0 : sequences.back()});
     // The newest chunk stays in any case: it holds the session's bounds.
     const std::uint64_t needed = std::max(client.acknowledged_below, client.pruned_below);
     while (client.chunks.size() > 1 && client.chunks.front().last_sequence < needed) {
-      batch.Delete(database.meta(), ChunkKey(id, client.chunks.front().index))
+      batch.Delete(database.meta(), ChunkKey(id, client.chunks.front().number))
           .PermitUncheckedError();
       client.chunks.pop_front();
     }
@@ -190,7 +189,7 @@ void Sessions::FinishEntry(raft::Index index, Timestamp now, const Database& dat
 void Sessions::Forget(ClientId id, const Database& database, rocksdb::WriteBatch& batch) {
   const auto found = clients_.find(id);
   for (const Chunk& chunk : found->second.chunks) {
-    batch.Delete(database.meta(), ChunkKey(id, chunk.index)).PermitUncheckedError();
+    batch.Delete(database.meta(), ChunkKey(id, chunk.number)).PermitUncheckedError();
   }
   by_activity_.erase({found->second.last_active, id});
   clients_.erase(found);

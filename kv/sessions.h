@@ -2,9 +2,10 @@
 //
 // All of it is replicated state: evaluation depends on it, so every bound and every order here is
 // the same on all replicas. On disk a session is a row of chunks in `meta`, one per log entry that
-// wrote for the client; a chunk goes once the client has acknowledged all of it.
+// wrote for the client; a chunk goes once the client has acknowledged all of it. Chunks of a client
+// are numbered in their order, apart from the log: a group that was split off begins a new one.
 //
-//   meta key:   's' ‖ client, 8 bytes big-endian ‖ log index, 8 bytes big-endian
+//   meta key:   's' ‖ client, 8 bytes big-endian ‖ number, 8 bytes big-endian
 //   meta value: acknowledged_below | pruned_below | last active fixed64 | count | results
 //   result:     sequence | u8 outcome | timestamp fixed64 | affected | failed_op | actual fixed64
 //   meta 'forgotten': fixed64
@@ -28,7 +29,6 @@
 
 #include "base/status.h"
 #include "kv/request.h"
-#include "raft/core/types.h"
 
 namespace rocksdb {
 class WriteBatch;
@@ -57,8 +57,7 @@ class Sessions {
   void Record(const Session& session, Timestamp now, const WriteResult& result);
 
   // Ends an entry: writes the clients' new chunks, drops acknowledged ones and idle sessions.
-  void FinishEntry(raft::Index index, Timestamp now, const Database& database,
-                   rocksdb::WriteBatch& batch);
+  void FinishEntry(Timestamp now, const Database& database, rocksdb::WriteBatch& batch);
 
   void Clear() {
     clients_.clear();
@@ -71,7 +70,7 @@ class Sessions {
 
  private:
   struct Chunk {
-    raft::Index index;
+    std::uint64_t number = 0;
     std::uint64_t last_sequence = 0;
   };
   struct Client {

@@ -40,6 +40,22 @@ Status StoreImpl::RemoveFlatDirectory(const std::string& path) const {
   return FromRocks(resources_.env->DeleteDir(path), path);
 }
 
+Status StoreImpl::RemoveTree(const std::string& path) const {
+  std::vector<std::string> children;
+  const rocksdb::Status listed = resources_.env->GetChildren(path, &children);
+  if (listed.IsNotFound() || listed.IsPathNotFound()) return absl::OkStatus();
+  RETURN_IF_ERROR(FromRocks(listed, path));
+  for (const std::string& child : children) {
+    if (child == "." || child == "..") continue;
+    const std::string inner = path + "/" + child;
+    bool is_directory = false;
+    RETURN_IF_ERROR(FromRocks(resources_.env->IsDirectory(inner, &is_directory), inner));
+    RETURN_IF_ERROR(is_directory ? RemoveFlatDirectory(inner)
+                                 : FromRocks(resources_.env->DeleteFile(inner), inner));
+  }
+  return FromRocks(resources_.env->DeleteDir(path), path);
+}
+
 Status StoreImpl::FinishInterruptedInstall() {
   if (Planted(Plant::kInstallHalfRenamed)) return absl::OkStatus();
   const std::string current = DbPath();
@@ -55,6 +71,8 @@ Status StoreImpl::FinishInterruptedInstall() {
   }
   RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
   RETURN_IF_ERROR(RemoveFlatDirectory(old));
+  // Of a split that was cut short (split.cc).
+  RETURN_IF_ERROR(RemoveTree(options_.directory + "/child"));
   // Checkpoints serve one transfer of one process.
   const std::string checkpoints = options_.directory + "/checkpoints";
   std::vector<std::string> children;
@@ -71,17 +89,29 @@ Status StoreImpl::FinishInterruptedInstall() {
 Status StoreImpl::FlushNow() {
   if (durable_.load() >= applied_.load()) return absl::OkStatus();
   if (options_.inline_background_work) {
-    RETURN_IF_ERROR(RequestFlush());
-    RunBackgroundWork();
+    // It takes place in here, or says why not.
+    const auto outcome = std::make_shared<Status>();
+    Flush([outcome](const StatusOr<raft::Index>& flushed) { *outcome = flushed.status(); });
+    RETURN_IF_ERROR(*outcome);
   } else {
     RETURN_IF_ERROR(FromRocks(
         database_->db().Flush(rocksdb::FlushOptions(),
                               {database_->versions(), database_->locks(), database_->meta()}),
-        "flushing for a snapshot"));
+        "flushing for a checkpoint"));
   }
   if (durable_.load() >= applied_.load()) return absl::OkStatus();
   return Error(Reason::kInternal,
-               fmt::format("{}: the flush for a snapshot did not take place", DbPath()));
+               fmt::format("{}: the flush for a checkpoint did not take place", DbPath()));
+}
+
+Status StoreImpl::Checkpoint(const std::string& directory) {
+  rocksdb::Checkpoint* raw = nullptr;
+  RETURN_IF_ERROR(FromRocks(rocksdb::Checkpoint::Create(&database_->db(), &raw), directory));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
+  // The flush is done: this must not wait for one of its own.
+  const Status made = FromRocks(checkpoint->CreateCheckpoint(directory, UINT64_MAX), directory);
+  RunBackgroundWork();
+  return made;
 }
 
 StatusOr<raft::SnapshotInfo> StoreImpl::TakeSnapshot() {
@@ -93,14 +123,7 @@ StatusOr<raft::SnapshotInfo> StoreImpl::TakeSnapshot() {
   RETURN_IF_ERROR(FromRocks(resources_.env->CreateDirIfMissing(checkpoints), checkpoints));
   snapshot.directory =
       fmt::format("{}/{}-{}", checkpoints, snapshot.mark.index.value(), ++snapshots_taken_);
-  rocksdb::Checkpoint* raw = nullptr;
-  RETURN_IF_ERROR(
-      FromRocks(rocksdb::Checkpoint::Create(&database_->db(), &raw), snapshot.directory));
-  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
-  // The flush is done: this must not wait for one of its own.
-  RETURN_IF_ERROR(
-      FromRocks(checkpoint->CreateCheckpoint(snapshot.directory, UINT64_MAX), snapshot.directory));
-  RunBackgroundWork();
+  RETURN_IF_ERROR(Checkpoint(snapshot.directory));
   std::vector<rocksdb::Env::FileAttributes> files;
   RETURN_IF_ERROR(FromRocks(resources_.env->GetChildrenFileAttributes(snapshot.directory, &files),
                             snapshot.directory));

@@ -8,12 +8,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kv/command.h"
+#include "kv/control.h"
 #include "kv/request.h"
+#include "kv/shard_range.h"
 #include "raft/state_machine.h"
 
 namespace rocksdb {
@@ -53,8 +56,16 @@ class RowListener {
 };
 
 struct StoreOptions {
-  std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/
+  std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/, child/
   GroupId group;
+  // Where a group is or would be on this node, on the file system of `directory`. A split makes the
+  // child's directory, whole, unless there is one: it has then been made before, and what became of
+  // it since is not the parent's business. So a child's directory must not disappear while its
+  // parent may apply the split once more after a crash, which is until it has flushed it.
+  std::function<std::string(GroupId)> directory_of;
+  // The child's directory is there, and the parent holds its part alone: the child can be opened.
+  // On the apply strand; again when the split is applied once more after a crash.
+  std::function<void(GroupId)> on_split;
   // The simulator's: no thread but the caller's ever works for RocksDB; flushes and compactions
   // run inside Store calls and RunBackgroundWork().
   bool inline_background_work = false;
@@ -96,12 +107,16 @@ class Store : public raft::StateMachine {
                                                const StoreResources& resources);
 
   // ---- reads; any thread; see everything applied before the call -----------------------------
+  // WRONG_SHARD unless the group holds all that is asked for, while it is looked up.
 
   virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) = 0;
   // In order of `keys`.
   virtual StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                                     const std::vector<std::string_view>& keys) = 0;
   virtual StatusOr<ScanPage> Scan(const ScanRequest& request) = 0;
+
+  // What the group holds, as of applied().
+  virtual ShardRange range() const = 0;
 
   // ---- for the leader ------------------------------------------------------------------------
 
@@ -117,7 +132,7 @@ class Store : public raft::StateMachine {
   // ---- for tests and people --------------------------------------------------------------------
 
   // A hash of everything that replicas must agree on at equal applied index: the newest version of
-  // every key, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
+  // every key, range, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
   virtual StatusOr<std::uint64_t> StateHash() = 0;
   virtual StoreStats Stats() const = 0;
   // inline_background_work: does what RocksDB has asked for meanwhile.

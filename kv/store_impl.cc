@@ -60,6 +60,7 @@ Status StoreImpl::OpenAll() {
   RETURN_IF_ERROR(OpenDatabase());
   // RocksDB syncs what is in its directory, not the directory's own name.
   RETURN_IF_ERROR(SyncDirectory(options_.directory));
+  RETURN_IF_ERROR(FinishBirth());
   return LoadMeta();
 }
 
@@ -76,6 +77,7 @@ Status StoreImpl::OpenDatabase() {
 }
 
 Status StoreImpl::LoadMeta() {
+  RETURN_IF_ERROR(LoadRange());
   ASSIGN_OR_RETURN(const raft::SnapshotMark mark, ReadState());
   {
     std::lock_guard lock(flush_mutex_);
@@ -83,6 +85,8 @@ Status StoreImpl::LoadMeta() {
   }
   applied_.store(mark.index.value());
   durable_.store(mark.index.value());
+  shrunk_at_ = mark.index;
+  DropFilesOutside();
   if (options_.listener == nullptr) return absl::OkStatus();
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
@@ -131,6 +135,10 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
 }
 
 Status StoreImpl::RefreshNextExpiry() {
+  if (range_.frozen) {
+    next_expiry_ms_.store(0);
+    return absl::OkStatus();
+  }
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
   rows->Seek(rocksdb::Slice(&kExpiryPrefix, 1));
@@ -169,6 +177,7 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   const bool too_much =
       options_.inline_background_work && unflushed_bytes_.load() > 4 * options_.memtable_bytes;
   if (too_much) RETURN_IF_ERROR(RequestFlush());
+  DropFilesOutside();
   std::size_t committed = 0;
   Status status = ApplyFrom(entries, committed);
   entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(committed));
@@ -187,21 +196,31 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   std::vector<std::vector<WriteResult>> results(entries.size());
   Timestamp timestamp = last_timestamp();
   while (committed < entries.size()) {
+    if (entries[committed].entry.kind == raft::EntryKind::kControl) {
+      RETURN_IF_ERROR(ApplyControl(entries[committed]));
+      ++committed;
+      continue;
+    }
     std::size_t next = committed;
-    Evaluator evaluator(*database_, {row_cache_, range_cache_}, sessions_,
+    Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_,
                         options_.listener != nullptr ? &followed_ : nullptr);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
       const raft::Entry& entry = entries[next].entry;
       CHECK_EQ(entry.index.value(), applied_.load() + (next - committed) + 1);
+      if (entry.kind == raft::EntryKind::kControl) break;
       if (entry.kind == raft::EntryKind::kConfiguration) NoteConfiguration(entry);
       if (entry.kind != raft::EntryKind::kCommand) continue;
+      if (range_.frozen) {
+        RETURN_IF_ERROR(Evaluator::RefuseBatch(entry.payload.view(), results[next]));
+        continue;
+      }
       ASSIGN_OR_RETURN(const bool afresh,
                        evaluator.MustStartAfresh(entry.payload.view(), next_expiry_ms_.load()));
       if (afresh) break;
       RETURN_IF_ERROR(
           Located(evaluator.ApplyBatch(entry.payload.view(), results[next], timestamp)));
-      sessions_.FinishEntry(entry.index, timestamp, *database_, evaluator.batch());
+      sessions_.FinishEntry(timestamp, *database_, evaluator.batch());
       applied_commands_.fetch_add(results[next].size(), std::memory_order_relaxed);
       const std::uint64_t expiry = evaluator.earliest_expiry_ms();
       const std::uint64_t known = next_expiry_ms_.load();
@@ -223,13 +242,12 @@ void StoreImpl::NoteConfiguration(const raft::Entry& entry) {
   CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
 }
 
-Status StoreImpl::Write(Evaluator& evaluator, const raft::Entry& last) {
+Status StoreImpl::Write(rocksdb::WriteBatch& batch, const raft::Entry& last) {
   std::string applied;
   AppendFixed64(applied, last.index.value());
   AppendFixed64(applied, last.term.value());
   AppendFixed64(applied, last_timestamp_.load());
-  RETURN_IF_ERROR(evaluator.Finish());
-  rocksdb::WriteBatch& batch = evaluator.batch();
+  // Last in the batch: its family's flush then tells the sequence number of all of it.
   RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kAppliedKey, applied), "commit"));
   raft::Configuration configuration;
   {
@@ -251,25 +269,33 @@ Status StoreImpl::Write(Evaluator& evaluator, const raft::Entry& last) {
 }
 
 Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
-  const Status written = Write(evaluator, last);
+  Status written = evaluator.Finish();
+  if (written.ok()) written = Write(evaluator.batch(), last);
   row_cache_.EndWrite(written.ok());
   range_cache_.EndWrites(written.ok());
   std::vector<RowChange> followed = followed_.Take();
   RETURN_IF_ERROR(written);
   if (!followed.empty()) options_.listener->OnRows(std::move(followed), last_timestamp());
-  {
-    std::lock_guard lock(flush_mutex_);
-    commits_.emplace_back(database_->db().GetLatestSequenceNumber(), last.index.value());
-    // Bounded: neighbours may be merged, at the price of a durable index that lags a little.
-    if (commits_.size() > 100'000) {
-      std::deque<std::pair<std::uint64_t, std::uint64_t>> kept;
-      for (std::size_t i = 1; i < commits_.size(); i += 2) kept.push_back(commits_[i]);
-      commits_ = std::move(kept);
-    }
-  }
+  RETURN_IF_ERROR(Written(evaluator.batch(), last));
+  if (evaluator.expired_some()) return RefreshNextExpiry();
+  return absl::OkStatus();
+}
+
+void StoreImpl::NoteCommit(raft::Index index) {
+  std::lock_guard lock(flush_mutex_);
+  commits_.emplace_back(database_->db().GetLatestSequenceNumber(), index.value());
+  // Bounded: neighbours may be merged, at the price of a durable index that lags a little.
+  if (commits_.size() <= 100'000) return;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> kept;
+  for (std::size_t i = 1; i < commits_.size(); i += 2) kept.push_back(commits_[i]);
+  commits_ = std::move(kept);
+}
+
+Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& last) {
+  NoteCommit(last.index);
   applied_.store(last.index.value());
   if (options_.inline_background_work) {
-    unflushed_bytes_ += evaluator.batch().GetDataSize();
+    unflushed_bytes_ += batch.GetDataSize();
     if (unflushed_bytes_.load() >= options_.memtable_bytes) {
       // The entry is applied all the same.
       const Status requested = RequestFlush();
@@ -283,7 +309,6 @@ Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
   if (now_ms > options_.retention_ms) {
     collector_->safe_point.store((now_ms - options_.retention_ms) << kTimestampCounterBits);
   }
-  if (evaluator.expired_some()) return RefreshNextExpiry();
   return absl::OkStatus();
 }
 
@@ -384,6 +409,7 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   }
   RETURN_IF_ERROR(FromRocks(rows->status(), DbPath()));
   std::string rest;
+  AppendPrefixed(rest, EncodeShardRange(range_));
   AppendFixed64(rest, sessions_.Hash());
   AppendFixed64(rest, last_timestamp_.load());
   AppendFixed64(rest, applied_.load());
@@ -404,6 +430,7 @@ StoreStats StoreImpl::Stats() const {
   stats.disk_bytes += blobs;
   db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
                     &stats.memtable_bytes);
+  database_->CountWithin(range_, stats);
   stats.versions_collected = collector_->collected.load();
   stats.applied_commands = applied_commands_.load();
   stats.sessions = session_count_.load();

@@ -5,7 +5,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/store.h"
+#include "kv/writer_first_mutex.h"
 
 namespace flotilla::kv {
 
@@ -44,6 +44,7 @@ class StoreImpl final : public Store {
   StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                             const std::vector<std::string_view>& keys) override;
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
+  ShardRange range() const override;
   Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
   std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }
   void SetLeading(bool leading) override;
@@ -70,9 +71,13 @@ class StoreImpl final : public Store {
   StatusOr<raft::SnapshotMark> ReadState();
   // Applies entries from `committed` on, and moves it past those that are.
   Status ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed);
-  // All effects and the applied index, in one batch; and what follows once it is visible.
-  Status Write(Evaluator& evaluator, const raft::Entry& last);
+  // The evaluator's effects, in one batch.
   Status Commit(Evaluator& evaluator, const raft::Entry& last);
+  // Writes the batch, and the applied index with it.
+  Status Write(rocksdb::WriteBatch& batch, const raft::Entry& last);
+  // What follows once it is visible.
+  Status Written(const rocksdb::WriteBatch& batch, const raft::Entry& last);
+  void NoteCommit(raft::Index index);
   void NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
   // Asks for a flush; inline_background_work: unless there may be no room for it.
@@ -80,11 +85,30 @@ class StoreImpl final : public Store {
   void OnFlushed(std::uint64_t sequence);
   void OnBackgroundError(const Status& status);
 
+  // split.cc
+  // Applies one kControl entry, alone.
+  Status ApplyControl(raft::AppliedEntry& applied);
+  // Range and applied index, and the removal of what lies outside.
+  Status ChangeRange(const ShardRange& range, const raft::Entry& entry);
+  // The child's directory exists and is durable on return.
+  Status MakeChild(GroupId child, const ShardRange& range);
+  Status PrepareChild(const std::string& directory, const ShardRange& range);
+  // A child, when it is opened for the first time: takes what is its own out of the checkpoint.
+  Status FinishBirth();
+  Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch);
+  Status LoadRange();
+  // Files of the database that hold nothing of the range go, once it is durable.
+  void DropFilesOutside();
+
   // snapshots.cc
   Status FinishInterruptedInstall();
   // Moves the received directory to where the database is; closes that, which is opened afterwards.
   Status PutInPlace(const std::string& directory);
   Status FlushNow();
+  // Of the flushed state, in a directory that is to be made.
+  Status Checkpoint(const std::string& directory);
+  // A directory and the directories in it.
+  Status RemoveTree(const std::string& path) const;
   std::string DbPath() const { return options_.directory + "/db"; }
   Status SyncDirectory(const std::string& path) const;
   Status RemoveFlatDirectory(const std::string& path) const;
@@ -96,10 +120,11 @@ class StoreImpl final : public Store {
   RangeCache range_cache_;
   const std::shared_ptr<CollectorState> collector_ = std::make_shared<CollectorState>();
 
-  // Readers share it; only the installation of a snapshot takes it alone. One that was cut short
-  // leaves no database.
-  mutable std::shared_mutex database_mutex_;
+  // Readers share it; the installation of a snapshot and a change of the range take it alone. An
+  // installation that was cut short leaves no database.
+  mutable WriterFirstMutex database_mutex_;
   std::unique_ptr<Database> database_;
+  ShardRange range_;
 
   std::once_flag damage_searched_;
   std::string damage_;
@@ -110,6 +135,7 @@ class StoreImpl final : public Store {
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
   bool leading_ = false;
+  raft::Index shrunk_at_;  // files outside the range are to be dropped once this is durable
 
   mutable std::mutex mark_mutex_;
   raft::SnapshotMark mark_;

@@ -35,6 +35,13 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
                 "there, and go on with a new client id",
                 {{std::string(kTimestampMetadata), std::to_string(result.timestamp.value())}});
       break;
+    case kv::WriteOutcome::kWrongShard:
+      answer.status = Error(Reason::kWrongShard,
+                            fmt::format("group {} does not hold all keys of the write: learn from "
+                                        "the directory which group does, and ask that one",
+                                        group.value()),
+                            {{std::string(kGroupMetadata), std::to_string(group.value())}});
+      break;
   }
   return answer;
 }

@@ -1,0 +1,201 @@
+// Changes of a group's range: control entries, and the birth of a group that is split off.
+//
+//   parent's apply strand                            whoever opens the child
+//   flush ─▶ child/db (hard links) ─▶ child/birth ─▶ rename ─▶ parent's batch
+//                                                      └─▶ rows outside go ─▶ flush ─▶ no `birth`
+//
+// A child is made in the parent's directory and moved to its own place in one step, synced: what is
+// there is whole. The checkpoint has the parent's state from before the split; `birth` says what of
+// it is the child's. Whoever opens the child first sees to that, so that the parent need not wait
+// for it; until `birth` is gone nothing else happens to the child, and all of it can be repeated.
+//
+// The parent gives up its part in the batch that has the split's index. A crash before that batch
+// is flushed lets the entry be applied once more, which finds the child in its place.
+
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "kv/evaluator.h"
+#include "kv/store_impl.h"
+
+namespace flotilla::kv {
+namespace {
+
+constexpr char kRangeKey[] = "range";
+
+std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// False: there is none. Anything else that may be the matter is an error.
+StatusOr<bool> Find(rocksdb::Env& env, const std::string& path) {
+  const rocksdb::Status found = env.FileExists(path);
+  if (found.IsNotFound()) return false;
+  RETURN_IF_ERROR(FromRocks(found, path));
+  return true;
+}
+
+// birth: crc32c of the rest, fixed32 | the range (kv/shard_range.h)
+std::string EncodeBirth(const ShardRange& range) {
+  const std::string body = EncodeShardRange(range);
+  std::string out;
+  AppendFixed32(out, Crc32c(body));
+  return out + body;
+}
+
+bool DecodeBirth(std::string_view bytes, ShardRange& range) {
+  return bytes.size() > 4 && LoadFixed32(bytes.data()) == Crc32c(bytes.substr(4)) &&
+         DecodeShardRange(bytes.substr(4), range);
+}
+
+}  // namespace
+
+ShardRange StoreImpl::range() const {
+  std::shared_lock lock(database_mutex_);
+  return range_;
+}
+
+Status StoreImpl::LoadRange() {
+  std::string text;
+  ShardRange range;
+  const rocksdb::Status read =
+      database_->db().Get(rocksdb::ReadOptions(), database_->meta(), kRangeKey, &text);
+  if (!read.IsNotFound()) {
+    RETURN_IF_ERROR(FromRocks(read, DbPath()));
+    if (!DecodeShardRange(text, range)) {
+      return Error(Reason::kDataDamaged, fmt::format("{}: the range is malformed", DbPath()));
+    }
+  }
+  range_ = range;
+  return absl::OkStatus();
+}
+
+Status StoreImpl::ApplyControl(raft::AppliedEntry& applied) {
+  const raft::Entry& entry = applied.entry;
+  ASSIGN_OR_RETURN(const ControlCommand command, DecodeControl(entry.payload.view()));
+  const raft::Configuration configuration = mark().configuration;
+  const bool simple = !configuration.joint() && configuration.learners_next.empty();
+  const ControlResult result = Evaluate(command, options_.group, range_, simple);
+  const Split* const split =
+      result.outcome == ControlOutcome::kApplied ? std::get_if<Split>(&command.change) : nullptr;
+  if (split != nullptr) RETURN_IF_ERROR(MakeChild(split->child, ChildRange(*split, range_)));
+  RETURN_IF_ERROR(ChangeRange(result.range, entry));
+  if (split != nullptr && options_.on_split) options_.on_split(split->child);
+  if (applied.proposal) static_cast<ControlProposal&>(*applied.proposal).Complete(result);
+  return absl::OkStatus();
+}
+
+Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry) {
+  const bool bounds_change = range.start != range_.start || range.end != range_.end;
+  rocksdb::WriteBatch batch;
+  if (bounds_change) RETURN_IF_ERROR(RemoveOutside(range, batch));
+  if (range != range_) {
+    RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)),
+                              "changing the range"));
+  }
+  {
+    // Whoever reads has done so when rows go, and asks what the range is before he reads again.
+    std::unique_lock lock(database_mutex_);
+    RETURN_IF_ERROR(Write(batch, entry));
+    // Rows that were read of what is outside now answer nobody; should it come back, they are old.
+    if (!range_.Covers(range)) {
+      row_cache_.Forget();
+      range_cache_.Forget();
+    }
+    range_ = range;
+  }
+  RETURN_IF_ERROR(Written(batch, entry));
+  RETURN_IF_ERROR(RefreshNextExpiry());
+  if (!bounds_change) return absl::OkStatus();
+  shrunk_at_ = entry.index;
+  // Soon, so that what was given away is not claimed again after a crash. The entry is applied even
+  // if there is no room for that now.
+  const Status requested = RequestFlush();
+  if (!requested.ok() && ReasonOf(requested) != Reason::kDiskFull) return requested;
+  RunBackgroundWork();
+  return absl::OkStatus();
+}
+
+Status StoreImpl::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) {
+  RETURN_IF_ERROR(database_->RemoveOutside(range, batch));
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
+  const rocksdb::Slice prefix(&kExpiryPrefix, 1);
+  constexpr std::size_t kHeadBytes = 1 + sizeof(std::uint64_t);
+  for (rows->Seek(prefix); rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
+    std::string_view key(rows->key().data(), rows->key().size());
+    if (key.size() < kHeadBytes || range.Contains(key.substr(kHeadBytes))) continue;
+    RETURN_IF_ERROR(FromRocks(batch.Delete(database_->meta(), rows->key()), "removing a range"));
+  }
+  return FromRocks(rows->status(), "reading the index of expiring keys");
+}
+
+void StoreImpl::DropFilesOutside() {
+  if (!shrunk_at_ || durable() < shrunk_at_) return;
+  shrunk_at_ = raft::Index();
+  database_->DropFilesOutside(range_);
+}
+
+// ---- the child's birth ------------------------------------------------------------------------
+
+Status StoreImpl::MakeChild(GroupId child, const ShardRange& range) {
+  if (!options_.directory_of) {
+    return Error(Reason::kInternal,
+                 fmt::format("{}: nobody says where group {} is to be", DbPath(), child.value()));
+  }
+  const std::string place = options_.directory_of(child);
+  ASSIGN_OR_RETURN(const bool made, Find(*resources_.env, place));
+  if (!made) {
+    const std::string unfinished = options_.directory + "/child";
+    RETURN_IF_ERROR(PrepareChild(unfinished, range));
+    RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(unfinished, place), place));
+  }
+  // Also of one that was made before: a full disk may have come in between.
+  RETURN_IF_ERROR(SyncDirectory(ParentOf(place)));
+  return SyncDirectory(options_.directory);
+}
+
+Status StoreImpl::PrepareChild(const std::string& directory, const ShardRange& range) {
+  RETURN_IF_ERROR(FlushNow());
+  RETURN_IF_ERROR(RemoveTree(directory));
+  RETURN_IF_ERROR(FromRocks(resources_.env->CreateDir(directory), directory));
+  RETURN_IF_ERROR(Checkpoint(directory + "/db"));
+  const std::string birth = directory + "/birth";
+  RETURN_IF_ERROR(FromRocks(rocksdb::WriteStringToFile(resources_.env, EncodeBirth(range), birth,
+                                                       /*should_sync=*/true),
+                            birth));
+  return SyncDirectory(directory);
+}
+
+Status StoreImpl::FinishBirth() {
+  const std::string path = options_.directory + "/birth";
+  ASSIGN_OR_RETURN(const bool unfinished, Find(*resources_.env, path));
+  if (!unfinished) return absl::OkStatus();
+  std::string text;
+  RETURN_IF_ERROR(FromRocks(rocksdb::ReadFileToString(resources_.env, path, &text), path));
+  ShardRange range;
+  if (!DecodeBirth(text, range)) {
+    return Error(Reason::kDataDamaged,
+                 fmt::format("{}: it does not say what a group that was split off holds", path));
+  }
+  database_->DropFilesOutside(range);
+  // Of the parent's state: configuration, last timestamp.
+  RETURN_IF_ERROR(ReadState().status());
+  rocksdb::WriteBatch batch;
+  RETURN_IF_ERROR(RemoveOutside(range, batch));
+  RETURN_IF_ERROR(
+      FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)), path));
+  raft::Entry first;
+  first.term = raft::Term(1);
+  first.index = raft::Index(1);
+  RETURN_IF_ERROR(Write(batch, first));
+  NoteCommit(first.index);
+  applied_.store(first.index.value());
+  RETURN_IF_ERROR(FlushNow());
+  RETURN_IF_ERROR(FromRocks(resources_.env->DeleteFile(path), path));
+  // Before any entry of its own: it would be forgotten if the birth were repeated.
+  return SyncDirectory(options_.directory);
+}
+
+}  // namespace flotilla::kv
