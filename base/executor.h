@@ -32,8 +32,8 @@ using TimerId = std::uint64_t;
 // must not block, except on a blocking strand; a busy strand holds up no other.
 //
 // A strand may be destroyed while closures wait in it, even by one of them: what was posted still
-// runs, timers that have not run are destroyed unrun. Only a blocking strand, whose thread ends
-// with it, is never destroyed by its own closures.
+// runs, timers that have not run are destroyed unrun. Only a blocking strand, whose end waits for
+// what was posted, is never destroyed by its own closures.
 class Strand {
  public:
   virtual ~Strand() = default;
@@ -71,9 +71,15 @@ class Executor {
   // A strand that shares the pool. `name` is for traces. The strand must not outlive the executor.
   virtual std::unique_ptr<Strand> NewStrand(std::string_view name) = 0;
 
-  // A strand with a thread of its own in production, for calls that wait for a disk: the log's
-  // writer, snapshot transfer, opening of databases.
+  // A strand for calls that wait for a disk. Those of all groups share some threads in production:
+  // a few of them may be stuck before the others notice.
   virtual std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) = 0;
+
+  // A blocking strand with a thread of its own in production, for what a node has one of: the
+  // log's writer, snapshot transfer, opening of databases.
+  virtual std::unique_ptr<Strand> NewThreadStrand(std::string_view name) {
+    return NewBlockingStrand(name);
+  }
 
   // Runs `closure` on the pool, in no order, never inside this call. Any thread.
   virtual void Post(Closure closure) = 0;

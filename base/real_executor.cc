@@ -65,7 +65,7 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     {
       std::lock_guard lock(mutex_);
       dispatched_ = false;
-      if (closed_) closed_wake_.notify_all();
+      if (closed_) settled_wake_.notify_all();
       scheduled_ = !closures_.empty() && !closed_;
       if (!scheduled_) return;
     }
@@ -92,7 +92,14 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     current_ = outer;
     std::lock_guard lock(mutex_);
     scheduled_ = !closures_.empty() && !closed_;
+    if (!scheduled_) settled_wake_.notify_all();
     return scheduled_;
+  }
+
+  // Waits until everything that was posted has run, or never will.
+  void Settle() {
+    std::unique_lock lock(mutex_);
+    settled_wake_.wait(lock, [this] { return !scheduled_ || closed_; });
   }
 
   TimerId AddTimer(Closure closure) {
@@ -143,7 +150,8 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
       closed_ = true;
       closures.swap(closures_);
       timers.swap(timers_);
-      closed_wake_.wait(lock, [this] { return !dispatched_; });
+      settled_wake_.notify_all();
+      settled_wake_.wait(lock, [this] { return !dispatched_; });
     }
   }
 
@@ -167,33 +175,38 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
   bool scheduled_ = false;   // a turn of it is under way or on its way
   bool dispatched_ = false;  // one of them inside Dispatch()
   bool closed_ = false;
-  std::condition_variable closed_wake_;
+  std::condition_variable settled_wake_;
 };
 
 thread_local RealExecutor::Queue* RealExecutor::Queue::current_ = nullptr;
 
+// Threads that take turns of strands. Some are there from the start; more come when all are busy,
+// and stay, asleep.
 class RealExecutor::Pool {
  public:
-  explicit Pool(std::size_t threads) {
-    for (std::size_t i = 0; i < threads; ++i) {
-      threads_.emplace_back([this, i] {
-        NameThisThread("pool-" + std::to_string(i));
-        Work();
-      });
-    }
+  struct Options {
+    std::string name;  // of its threads, before their number
+    std::size_t threads_at_first = 0;
+    std::size_t threads_max = 0;
+  };
+
+  explicit Pool(const Options& options) : options_(options) {
+    std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < options.threads_at_first; ++i) AddThread();
   }
 
   void Add(std::shared_ptr<Queue> queue) { Push({std::move(queue), nullptr}); }
   void Add(Closure closure) { Push({nullptr, std::move(closure)}); }
 
   void Stop() {
+    std::vector<std::thread> threads;
     {
       std::lock_guard lock(mutex_);
       stopped_ = true;
+      threads.swap(threads_);
     }
     wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
+    for (std::thread& thread : threads) thread.join();
     std::deque<Item> items;
     std::lock_guard lock(mutex_);
     items.swap(items_);
@@ -205,6 +218,14 @@ class RealExecutor::Pool {
     Closure closure;
   };
 
+  // With the lock held.
+  void AddThread() {
+    threads_.emplace_back([this, name = options_.name + std::to_string(threads_.size())] {
+      NameThisThread(name);
+      Work();
+    });
+  }
+
   void Push(Item item) {
     bool wake = false;
     {
@@ -214,6 +235,9 @@ class RealExecutor::Pool {
       const bool mine = current_ == this && BriefTurn::Active() && items_.empty();
       items_.push_back(std::move(item));
       wake = idle_ > 0 && !mine;
+      // Of the idle ones, each has an item waiting for it already.
+      const bool all_taken = items_.size() > idle_;
+      if (!mine && all_taken && threads_.size() < options_.threads_max) AddThread();
     }
     if (wake) wake_.notify_one();
   }
@@ -231,22 +255,26 @@ class RealExecutor::Pool {
       Item item = std::move(items_.front());
       items_.pop_front();
       lock.unlock();
+      bool more = false;
       if (item.queue) {
-        if (item.queue->RunTurn()) Push(std::move(item));
+        more = item.queue->RunTurn();
       } else {
         std::exchange(item.closure, nullptr)();
       }
-      item = {};
+      if (!more) item = {};
       lock.lock();
+      // This thread takes one in its place, so nobody need be woken for it.
+      if (more) items_.push_back(std::move(item));
     }
   }
 
   static thread_local Pool* current_;  // whose thread this is
 
+  const Options options_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Item> items_;
-  int idle_ = 0;
+  std::size_t idle_ = 0;
   bool stopped_ = false;
   std::vector<std::thread> threads_;
 };
@@ -397,6 +425,22 @@ class RealExecutor::PoolStrand final : public Queue {
   const std::shared_ptr<Pool> pool_;
 };
 
+// A queue on the threads that may block.
+class RealExecutor::BlockingStrand final : public Queue {
+ public:
+  explicit BlockingStrand(std::shared_ptr<Pool> pool) : pool_(std::move(pool)) {}
+
+  void Abandon() override {
+    Queue::Abandon();
+    Settle();
+  }
+
+ private:
+  void Schedule() override { pool_->Add(shared_from_this()); }
+
+  const std::shared_ptr<Pool> pool_;
+};
+
 // A queue with a thread of its own.
 class RealExecutor::ThreadStrand final : public Queue {
  public:
@@ -458,10 +502,13 @@ class RealExecutor::ThreadStrand final : public Queue {
 };
 
 RealExecutor::RealExecutor(std::size_t threads)
-    : pool_(std::make_shared<Pool>(
-          threads != 0 ? threads : std::max<std::size_t>(1, std::thread::hardware_concurrency()))),
-      timers_(std::make_shared<Timers>()),
-      registry_(std::make_shared<Registry>()) {}
+    : timers_(std::make_shared<Timers>()), registry_(std::make_shared<Registry>()) {
+  if (threads == 0) threads = std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  pool_ = std::make_shared<Pool>(
+      Pool::Options{.name = "pool-", .threads_at_first = threads, .threads_max = threads});
+  blocking_pool_ = std::make_shared<Pool>(
+      Pool::Options{.name = "blocking-", .threads_at_first = 0, .threads_max = kBlockingThreads});
+}
 
 RealExecutor::~RealExecutor() { Stop(); }
 
@@ -471,7 +518,13 @@ std::unique_ptr<Strand> RealExecutor::NewStrand(std::string_view) {
   return std::make_unique<StrandFace<Queue, Timers, true>>(std::move(queue), timers_);
 }
 
-std::unique_ptr<Strand> RealExecutor::NewBlockingStrand(std::string_view name) {
+std::unique_ptr<Strand> RealExecutor::NewBlockingStrand(std::string_view) {
+  std::shared_ptr<Queue> queue = std::make_shared<BlockingStrand>(blocking_pool_);
+  registry_->Add(queue);
+  return std::make_unique<StrandFace<Queue, Timers, false>>(std::move(queue), timers_);
+}
+
+std::unique_ptr<Strand> RealExecutor::NewThreadStrand(std::string_view name) {
   std::shared_ptr<Queue> queue = std::make_shared<ThreadStrand>(std::string(name));
   registry_->Add(queue);
   return std::make_unique<StrandFace<Queue, Timers, false>>(std::move(queue), timers_);
@@ -485,6 +538,7 @@ void RealExecutor::Stop() {
   for (const std::shared_ptr<Queue>& queue : queues) {
     if (auto* thread = dynamic_cast<ThreadStrand*>(queue.get())) thread->Join();
   }
+  blocking_pool_->Stop();
   pool_->Stop();
   for (const std::shared_ptr<Queue>& queue : queues) queue->Close();
 }

@@ -2,7 +2,8 @@
 //
 // Shutdown: Stop() lets running closures end, joins every thread and destroys what did not run.
 // Owners of strands are destroyed after Stop() and before the executor. Destroying a blocking
-// strand before Stop() waits until everything that was posted to it has run.
+// strand, or one with a thread of its own, before Stop() waits until everything that was posted to
+// it has run.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,10 @@ class RealExecutor final : public Executor {
   ~RealExecutor() override;
 
   std::unique_ptr<Strand> NewStrand(std::string_view name) override;
+  // Blocking strands hold each other up once so many of them are stuck at one time.
+  static constexpr std::size_t kBlockingThreads = 16;
   std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) override;
+  std::unique_ptr<Strand> NewThreadStrand(std::string_view name) override;
   void Post(Closure closure) override;
 
   // Any thread but the executor's own. Idempotent.
@@ -31,10 +35,12 @@ class RealExecutor final : public Executor {
   class Timers;
   class Queue;
   class PoolStrand;
+  class BlockingStrand;
   class ThreadStrand;
   class Registry;
 
   std::shared_ptr<Pool> pool_;
+  std::shared_ptr<Pool> blocking_pool_;
   std::shared_ptr<Timers> timers_;
   std::shared_ptr<Registry> registry_;
 };

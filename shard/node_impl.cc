@@ -29,8 +29,8 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
       world_(world),
       random_(world.seed),
       control_(world.executor->NewStrand("control")),
-      disk_(world.executor->NewBlockingStrand("disk")),
-      catch_up_(world.executor->NewBlockingStrand("catch-up")),
+      disk_(world.executor->NewThreadStrand("disk")),
+      catch_up_(world.executor->NewThreadStrand("catch-up")),
       map_({.on_change = [] {},
             .on_damage =
                 [this](const Status& status) { Fatal(Annotate(status, "the directory")); }}),

@@ -37,7 +37,7 @@ Status NodeImpl::OpenData() {
       raft::SnapshotTransferOptions{.direct_io = !world_.inline_background_work,
                                     .seed = random_.Next()},
       world_.env->GetFileSystem().get(), world_.clock, calls_.get(),
-      world_.executor->NewBlockingStrand("snapshots"),
+      world_.executor->NewThreadStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
   const std::uint64_t first_forward = random_.Next();
   router_ = std::make_unique<RequestRouter>(
@@ -115,7 +115,7 @@ Status NodeImpl::OpenLog(raft::LogRecovery& recovery) {
   raft::Log::World world;
   world.files = world_.env->GetFileSystem().get();
   world.clock = world_.clock;
-  world.writer = world_.executor->NewBlockingStrand("log");
+  world.writer = world_.executor->NewThreadStrand("log");
   world.on_fatal = [this](Status status) { Fatal(status); };
   ASSIGN_OR_RETURN(log_, raft::Log::Open(options, std::move(world), recovery));
   return absl::OkStatus();

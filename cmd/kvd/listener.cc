@@ -104,7 +104,7 @@ Listener::~Listener() {
 
 void Listener::Start(Executor& executor, HandOver hand_over) {
   hand_over_ = std::move(hand_over);
-  strand_ = executor.NewBlockingStrand("accept");
+  strand_ = executor.NewThreadStrand("accept");
   strand_->Post([this] { Run(); });
 }
 

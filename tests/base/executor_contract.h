@@ -41,17 +41,26 @@ class ExecutorWorld {
   virtual void Stop() = 0;
 };
 
-enum class StrandKind { kShared, kBlocking };
+enum class StrandKind { kShared, kBlocking, kThread };
 using MakeExecutorWorld = std::unique_ptr<ExecutorWorld> (*)();
 using ContractParam = std::pair<MakeExecutorWorld, StrandKind>;
 
 inline auto ContractParams(MakeExecutorWorld make) {
   return ::testing::Values(ContractParam(make, StrandKind::kShared),
-                           ContractParam(make, StrandKind::kBlocking));
+                           ContractParam(make, StrandKind::kBlocking),
+                           ContractParam(make, StrandKind::kThread));
 }
 
 inline std::string ContractName(const ::testing::TestParamInfo<ContractParam>& info) {
-  return info.param.second == StrandKind::kShared ? "SharedStrand" : "BlockingStrand";
+  switch (info.param.second) {
+    case StrandKind::kShared:
+      return "SharedStrand";
+    case StrandKind::kBlocking:
+      return "BlockingStrand";
+    case StrandKind::kThread:
+      return "ThreadStrand";
+  }
+  return "";
 }
 
 class ExecutorContract : public ::testing::TestWithParam<ContractParam> {
@@ -59,9 +68,16 @@ class ExecutorContract : public ::testing::TestWithParam<ContractParam> {
   void TearDown() override { world->Stop(); }
 
   std::unique_ptr<Strand> NewStrand() {
-    return GetParam().second == StrandKind::kShared
-               ? world->executor().NewStrand("contract")
-               : world->executor().NewBlockingStrand("contract");
+    Executor& executor = world->executor();
+    switch (GetParam().second) {
+      case StrandKind::kShared:
+        return executor.NewStrand("contract");
+      case StrandKind::kBlocking:
+        return executor.NewBlockingStrand("contract");
+      case StrandKind::kThread:
+        return executor.NewThreadStrand("contract");
+    }
+    return nullptr;
   }
   MonoTime Now() const { return world->clock().Now(); }
   // Runs it on the strand, and waits until it has run and is gone.
@@ -180,7 +196,7 @@ TEST_P(ExecutorContract, DispatchFromAnotherStrandRunsOnItsOwn) {
 }
 
 TEST_P(ExecutorContract, ADispatchedClosureMayDestroyItsOwnStrandUnlessItIsABlockingOne) {
-  if (GetParam().second == StrandKind::kBlocking) return;  // its thread ends with it
+  if (GetParam().second != StrandKind::kShared) return;  // its end waits for what was posted
   std::latch done(1);
   std::unique_ptr<Strand> doomed = NewStrand();
   other->Post([&] {

@@ -1,5 +1,8 @@
 // The real executor under the contract, and what only it promises.
+#include <mutex>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "base/real_executor.h"
 #include "base/turn.h"
@@ -27,11 +30,68 @@ INSTANTIATE_TEST_SUITE_P(Real, ExecutorContract, ContractParams(&MakeRealWorld),
 
 TEST(RealExecutor, DestroyingABlockingStrandWaitsForWhatWasPosted) {
   RealExecutor executor(1);
-  int ran = 0;  // no lock: the strand's end orders the accesses
-  auto strand = executor.NewBlockingStrand("disk");
-  for (int i = 0; i < 500; ++i) strand->Post([&ran] { ++ran; });
-  strand = nullptr;
-  EXPECT_EQ(ran, 500);
+  for (const auto make : {&RealExecutor::NewBlockingStrand, &RealExecutor::NewThreadStrand}) {
+    int ran = 0;  // no lock: the strand's end orders the accesses
+    auto strand = (executor.*make)("disk");
+    for (int i = 0; i < 500; ++i) strand->Post([&ran] { ++ran; });
+    strand = nullptr;
+    EXPECT_EQ(ran, 500);
+  }
+}
+
+TEST(RealExecutor, BlockingStrandsShareThreadsAndAFewThatAreStuckHoldUpNoOther) {
+  constexpr std::size_t kStrands = 10 * RealExecutor::kBlockingThreads;
+  RealExecutor executor(1);
+  std::vector<std::unique_ptr<Strand>> strands;
+  for (std::size_t i = 0; i < kStrands; ++i) strands.push_back(executor.NewBlockingStrand("one"));
+  std::latch go_on(1);
+  std::latch stuck(RealExecutor::kBlockingThreads - 1);
+  for (std::size_t i = 0; i + 1 < RealExecutor::kBlockingThreads; ++i) {
+    strands[i]->Post([&] {
+      stuck.count_down();
+      go_on.wait();
+    });
+  }
+  stuck.wait();
+  std::latch ran(kStrands - RealExecutor::kBlockingThreads);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  for (std::size_t i = RealExecutor::kBlockingThreads; i < kStrands; ++i) {
+    strands[i]->Post([&] {
+      {
+        std::lock_guard lock(mutex);
+        threads.insert(std::this_thread::get_id());
+      }
+      ran.count_down();
+    });
+  }
+  ran.wait();
+  EXPECT_EQ(threads.size(), 1u) << "all but one are stuck";
+  go_on.count_down();
+  executor.Stop();
+}
+
+TEST(RealExecutor, AThreadIsAddedThoughAnIdleOneWasJustWoken) {
+  for (int round = 0; round < 100; ++round) {
+    RealExecutor executor(1);
+    const auto first = executor.NewBlockingStrand("first");
+    const auto second = executor.NewBlockingStrand("second");
+    std::latch one_thread(1);
+    first->Post([&] { one_thread.count_down(); });
+    one_thread.wait();
+    for (int i = 0; i < 100; ++i) std::this_thread::yield();  // most likely it is idle by now
+    // Each is stuck until the other runs.
+    std::latch both(2);
+    std::latch done(2);
+    for (Strand* const strand : {first.get(), second.get()}) {
+      strand->Post([&] {
+        both.arrive_and_wait();
+        done.count_down();
+      });
+    }
+    done.wait();
+    executor.Stop();
+  }
 }
 
 TEST(RealExecutor, AnIdleStrandRunsWhatIsDispatchedInsideTheCall) {

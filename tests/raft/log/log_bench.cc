@@ -161,7 +161,7 @@ class OpenedLog {
     Log::World world;
     world.files = rocksdb::FileSystem::Default().get();
     world.clock = &clock;
-    world.writer = executor_.NewBlockingStrand("log");
+    world.writer = executor_.NewThreadStrand("log");
     world.on_fatal = [](Status status) { fmt::print("fatal: {}\n", MessageOf(status)); };
     LogRecovery recovery;
     const MonoTime began = clock.Now();

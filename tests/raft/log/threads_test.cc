@@ -46,7 +46,7 @@ struct RunningLog {
     Log::World world;
     world.files = &files;
     world.clock = &clock;
-    world.writer = executor.NewBlockingStrand("log");
+    world.writer = executor.NewThreadStrand("log");
     world.on_fatal = [](Status status) { ADD_FAILURE() << MessageOf(status); };
     auto opened = Log::Open(options, std::move(world), recovery);
     EXPECT_TRUE(opened.ok());
