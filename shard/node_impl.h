@@ -98,11 +98,13 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void LearnAddress(const Hello& hello);
   Hello OwnHello() const;
 
-  // node_impl.cc
+  // node_upkeep.cc
   void Tick();
   void Housekeep();
   void WatchDisk();
   void WatchSpace();
+
+  // node_impl.cc
   void Fatal(const Status& status);
   void MakeReplicaOnDemand(GroupId group);
   void AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica);

@@ -1,0 +1,91 @@
+// What a node does from time to time: ticks of its groups, looks at its disk and its log.
+
+#include <utility>
+
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+constexpr int kHousekeepingTicks = 30;
+constexpr int kDiskWatchTicks = 5;
+// A disk that was slow counts as such for so many times the limit: one that is slow with every
+// other sync must not flicker.
+constexpr int kSlowDiskLingers = 10;
+
+}  // namespace
+
+void NodeImpl::Tick() {
+  if (stopping_.load() && Replicas().empty()) return;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->Tick();
+  if (--ticks_until_housekeeping_ <= 0) {
+    ticks_until_housekeeping_ = kHousekeepingTicks;
+    Housekeep();
+  }
+  if (--ticks_until_disk_watch_ <= 0) {
+    ticks_until_disk_watch_ = kDiskWatchTicks;
+    WatchDisk();
+    WatchSpace();
+  }
+  control_->After(tick_, [this] { Tick(); });
+}
+
+void NodeImpl::Housekeep() {
+  ForgetDeparted();
+  LookAround();
+  AdoptNodes();
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
+  }
+  for (const GroupId group : log_->Pressure()) {
+    if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
+      replica->group().Post(
+          [replica] { replica->group().Compact([](const StatusOr<raft::Index>&) {}); });
+    }
+  }
+}
+
+// A disk that hangs must not look healthy: leaderships go to nodes whose disks work.
+void NodeImpl::WatchDisk() {
+  const MonoTime now = world_.clock->Now();
+  if (log_->Stats().io_under_way > options_.slow_disk_after) {
+    disk_slow_until_ = now + kSlowDiskLingers * options_.slow_disk_after;
+  }
+  const bool slow = now < disk_slow_until_;
+  NodeState expected = slow ? NodeState::kServing : NodeState::kSlowDisk;
+  const NodeState wanted = slow ? NodeState::kSlowDisk : NodeState::kServing;
+  if (state_.compare_exchange_strong(expected, wanted)) {
+    if (slow) {
+      world_.logger->error("the disk does not answer: giving leaderships away");
+    } else {
+      world_.logger->info("the disk answers again");
+    }
+  }
+  if (!slow) return;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->leads()) replica->group().Post([replica] { replica->GiveLeadershipAway(); });
+  }
+}
+
+// The last room is for what was accepted: flushes, compactions, the log of others.
+void NodeImpl::WatchSpace() {
+  if (options_.disk_reserve_bytes == 0) return;
+  const StatusOr<std::uint64_t> asked = directory_->FreeBytes();
+  if (!asked.ok()) return;
+  const std::uint64_t free_bytes = *asked;
+  const bool low = free_bytes < options_.disk_reserve_bytes;
+  if (low != space_is_low_) {
+    space_is_low_ = low;
+    if (low) {
+      world_.logger->error(
+          "{} MiB are free in {}, less than the reserve of {} MiB: writes are "
+          "refused until there is space again",
+          free_bytes >> 20, options_.data_directory, options_.disk_reserve_bytes >> 20);
+    } else {
+      world_.logger->info("there is space again in {}", options_.data_directory);
+    }
+  }
+  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->SetSpaceIsLow(low);
+}
+
+}  // namespace flotilla
