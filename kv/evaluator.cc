@@ -9,6 +9,7 @@
 #include "base/planted.h"
 #include "kv/key_codec.h"
 #include "kv/newest_rows.h"
+#include "kv/user_range.h"
 
 namespace flotilla::kv {
 namespace {
@@ -181,8 +182,8 @@ bool Evaluator::IsOurs(const CommandView& command) {
   if (range_.unbounded()) return true;
   return std::all_of(command.ops.begin(), command.ops.end(), [&](const WriteOp& op) {
     if (op.kind == WriteKind::kDeleteRange) {
-      return range_.ContainsAll(RangeStart(command.keyspace, op.key),
-                                RangeEnd(command.keyspace, op.end));
+      const UserRange doomed(command.keyspace, op.key, op.end);
+      return range_.ContainsAll(doomed.first(), doomed.past_last());
     }
     key_.clear();
     AppendEncodedKey(key_, command.keyspace, op.key);
@@ -331,26 +332,34 @@ void Evaluator::Take(Timestamp timestamp, std::string_view stored, Newest& newes
 std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& op,
                                      Timestamp timestamp) {
   const std::uint64_t now_ms = MillisecondsOf(timestamp);
-  const std::string start = RangeStart(command.keyspace, op.key);
-  const std::string end = RangeEnd(command.keyspace, op.end);
+  const UserRange range(command.keyspace, op.key, op.end);
   std::vector<std::string> doomed;
   // What the batch has written lies over what the database has.
-  for (auto one = written_.lower_bound(start); one != written_.end() && one->first < end; ++one) {
-    if (one->second.Exists(now_ms)) doomed.push_back(one->first);
+  for (auto one = written_.lower_bound(range.first());
+       one != written_.end() && one->first < range.past_last(); ++one) {
+    const bool inside = range.PlaceOf(one->first) == UserRange::Place::kInside;
+    if (inside && one->second.Exists(now_ms)) doomed.push_back(one->first);
   }
   rocksdb::Iterator& rows = Rows();
   NewestRows newest_rows(rows);
-  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest_rows.Next()) {
+  rows.Seek(range.first());
+  while (rows.Valid() && rows.key().compare(range.past_last()) < 0) {
     std::string_view encoded;
     Timestamp version_timestamp;
     if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, version_timestamp)) {
       Check(rocksdb::Status::Corruption("a version key is malformed"), "deleting a range");
       break;
     }
-    if (written_.contains(encoded)) continue;
-    Newest newest;
-    ReadAt(rows, newest, false);
-    if (newest.Exists(now_ms)) doomed.emplace_back(encoded);
+    if (const auto place = range.PlaceOf(encoded); place != UserRange::Place::kInside) {
+      range.SkipForward(rows, encoded, place);
+      continue;
+    }
+    if (!written_.contains(encoded)) {
+      Newest newest;
+      ReadAt(rows, newest, false);
+      if (newest.Exists(now_ms)) doomed.emplace_back(encoded);
+    }
+    newest_rows.Next();
   }
   Check(rows.status(), "deleting a range");
   for (const std::string& encoded : doomed) Tombstone(encoded, timestamp);

@@ -2,7 +2,9 @@
 
 #include <cstring>
 
+#include "base/check.h"
 #include "base/coding.h"
+#include "kv/slots.h"
 
 namespace flotilla::kv {
 namespace {
@@ -13,6 +15,14 @@ constexpr char kTerminator = '\x01';
 
 void AppendKeyspace(std::string& out, std::uint32_t keyspace) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(keyspace >> shift));
+}
+
+KeyspaceId KeyspaceOf(std::string_view encoded) {
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < kKeyspaceBytes; ++i) {
+    number = number << 8 | static_cast<unsigned char>(encoded[i]);
+  }
+  return KeyspaceId(number);
 }
 
 // Whether an escaped user key ends before the text does.
@@ -27,8 +37,7 @@ bool EndsEarly(std::string_view text) {
 
 }  // namespace
 
-void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view user_key) {
-  AppendKeyspace(out, keyspace.value());
+void AppendEscaped(std::string& out, std::string_view user_key) {
   while (true) {
     const std::size_t zero = user_key.find(kEscape);
     out.append(user_key.substr(0, zero));
@@ -41,30 +50,38 @@ void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view us
   out.push_back(kTerminator);
 }
 
+void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view user_key) {
+  AppendKeyspace(out, keyspace.value());
+  if (IsHashed(keyspace)) {
+    const std::uint16_t slot = SlotOf(user_key).value();
+    out.push_back(static_cast<char>(slot >> 8));
+    out.push_back(static_cast<char>(slot));
+  }
+  AppendEscaped(out, user_key);
+}
+
 std::string EncodeKey(KeyspaceId keyspace, std::string_view user_key) {
   std::string out;
-  out.reserve(kKeyspaceBytes + user_key.size() + 2 + kTimestampBytes);
+  out.reserve(PrefixBytes(keyspace) + user_key.size() + 2 + kTimestampBytes);
   AppendEncodedKey(out, keyspace, user_key);
   return out;
 }
 
 bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user_key) {
-  if (encoded.size() < kKeyspaceBytes + 2) return false;
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < kKeyspaceBytes; ++i) {
-    number = number << 8 | static_cast<unsigned char>(encoded[i]);
-  }
-  keyspace = KeyspaceId(number);
+  if (encoded.size() < kKeyspaceBytes) return false;
+  keyspace = KeyspaceOf(encoded);
+  const std::optional<Slot> slot = IsHashed(keyspace) ? SlotOfEncoded(encoded) : std::nullopt;
+  if (IsHashed(keyspace) && !slot) return false;
   user_key.clear();
   user_key.reserve(encoded.size());
-  encoded.remove_prefix(kKeyspaceBytes);
+  encoded.remove_prefix(PrefixBytes(keyspace));
   while (true) {
     const std::size_t zero = encoded.find(kEscape);
     if (zero == std::string_view::npos || zero + 1 >= encoded.size()) return false;
     user_key.append(encoded.substr(0, zero));
     const char mark = encoded[zero + 1];
     encoded.remove_prefix(zero + 2);
-    if (mark == kTerminator) return encoded.empty();
+    if (mark == kTerminator) return encoded.empty() && (!slot || *slot == SlotOf(user_key));
     if (mark != kEscapedZero) return false;
     user_key.push_back(kEscape);
   }
@@ -83,18 +100,31 @@ std::string KeyspaceEnd(KeyspaceId keyspace) {
 }
 
 std::string RangeStart(KeyspaceId keyspace, std::string_view user_key) {
+  CHECK(!IsHashed(keyspace));
   return user_key.empty() ? KeyspaceStart(keyspace) : EncodeKey(keyspace, user_key);
 }
 
 std::string RangeEnd(KeyspaceId keyspace, std::string_view user_key) {
+  CHECK(!IsHashed(keyspace));
   return user_key.empty() ? KeyspaceEnd(keyspace) : EncodeKey(keyspace, user_key);
 }
 
+std::string UserKeyAt(std::string_view boundary) {
+  std::string user_key;
+  for (std::size_t i = kKeyspaceBytes; i < boundary.size(); ++i) {
+    const bool escape = boundary[i] == kEscape;
+    // The end of a key, or, half of it, something before the end of this one.
+    if (escape && (i + 1 == boundary.size() || boundary[i + 1] != kEscapedZero)) break;
+    user_key.push_back(boundary[i]);
+    if (escape) ++i;
+  }
+  return user_key;
+}
+
 bool IsBoundary(std::string_view key) {
-  if (key.size() <= kKeyspaceBytes || !EndsEarly(key.substr(kKeyspaceBytes))) return true;
-  constexpr std::size_t kSlotBytes = 2;
-  return key.size() > kKeyspaceBytes + kSlotBytes &&
-         !EndsEarly(key.substr(kKeyspaceBytes + kSlotBytes));
+  if (key.size() <= kKeyspaceBytes) return true;
+  const std::size_t prefix = PrefixBytes(KeyspaceOf(key));
+  return key.size() <= prefix || !EndsEarly(key.substr(prefix));
 }
 
 void AppendVersionSuffix(std::string& encoded_key, Timestamp timestamp) {

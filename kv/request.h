@@ -22,6 +22,12 @@ namespace flotilla::kv {
 using KeyspaceId = Strong<struct KeyspaceIdTag, std::uint32_t>;
 inline constexpr KeyspaceId kDefaultKeyspace{1};
 
+// The top bit of the number says how the keyspace is partitioned: by ranges of keys, or by the
+// slots that keys are hashed into (kv/slots.h).
+inline constexpr std::uint32_t kHashedBit = 1u << 31;
+constexpr bool IsHashed(KeyspaceId keyspace) { return (keyspace.value() & kHashedBit) != 0; }
+inline constexpr std::uint32_t kSlots = 65536;
+
 // What must hold for an operation to take effect; evaluated against the newest version.
 enum class ConditionKind : std::uint8_t {
   kNone = 0,

@@ -20,8 +20,6 @@
 
 namespace flotilla {
 
-// Grows at every split, merge and change of members of a shard. 0: none.
-using Epoch = Strong<struct EpochTag>;
 // 0: none.
 using JobId = Strong<struct JobIdTag>;
 
@@ -33,7 +31,7 @@ using Labels = std::map<std::string, std::string>;
 enum class Partitioning : std::uint8_t { kRange = 1, kHash = 2 };
 
 struct KeyspaceDescriptor {
-  kv::KeyspaceId id{0};
+  kv::KeyspaceId id{0};  // says the partitioning as well (kv::IsHashed)
   std::string name;
   Partitioning partitioning = Partitioning::kRange;
   std::uint32_t replicas = 3;

@@ -116,14 +116,16 @@ StatusOr<DirectoryEdit> CreateKeyspace(const DirectoryImage& image, const Keyspa
   }
   Counters counters = image.counters();
   KeyspaceDescriptor keyspace;
-  keyspace.id = counters.next_keyspace;
+  keyspace.id = spec.partitioning == Partitioning::kHash
+                    ? kv::KeyspaceId(counters.next_keyspace.value() | kv::kHashedBit)
+                    : counters.next_keyspace;
   keyspace.name = spec.name;
   keyspace.partitioning = spec.partitioning;
   keyspace.replicas = spec.replicas;
   keyspace.apart = spec.apart;
   keyspace.require = spec.require;
   keyspace.retention = spec.retention;
-  counters.next_keyspace = kv::KeyspaceId(keyspace.id.value() + 1);
+  ++counters.next_keyspace;
   ASSIGN_OR_RETURN(const std::vector<KeyRange> ranges,
                    spec.partitioning == Partitioning::kHash
                        ? SplitIntoSlotRuns(keyspace.id, spec.shards)

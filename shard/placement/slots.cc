@@ -2,13 +2,10 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include "base/stable_hash.h"
 #include "kv/key_codec.h"
 
 namespace flotilla {
 namespace {
-
-constexpr std::uint32_t kSlotBits = 16;
 
 // Ranges between these boundaries, which lie within the keyspace.
 std::vector<KeyRange> Between(kv::KeyspaceId keyspace, std::vector<std::string> boundaries) {
@@ -25,33 +22,15 @@ std::vector<KeyRange> Between(kv::KeyspaceId keyspace, std::vector<std::string> 
 
 }  // namespace
 
-Slot SlotOf(std::string_view user_key) {
-  return Slot(static_cast<std::uint16_t>(StableHash(user_key) >> (64 - kSlotBits)));
-}
-
-std::string SlotStart(kv::KeyspaceId keyspace, Slot slot) {
-  std::string out = kv::KeyspaceStart(keyspace);
-  out.push_back(static_cast<char>(slot.value() >> 8));
-  out.push_back(static_cast<char>(slot.value()));
-  return out;
-}
-
-std::optional<Slot> SlotOfEncoded(std::string_view encoded_key) {
-  if (encoded_key.size() < kv::kKeyspaceBytes + kSlotBytes) return std::nullopt;
-  const auto high = static_cast<unsigned char>(encoded_key[kv::kKeyspaceBytes]);
-  const auto low = static_cast<unsigned char>(encoded_key[kv::kKeyspaceBytes + 1]);
-  return Slot(static_cast<std::uint16_t>(high << 8 | low));
-}
-
 StatusOr<std::vector<KeyRange>> SplitIntoSlotRuns(kv::KeyspaceId keyspace, std::uint32_t shards) {
-  if (shards == 0 || shards > kSlots) {
+  if (shards == 0 || shards > kv::kSlots) {
     return Error(Reason::kBadRequest,
-                 fmt::format("a hash keyspace has 1 to {} shards, not {}", kSlots, shards));
+                 fmt::format("a hash keyspace has 1 to {} shards, not {}", kv::kSlots, shards));
   }
   std::vector<std::string> boundaries;
   for (std::uint64_t i = 1; i < shards; ++i) {
     boundaries.push_back(
-        SlotStart(keyspace, Slot(static_cast<std::uint16_t>(i * kSlots / shards))));
+        kv::SlotStart(keyspace, kv::Slot(static_cast<std::uint16_t>(i * kv::kSlots / shards))));
   }
   return Between(keyspace, std::move(boundaries));
 }
@@ -74,11 +53,11 @@ StatusOr<std::vector<KeyRange>> SplitAtKeys(kv::KeyspaceId keyspace,
 }
 
 std::optional<std::string> SlotBoundaryNear(std::string_view encoded_key, const KeyRange& range) {
-  const std::optional<Slot> slot = SlotOfEncoded(encoded_key);
+  const std::optional<kv::Slot> slot = kv::SlotOfEncoded(encoded_key);
   if (!slot) return std::nullopt;
   const auto splits = [&](const std::string& key) { return key > range.start && key < range.end; };
   const std::string_view keyspace = encoded_key.substr(0, kv::kKeyspaceBytes);
-  const auto boundary = [&](Slot at) {
+  const auto boundary = [&](kv::Slot at) {
     std::string out(keyspace);
     out.push_back(static_cast<char>(at.value() >> 8));
     out.push_back(static_cast<char>(at.value()));
@@ -87,7 +66,7 @@ std::optional<std::string> SlotBoundaryNear(std::string_view encoded_key, const 
   std::string before = boundary(*slot);
   // Nothing comes before slot 0, though its first key is not the keyspace's.
   if (slot->value() != 0 && splits(before)) return before;
-  if (slot->value() == kSlots - 1) return std::nullopt;
+  if (slot->value() == kv::kSlots - 1) return std::nullopt;
   std::string after = boundary(slot->Next());
   if (splits(after)) return after;
   return std::nullopt;

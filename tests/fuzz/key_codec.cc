@@ -1,13 +1,16 @@
-// Keys: what is encoded comes back, and the order of the bytes is the order of the keys.
+// Keys: what is encoded comes back, and the order of the bytes is the order of the keys, slot by
+// slot in hashed keyspaces.
 //
 // input: keyspace fixed32 | another | u8 length of the first key | first key | the other key
 
 #include "kv/key_codec.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/coding.h"
+#include "kv/slots.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace flotilla::fuzz {
@@ -36,7 +39,11 @@ void ExpectOrder(std::pair<KeyspaceId, std::string_view> a,
                  std::pair<KeyspaceId, std::string_view> b) {
   const std::string first = kv::EncodeKey(a.first, a.second);
   const std::string second = kv::EncodeKey(b.first, b.second);
-  CHECK((first < second) == (a < b));
+  const auto slot = [](const auto& one) {
+    return kv::IsHashed(one.first) ? kv::SlotOf(one.second) : kv::Slot();
+  };
+  CHECK((first < second) ==
+        (std::tuple(a.first, slot(a), a.second) < std::tuple(b.first, slot(b), b.second)));
   CHECK((first == second) == (a == b));
   // Versions of one key stand together, the newest first.
   if (a == b) return;
@@ -84,7 +91,11 @@ std::vector<std::string> Seeds() {
   AppendFixed32(pair, 1);
   AppendFixed32(pair, 1);
   pair += "\x03"s + "a\0b"s + "a\0\xff\0\1"s;
-  return {pair, kv::EncodeKey(KeyspaceId(1), "a\0b"s),
+  std::string hashed;
+  AppendFixed32(hashed, 1 | kv::kHashedBit);
+  AppendFixed32(hashed, 1 | kv::kHashedBit);
+  hashed += "\x01"s + "abc";
+  return {pair, hashed, kv::EncodeKey(KeyspaceId(1), "a\0b"s),
           kv::EncodeKey(KeyspaceId(7), "") + "12345678"};
 }
 

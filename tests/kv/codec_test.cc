@@ -4,6 +4,7 @@
 #include "kv/command.h"
 #include "kv/key_codec.h"
 #include "kv/limits.h"
+#include "kv/slots.h"
 
 namespace flotilla::kv {
 namespace {
@@ -34,6 +35,77 @@ TEST(KeyCodec, KeepsTheOrderAndComesBack) {
     ASSERT_TRUE(DecodeKey(encoded_a, keyspace, decoded));
     EXPECT_EQ(decoded, a);
     EXPECT_EQ(keyspace, kDefaultKeyspace);
+  }
+}
+
+constexpr KeyspaceId kHashed{7 | kHashedBit};
+
+// Keys in production lie in these slots: they never change.
+TEST(Slots, AKeysSlotIsTheSameForEver) {
+  EXPECT_EQ(SlotOf(""), Slot(0xEF46));
+  EXPECT_EQ(SlotOf("a"), Slot(0xD24E));
+  EXPECT_EQ(SlotOf("abc"), Slot(0x44BC));
+}
+
+TEST(Slots, TakeKeysThatLookAlikeApart) {
+  std::vector<int> sixteenths(16);
+  for (int i = 0; i < 16'000; ++i) ++sixteenths[SlotOf("user:" + std::to_string(i)).value() >> 12];
+  for (const int number : sixteenths) EXPECT_NEAR(number, 1000, 150);
+}
+
+TEST(Slots, StandBeforeTheKeysOfAHashedKeyspace) {
+  EXPECT_TRUE(IsHashed(kHashed));
+  EXPECT_FALSE(IsHashed(kDefaultKeyspace));
+  const std::string encoded = EncodeKey(kHashed, "abc");
+  EXPECT_EQ(encoded, std::string("\x80\x00\x00\x07\x44\xBC"
+                                 "abc\x00\x01",
+                                 11));
+  EXPECT_EQ(SlotOfEncoded(encoded), Slot(0x44BC));
+  EXPECT_EQ(SlotOfEncoded(SlotStart(kHashed, Slot(0x1234))), Slot(0x1234));
+  EXPECT_EQ(SlotOfEncoded(KeyspaceStart(kHashed)), std::nullopt);
+  EXPECT_EQ(SlotBound(kHashed, 3), SlotStart(kHashed, Slot(3)));
+  EXPECT_EQ(SlotBound(kHashed, kSlots), KeyspaceEnd(kHashed));
+}
+
+TEST(Slots, KeepTheOrderOfTheirKeysAndComeBack) {
+  Random random(2);
+  for (int round = 0; round < 20'000; ++round) {
+    const std::string a = RandomKey(random);
+    const std::string b = RandomKey(random);
+    const std::string encoded_a = EncodeKey(kHashed, a);
+    const std::string encoded_b = EncodeKey(kHashed, b);
+    EXPECT_EQ(std::pair(SlotOf(a), a) < std::pair(SlotOf(b), b), encoded_a < encoded_b);
+    EXPECT_TRUE(a == b || !encoded_b.starts_with(encoded_a));
+    EXPECT_LT(KeyspaceStart(kHashed), encoded_a);
+    EXPECT_LT(encoded_a, KeyspaceEnd(kHashed));
+    KeyspaceId keyspace;
+    std::string decoded;
+    ASSERT_TRUE(DecodeKey(encoded_a, keyspace, decoded));
+    EXPECT_EQ(decoded, a);
+    EXPECT_EQ(keyspace, kHashed);
+  }
+}
+
+TEST(Slots, AKeyInAnotherSlotThanItsOwnIsNone) {
+  std::string encoded = EncodeKey(kHashed, "abc");
+  KeyspaceId keyspace;
+  std::string decoded;
+  EXPECT_FALSE(DecodeKey(std::string_view(encoded).substr(0, 5), keyspace, decoded));
+  ++encoded[5];
+  EXPECT_FALSE(DecodeKey(encoded, keyspace, decoded));
+}
+
+// A user key is at or after a boundary if and only if its encoded key is.
+TEST(KeyCodec, ABoundaryIsAUserKey) {
+  Random random(3);
+  EXPECT_EQ(UserKeyAt(EncodeKey(kDefaultKeyspace, std::string_view("a\0", 2))),
+            std::string_view("a\0", 2));
+  EXPECT_EQ(UserKeyAt(KeyspaceStart(kDefaultKeyspace)), "");
+  for (int round = 0; round < 20'000; ++round) {
+    std::string boundary = EncodeKey(kDefaultKeyspace, RandomKey(random));
+    if (random.Chance(0.5)) boundary.resize(random.Between(kKeyspaceBytes, boundary.size()));
+    const std::string key = RandomKey(random);
+    EXPECT_EQ(key >= UserKeyAt(boundary), EncodeKey(kDefaultKeyspace, key) >= boundary);
   }
 }
 

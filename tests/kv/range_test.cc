@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kv/shard_range.h"
+#include "kv/slots.h"
 #include "tests/kv/machine.h"
 
 namespace flotilla::kv {
@@ -74,10 +75,11 @@ TEST(Control, CommandsComeBackFromTheirBytes) {
 
 // A boundary has a key's versions on the side where the key is.
 TEST(Control, ABoundaryIsAKeyOrTheBeginningOfSome) {
-  const std::string slot = KeyspaceStart(KeyspaceId(9)) + std::string("\x00\x01", 2);
+  const KeyspaceId hashed(9 | kHashedBit);
+  const std::string slot = SlotStart(hashed, Slot(1));
   for (const std::string& good :
        {std::string(), Encoded("k"), Encoded(std::string_view("\0\0", 2)),
-        Encoded("key").substr(0, 5), KeyspaceStart(KeyspaceId(9)), KeyspaceEnd(KeyspaceId(9)), slot,
+        Encoded("key").substr(0, 5), KeyspaceStart(hashed), KeyspaceEnd(hashed), slot,
         slot + Encoded("key").substr(kKeyspaceBytes)}) {
     EXPECT_TRUE(IsBoundary(good));
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kv/key_codec.h"
+#include "kv/slots.h"
 
 namespace flotilla {
 namespace {
@@ -62,6 +63,12 @@ TEST_F(DirectoryEdits, AKeyspaceComesWithItsShards) {
   EXPECT_EQ(image_.shards().size(), 1u + 3 + 8);
   EXPECT_EQ(image_.FindKeyspace("users")->shards_min, 8u);
   const kv::KeyspaceId orders = image_.FindKeyspace("orders")->id;
+  const kv::KeyspaceId users = image_.FindKeyspace("users")->id;
+  EXPECT_EQ(orders, kv::KeyspaceId(2));
+  EXPECT_EQ(users, kv::KeyspaceId(3 | kv::kHashedBit));
+  EXPECT_EQ(image_.counters().next_keyspace, kv::KeyspaceId(4));
+  EXPECT_EQ(image_.Locate(kv::EncodeKey(users, "a"))->start,
+            kv::SlotStart(users, kv::Slot(kv::SlotOf("a").value() & 0xe000)));
   EXPECT_NE(image_.Locate(kv::EncodeKey(orders, "f"))->group,
             image_.Locate(kv::EncodeKey(orders, "g"))->group);
   EXPECT_EQ(image_.counters().next_group, GroupId(3 + 3 + 8));

@@ -35,17 +35,16 @@ NodeId PlacementSim::AddNode(Labels labels, std::uint32_t weight) {
 }
 
 kv::KeyspaceId PlacementSim::AddKeyspace(KeyspaceDescriptor keyspace) {
-  keyspace.id = kv::KeyspaceId(static_cast<std::uint32_t>(view_.keyspaces.size() + 1));
+  const auto number = static_cast<std::uint32_t>(view_.keyspaces.size() + 1);
+  const bool hashed = keyspace.partitioning == Partitioning::kHash;
+  keyspace.id = kv::KeyspaceId(hashed ? number | kv::kHashedBit : number);
   view_.keyspaces.push_back(keyspace);
   return keyspace.id;
 }
 
 std::string PlacementSim::KeyAt(kv::KeyspaceId id, std::uint16_t position) const {
-  std::string slot = SlotStart(id, Slot(position));
-  for (const KeyspaceDescriptor& keyspace : view_.keyspaces) {
-    if (keyspace.id == id && keyspace.partitioning == Partitioning::kHash) return slot;
-  }
-  return kv::EncodeKey(id, slot.substr(kv::kKeyspaceBytes));
+  std::string slot = kv::SlotStart(id, kv::Slot(position));
+  return kv::IsHashed(id) ? slot : kv::EncodeKey(id, slot.substr(kv::kKeyspaceBytes));
 }
 
 void PlacementSim::AddShards(kv::KeyspaceId keyspace, std::uint32_t count,
@@ -57,8 +56,9 @@ void PlacementSim::AddShards(kv::KeyspaceId keyspace, std::uint32_t count,
     shard.descriptor.group = GroupId(next_group_++);
     shard.descriptor.keyspace = keyspace;
     shard.descriptor.start = start;
-    start = i + 1 == count ? kv::KeyspaceEnd(keyspace)
-                           : KeyAt(keyspace, static_cast<std::uint16_t>((i + 1) * kSlots / count));
+    start = i + 1 == count
+                ? kv::KeyspaceEnd(keyspace)
+                : KeyAt(keyspace, static_cast<std::uint16_t>((i + 1) * kv::kSlots / count));
     shard.descriptor.end = start;
     shard.descriptor.epoch = Epoch(1);
     shard.descriptor.voters = {on.begin(), on.end()};
@@ -71,7 +71,7 @@ void PlacementSim::AddShards(kv::KeyspaceId keyspace, std::uint32_t count,
 void PlacementSim::Put(kv::KeyspaceId keyspace, std::uint16_t position, double requests_per_s,
                        std::uint64_t bytes) {
   std::string key = KeyAt(keyspace, position);
-  if (key.size() == kv::kKeyspaceBytes + kSlotBytes) key += "k";
+  if (key.size() == kv::kKeyspaceBytes + kv::kSlotBytes) key += "k";
   points_.push_back({keyspace, std::move(key), requests_per_s, bytes});
   std::sort(points_.begin(), points_.end(),
             [](const Point& a, const Point& b) { return a.key < b.key; });
@@ -90,7 +90,7 @@ ShardView& PlacementSim::shard(GroupId group) {
 }
 
 KeyspaceDescriptor& PlacementSim::keyspace(kv::KeyspaceId id) {
-  return view_.keyspaces.at(id.value() - 1);
+  return view_.keyspaces.at((id.value() & ~kv::kHashedBit) - 1);
 }
 
 bool PlacementSim::Healthy(const ShardView& shard, NodeId replica) {

@@ -9,81 +9,58 @@ namespace flotilla {
 namespace {
 
 constexpr kv::KeyspaceId kKeyspace{3};
-
-std::string Encoded(std::string_view user_key) {
-  std::string out = SlotStart(kKeyspace, SlotOf(user_key));
-  out += kv::EncodeKey(kKeyspace, user_key).substr(kv::kKeyspaceBytes);
-  return out;
-}
+constexpr kv::KeyspaceId kHashed{3 | kv::kHashedBit};
 
 // No gap, no overlap, no empty range, from the first key to the last.
-void ExpectWhole(const std::vector<KeyRange>& ranges) {
+void ExpectWhole(kv::KeyspaceId keyspace, const std::vector<KeyRange>& ranges) {
   ASSERT_FALSE(ranges.empty());
-  EXPECT_EQ(ranges.front().start, kv::KeyspaceStart(kKeyspace));
-  EXPECT_EQ(ranges.back().end, kv::KeyspaceEnd(kKeyspace));
+  EXPECT_EQ(ranges.front().start, kv::KeyspaceStart(keyspace));
+  EXPECT_EQ(ranges.back().end, kv::KeyspaceEnd(keyspace));
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     EXPECT_LT(ranges[i].start, ranges[i].end) << i;
     if (i > 0) EXPECT_EQ(ranges[i].start, ranges[i - 1].end) << i;
   }
 }
 
-// Keys in production lie in these slots: they never change.
-TEST(Slots, AKeysSlotIsTheSameForEver) {
-  EXPECT_EQ(SlotOf(""), Slot(0xEF46));
-  EXPECT_EQ(SlotOf("a"), Slot(0xD24E));
-  EXPECT_EQ(SlotOf("abc"), Slot(0x44BC));
-}
-
-TEST(Slots, AreReadBackFromEncodedKeys) {
-  EXPECT_EQ(SlotOfEncoded(Encoded("abc")), SlotOf("abc"));
-  EXPECT_EQ(SlotOfEncoded(SlotStart(kKeyspace, Slot(0x1234))), Slot(0x1234));
-  EXPECT_EQ(SlotOfEncoded(kv::KeyspaceStart(kKeyspace)), std::nullopt);
-}
-
-TEST(Slots, TakeKeysThatLookAlikeApart) {
-  std::vector<int> sixteenths(16);
-  for (int i = 0; i < 16'000; ++i) ++sixteenths[SlotOf("user:" + std::to_string(i)).value() >> 12];
-  for (const int number : sixteenths) EXPECT_NEAR(number, 1000, 150);
-}
-
 TEST(SplitIntoSlotRuns, CoversAllSlotsInRunsOfEqualLength) {
-  for (const std::uint32_t shards : {1u, 2u, 3u, 7u, 16u, 1000u, kSlots}) {
-    const auto ranges = SplitIntoSlotRuns(kKeyspace, shards);
+  for (const std::uint32_t shards : {1u, 2u, 3u, 7u, 16u, 1000u, kv::kSlots}) {
+    const auto ranges = SplitIntoSlotRuns(kHashed, shards);
     ASSERT_TRUE(ranges.ok());
     ASSERT_EQ(ranges->size(), shards);
-    ExpectWhole(*ranges);
+    ExpectWhole(kHashed, *ranges);
     std::uint32_t previous = 0;
     for (std::uint32_t i = 1; i <= shards; ++i) {
-      const std::uint32_t start = i == shards ? kSlots : SlotOfEncoded((*ranges)[i].start)->value();
-      EXPECT_GE(start - previous, kSlots / shards);
-      EXPECT_LE(start - previous, kSlots / shards + 1);
+      const std::uint32_t start =
+          i == shards ? kv::kSlots : kv::SlotOfEncoded((*ranges)[i].start)->value();
+      EXPECT_GE(start - previous, kv::kSlots / shards);
+      EXPECT_LE(start - previous, kv::kSlots / shards + 1);
       previous = start;
     }
   }
 }
 
 TEST(SplitIntoSlotRuns, EveryKeyLiesInTheRunOfItsSlot) {
-  const auto ranges = SplitIntoSlotRuns(kKeyspace, 16);
+  const auto ranges = SplitIntoSlotRuns(kHashed, 16);
   Random random(1);
   for (int i = 0; i < 1000; ++i) {
     const std::string user_key = std::to_string(random.Next());
-    const std::string key = Encoded(user_key);
-    const KeyRange& range = (*ranges)[SlotOf(user_key).value() >> 12];
+    const std::string key = kv::EncodeKey(kHashed, user_key);
+    const KeyRange& range = (*ranges)[kv::SlotOf(user_key).value() >> 12];
     EXPECT_GE(key, range.start);
     EXPECT_LT(key, range.end);
   }
 }
 
 TEST(SplitIntoSlotRuns, RefusesNoShardAndMoreShardsThanSlots) {
-  EXPECT_EQ(ReasonOf(SplitIntoSlotRuns(kKeyspace, 0).status()), Reason::kBadRequest);
-  EXPECT_EQ(ReasonOf(SplitIntoSlotRuns(kKeyspace, kSlots + 1).status()), Reason::kBadRequest);
+  EXPECT_EQ(ReasonOf(SplitIntoSlotRuns(kHashed, 0).status()), Reason::kBadRequest);
+  EXPECT_EQ(ReasonOf(SplitIntoSlotRuns(kHashed, kv::kSlots + 1).status()), Reason::kBadRequest);
 }
 
 TEST(SplitAtKeys, PutsTheFirstKeyOfARangeAtItsStart) {
   const auto ranges = SplitAtKeys(kKeyspace, {"b", std::string("b\0", 2), "m"});
   ASSERT_TRUE(ranges.ok());
   ASSERT_EQ(ranges->size(), 4u);
-  ExpectWhole(*ranges);
+  ExpectWhole(kKeyspace, *ranges);
   const auto where = [&](std::string_view user_key) {
     const std::string key = kv::EncodeKey(kKeyspace, user_key);
     std::size_t i = 0;
@@ -103,7 +80,7 @@ TEST(SplitAtKeys, MakesOneRangeOfNoKeys) {
   const auto ranges = SplitAtKeys(kKeyspace, {});
   ASSERT_TRUE(ranges.ok());
   EXPECT_EQ(ranges->size(), 1u);
-  ExpectWhole(*ranges);
+  ExpectWhole(kKeyspace, *ranges);
 }
 
 TEST(SplitAtKeys, RefusesKeysThatDoNotAscendAndEmptyOnes) {
@@ -113,24 +90,24 @@ TEST(SplitAtKeys, RefusesKeysThatDoNotAscendAndEmptyOnes) {
 }
 
 TEST(SlotBoundaryNear, SplitsBetweenSlotsOnly) {
-  const KeyRange range{SlotStart(kKeyspace, Slot(10)), SlotStart(kKeyspace, Slot(20))};
+  const KeyRange range{kv::SlotStart(kHashed, kv::Slot(10)), kv::SlotStart(kHashed, kv::Slot(20))};
   const auto at = [&](std::uint16_t slot) {
-    return SlotBoundaryNear(SlotStart(kKeyspace, Slot(slot)) + "key", range);
+    return SlotBoundaryNear(kv::SlotStart(kHashed, kv::Slot(slot)) + "key", range);
   };
-  EXPECT_EQ(at(15), SlotStart(kKeyspace, Slot(15)));
-  EXPECT_EQ(at(10), SlotStart(kKeyspace, Slot(11)));
-  EXPECT_EQ(at(19), SlotStart(kKeyspace, Slot(19)));
+  EXPECT_EQ(at(15), kv::SlotStart(kHashed, kv::Slot(15)));
+  EXPECT_EQ(at(10), kv::SlotStart(kHashed, kv::Slot(11)));
+  EXPECT_EQ(at(19), kv::SlotStart(kHashed, kv::Slot(19)));
   EXPECT_EQ(at(20), std::nullopt);
   EXPECT_EQ(at(9), std::nullopt);
 }
 
 TEST(SlotBoundaryNear, LeavesASingleSlotWhole) {
-  const KeyRange single{SlotStart(kKeyspace, Slot(10)), SlotStart(kKeyspace, Slot(11))};
+  const KeyRange single{kv::SlotStart(kHashed, kv::Slot(10)), kv::SlotStart(kHashed, kv::Slot(11))};
   EXPECT_EQ(SlotBoundaryNear(single.start + "key", single), std::nullopt);
-  const KeyRange first{kv::KeyspaceStart(kKeyspace), SlotStart(kKeyspace, Slot(1))};
-  EXPECT_EQ(SlotBoundaryNear(SlotStart(kKeyspace, Slot(0)) + "key", first), std::nullopt)
+  const KeyRange first{kv::KeyspaceStart(kHashed), kv::SlotStart(kHashed, kv::Slot(1))};
+  EXPECT_EQ(SlotBoundaryNear(kv::SlotStart(kHashed, kv::Slot(0)) + "key", first), std::nullopt)
       << "an empty half";
-  const KeyRange last{SlotStart(kKeyspace, Slot(65535)), kv::KeyspaceEnd(kKeyspace)};
+  const KeyRange last{kv::SlotStart(kHashed, kv::Slot(65535)), kv::KeyspaceEnd(kHashed)};
   EXPECT_EQ(SlotBoundaryNear(last.start + "key", last), std::nullopt);
 }
 
