@@ -61,7 +61,7 @@ std::vector<FoundedGroup> FoundedGroups(const Founding& founding) {
     if (!directory) continue;
     const DirectoryEdit edit = FoundDirectory(nodes, founding.members.next_node, kRetention);
     kv::CommandBatchWriter writer(kFirstTimestamp);
-    writer.Add(EncodeEdit(edit));
+    writer.Add(EncodeFirstEdit(edit));
     group.entries.push_back({.term = raft::Term(1),
                              .index = raft::Index(2),
                              .kind = raft::EntryKind::kCommand,

@@ -10,12 +10,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/function.h"
 #include "base/status.h"
 #include "base/types.h"
 #include "kv/request.h"
@@ -85,6 +88,19 @@ class Gateway {
 
   // Any thread. Never blocks; a full queue answers OVERLOADED at once.
   virtual void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) = 0;
+
+  // The keyspace of that name ("": `default`), as this node's copy of the directory has it. Any
+  // thread.
+  virtual std::optional<kv::KeyspaceId> FindKeyspace(std::string_view name) const {
+    if (name.empty() || name == "default") return kv::kDefaultKeyspace;
+    return std::nullopt;
+  }
+  // Until that copy has everything that was committed before the call; `done` on any thread.
+  // NO_QUORUM, DEADLINE_EXCEEDED.
+  virtual void RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) {
+    (void)deadline;
+    done(absl::OkStatus());
+  }
 
   // Of the newest write that this node has applied; zero: of none. Any thread.
   virtual Timestamp Newest() const { return {}; }

@@ -9,6 +9,7 @@
 #include <spdlog/logger.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@
 #include "raft/core/core.h"
 #include "raft/log/log.h"
 #include "raft/transport/transport.h"
+#include "shard/directory/calls.h"
+#include "shard/directory/image.h"
 #include "shard/gateway.h"
 
 namespace flotilla {
@@ -123,6 +126,21 @@ class Node {
   virtual bool Leads(GroupId group) const = 0;
   // A snapshot of everything; `done` on any strand.
   virtual void Info(UniqueFunction<void(NodeInfo)> done) = 0;
+
+  // ---- the directory; any node ----------------------------------------------------------------
+
+  // This node's copy of it; never null.
+  virtual std::shared_ptr<const DirectoryImage> DirectoryView() const = 0;
+  // Until the copy has everything that was committed before the call. NO_QUORUM, DEADLINE_EXCEEDED.
+  virtual void RefreshDirectory(MonoTime deadline, UniqueFunction<void(Status)> done) = 0;
+  // `done` on any strand, when this node's copy has the change.
+  virtual void ChangeDirectory(DirectoryCall call, MonoTime deadline,
+                               UniqueFunction<void(DirectoryAnswer)> done) = 0;
+  // `watcher` is called after each change of the copy, on any strand, until the watch ends.
+  using WatchId = std::uint64_t;
+  virtual WatchId WatchDirectory(std::function<void()> watcher) = 0;
+  // It is not called any more once this has returned. Not from the watcher.
+  virtual void EndWatch(WatchId watch) = 0;
 
   // ---- administration; forwarded to the leader; group 0: the data group ------------------------
 

@@ -26,7 +26,7 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
       control_(world.executor->NewStrand("control")),
       disk_(world.executor->NewThreadStrand("disk")),
       catch_up_(world.executor->NewThreadStrand("catch-up")),
-      map_({.on_change = [] {},
+      map_({.on_change = [this] { OnDirectoryChange(); },
             .on_damage =
                 [this](const Status& status) { Fatal(Annotate(status, "the directory")); }}),
       tick_(std::max<Duration>(options.election_timeout / kTicksPerElectionTimeout,
@@ -517,8 +517,11 @@ void NodeImpl::StopParts(Closure done) {
   for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();
   calls_->Stop();
   world_.transport->Stop();
-  snapshots_->Stop([this, done = std::move(done)]() mutable {
-    log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });
+  editor_->Stop();
+  flows_->Stop([this, done = std::move(done)]() mutable {
+    snapshots_->Stop([this, done = std::move(done)]() mutable {
+      log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });
+    });
   });
 }
 

@@ -13,11 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "base/task.h"
 #include "raft/peer_calls.h"
 #include "raft/snapshot_transfer.h"
 #include "shard/admin.h"
 #include "shard/data_directory.h"
 #include "shard/directory/directory.h"
+#include "shard/directory/editor.h"
 #include "shard/directory/locate.h"
 #include "shard/formation.h"
 #include "shard/greeter.h"
@@ -42,6 +44,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   NodeState state() const override { return state_.load(); }
   bool Leads(GroupId group) const override;
   void Info(UniqueFunction<void(NodeInfo)> done) override;
+  std::shared_ptr<const DirectoryImage> DirectoryView() const override { return map_.image(); }
+  void RefreshDirectory(MonoTime deadline, UniqueFunction<void(Status)> done) override;
+  void ChangeDirectory(DirectoryCall call, MonoTime deadline,
+                       UniqueFunction<void(DirectoryAnswer)> done) override;
+  WatchId WatchDirectory(std::function<void()> watcher) override;
+  void EndWatch(WatchId watch) override;
   void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
                   UniqueFunction<void(StatusOr<NodeId>)> done) override;
   void RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
@@ -98,6 +106,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void LearnAddress(const Hello& hello);
   Hello OwnHello() const;
 
+  // node_directory.cc
+  void OnDirectoryChange();
+  Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
+  Task<> Changed(DirectoryCall call, MonoTime deadline, UniqueFunction<void(DirectoryAnswer)> done);
+  Task<DirectoryAnswer> Create(CreateKeyspaceCall call, MonoTime deadline);
+
   // node_upkeep.cc
   void Tick();
   void Housekeep();
@@ -144,6 +158,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<raft::SnapshotTransfer> snapshots_;
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<Admin> admin_;
+  std::unique_ptr<TaskScope> flows_;         // control strand
+  std::unique_ptr<DirectoryEditor> editor_;  // control strand
+  std::atomic<bool> look_at_directory_{false};
+  std::mutex watchers_mutex_;
+  WatchId next_watch_ = 1;
+  std::map<WatchId, std::function<void()>> watchers_;
   std::shared_ptr<Formation> formation_;  // control strand
   std::shared_ptr<Greeter> greeter_;      // control strand
 

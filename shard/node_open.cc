@@ -44,10 +44,13 @@ Status NodeImpl::OpenData() {
       RequestRouter::Options{.first_forward = Planted(Plant::kNumberedAnew) ? 1 : first_forward,
                              .admitted_requests_max = options_.admitted_requests_max,
                              .admitted_bytes_max = options_.admitted_bytes_max},
-      world_.clock, control_.get(), calls_.get(), [this](std::vector<Ticket>& tickets) {
-        const std::shared_ptr<const DirectoryImage> image = map_.image();
-        for (Ticket& ticket : tickets) ticket.group = GroupOf(*image, ticket.request());
+      world_.clock, control_.get(), calls_.get(), &map_,
+      [this](MonoTime deadline, UniqueFunction<void(Status)> done) {
+        RefreshDirectory(deadline, std::move(done));
       });
+  flows_ = std::make_unique<TaskScope>(control_.get());
+  editor_ = std::make_unique<DirectoryEditor>(&map_, router_.get(), world_.clock, flows_.get(),
+                                              ClientId(random_.Next() | 1));
   admin_ = std::make_unique<Admin>(
       world_.clock, control_.get(), calls_.get(), world_.transport,
       [this](GroupId group) { return FindReplica(group); },

@@ -9,6 +9,7 @@
 #include "base/planted.h"
 #include "kv/command.h"
 #include "shard/answers.h"
+#include "shard/directory/locate.h"
 #include "shard/forward_codec.h"
 
 namespace flotilla {
@@ -151,12 +152,13 @@ class RequestRouter::ForwardSink final : public AnswerSink {
 };
 
 RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
-                             raft::PeerCalls* calls, Locate locate)
+                             raft::PeerCalls* calls, const Directory* directory, Refresh refresh)
     : options_(options),
       clock_(clock),
       strand_(strand),
       calls_(calls),
-      locate_(std::move(locate)),
+      directory_(directory),
+      refresh_(std::move(refresh)),
       next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
                  [this](NodeId from, std::uint64_t id, const Bytes& body,
@@ -227,7 +229,10 @@ void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<
   tickets.reserve(batch->size());
   for (std::uint32_t slot = 0; slot < batch->size(); ++slot)
     tickets.push_back({batch, slot, group});
-  if (!group) locate_(tickets);
+  if (!group) {
+    const std::shared_ptr<const DirectoryImage> image = directory_->image();
+    for (Ticket& ticket : tickets) ticket.group = GroupOf(*image, ticket.request());
+  }
   Watch(batch, first_deadline);
   Route(std::move(tickets));
 }
@@ -235,6 +240,20 @@ void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<
 Timestamp RequestRouter::Newest() const {
   const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
   return replica ? replica->store().last_timestamp() : Timestamp();
+}
+
+std::optional<kv::KeyspaceId> RequestRouter::FindKeyspace(std::string_view name) const {
+  if (name.empty()) return kv::kDefaultKeyspace;
+  const std::shared_ptr<const DirectoryImage> image = directory_->image();
+  const KeyspaceDescriptor* found = image->FindKeyspace(name);
+  if (found != nullptr && !found->dropping) return found->id;
+  // Nothing is known yet; it is the one that always exists.
+  if (image->keyspaces().empty()) return Gateway::FindKeyspace(name);
+  return std::nullopt;
+}
+
+void RequestRouter::RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) {
+  refresh_(deadline, std::move(done));
 }
 
 void RequestRouter::Route(std::vector<Ticket> tickets) {

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "raft/peer_calls.h"
+#include "shard/directory/directory.h"
 #include "shard/gateway.h"
 #include "shard/pending_batch.h"
 #include "shard/replica.h"
@@ -38,11 +39,11 @@ class RequestRouter final : public Gateway {
     Duration no_leader_timeout = std::chrono::seconds(3);
   };
 
-  // Says of each ticket which group serves it, as the directory has it.
-  using Locate = std::function<void(std::vector<Ticket>&)>;
+  // Until the copy of the directory has all that was committed before the call.
+  using Refresh = std::function<void(MonoTime deadline, UniqueFunction<void(Status)> done)>;
   // `strand` runs timers and retries. All outlive the router.
   RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls,
-                Locate locate);
+                const Directory* directory, Refresh refresh);
   ~RequestRouter() override;
 
   // The replicas of this node, as they come; null takes one out. Any thread.
@@ -51,11 +52,15 @@ class RequestRouter final : public Gateway {
 
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
   Timestamp Newest() const override;
+  std::optional<kv::KeyspaceId> FindKeyspace(std::string_view name) const override;
+  void RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) override;
 
   // From the replica, the transport and the node; any thread.
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);
   void OnLeader(GroupId group, NodeId leader);
   void OnUnreachable(NodeId node);
+  // The copy of the directory has changed.
+  void OnDirectoryChange() { RetryParked(true); }
 
   // Refuses everything new; answers what is open.
   void Stop();
@@ -100,7 +105,8 @@ class RequestRouter final : public Gateway {
   const Clock* const clock_;
   Strand* const strand_;
   raft::PeerCalls* const calls_;
-  const Locate locate_;
+  const Directory* const directory_;
+  const Refresh refresh_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
   const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();

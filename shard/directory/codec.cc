@@ -219,6 +219,7 @@ struct Encoder {
         .Put(one.next_group)
         .Put(one.next_job)
         .Put(one.next_node)
+        .Put(one.edition)
         .Take();
   }
   std::string operator()(const TimestampWindow& one) const { return Writer().Put(one.end).Take(); }
@@ -275,7 +276,11 @@ void Decode(Fields& in, JobRecord& one) {
 }
 
 void Decode(Fields& in, Counters& one) {
-  in.Get(one.next_keyspace).Get(one.next_group).Get(one.next_job).Get(one.next_node);
+  in.Get(one.next_keyspace)
+      .Get(one.next_group)
+      .Get(one.next_job)
+      .Get(one.next_node)
+      .Get(one.edition);
 }
 
 void Decode(Fields& in, TimestampWindow& one) { in.Get(one.end); }

@@ -26,6 +26,8 @@ struct Counters {
   GroupId next_group{3};
   JobId next_job{1};
   NodeId next_node{1};
+  // How often the directory was edited.
+  std::uint64_t edition = 0;
 
   bool operator==(const Counters&) const = default;
 };

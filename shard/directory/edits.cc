@@ -58,11 +58,11 @@ std::vector<kv::RowChange> ToChanges(const DirectoryEdit& edit) {
   return changes;
 }
 
-}  // namespace
-
-std::string EncodeEdit(const DirectoryEdit& edit) {
-  const std::vector<kv::RowChange> changes = ToChanges(edit);
-  kv::CommandView command{.keyspace = kDirectoryKeyspace, .session = {}, .ops = {}};
+// `counters`: how the row must be before; null: it does not matter.
+std::string EncodeChanges(const std::vector<kv::RowChange>& changes, const std::string* counters,
+                          const kv::Session& session) {
+  const std::string counters_key = RowKey(DirectoryRow(Counters()));
+  kv::CommandView command{.keyspace = kDirectoryKeyspace, .session = session, .ops = {}};
   for (const kv::RowChange& change : changes) {
     kv::WriteOp& op = command.ops.emplace_back();
     op.key = change.key;
@@ -71,8 +71,32 @@ std::string EncodeEdit(const DirectoryEdit& edit) {
     } else {
       op.kind = kv::WriteKind::kDelete;
     }
+    if (counters != nullptr && change.key == counters_key) {
+      op.condition = kv::ConditionKind::kValueIs;
+      op.condition_value = *counters;
+    }
   }
   return kv::EncodeCommand(command);
+}
+
+}  // namespace
+
+std::string EncodeFirstEdit(const DirectoryEdit& edit) {
+  return EncodeChanges(ToChanges(edit), nullptr, {});
+}
+
+std::string EncodeEdit(const DirectoryEdit& edit, const DirectoryImage& image,
+                       const kv::Session& session) {
+  DirectoryEdit whole = edit;
+  Counters counters = image.counters();
+  std::erase_if(whole.put, [&](const DirectoryRow& row) {
+    if (const auto* own = std::get_if<Counters>(&row)) counters = *own;
+    return std::holds_alternative<Counters>(row);
+  });
+  counters.edition = image.counters().edition + 1;
+  whole.put.emplace_back(counters);
+  const std::string before = EncodeRow(image.counters());
+  return EncodeChanges(ToChanges(whole), &before, session);
 }
 
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit) {

@@ -61,8 +61,11 @@ StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord
 StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
                                     const std::vector<ShardDescriptor>& reports);
 
-// As the command of an entry of group 1.
-std::string EncodeEdit(const DirectoryEdit& edit);
+// As the first command of group 1.
+std::string EncodeFirstEdit(const DirectoryEdit& edit);
+// As a command for group 1, which takes effect only if the directory is as the image has it.
+std::string EncodeEdit(const DirectoryEdit& edit, const DirectoryImage& image,
+                       const kv::Session& session);
 
 // The image with an edit on top, for checks.
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit);
