@@ -286,6 +286,8 @@ void Group::AbandonProposals() {
 
 void Group::Wake() { core_->Wake(); }
 
+void Group::Campaign() { core_->Campaign(); }
+
 void Group::ReportUnreachable(NodeId node) { core_->ReportUnreachable(node); }
 
 void Group::NoteConfiguration() {

@@ -118,6 +118,7 @@ class Group {
   // Fails the proposals that were not applied with OUTCOME_UNKNOWN: others may finish them.
   void AbandonProposals();
   void Wake();
+  void Campaign();
   void ReportUnreachable(NodeId node);
 
   // Flushes the state machine and releases the log that it covers. `done` gets the index up to

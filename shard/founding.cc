@@ -4,6 +4,8 @@
 
 #include "base/coding.h"
 #include "kv/command.h"
+#include "kv/control.h"
+#include "kv/key_codec.h"
 #include "shard/directory/edits.h"
 
 namespace flotilla {
@@ -13,6 +15,32 @@ namespace {
 constexpr Duration kRetention = std::chrono::minutes(10);
 // Of the directory's first rows: before every other.
 constexpr Timestamp kFirstTimestamp{1};
+
+void Append(FoundedGroup& group, raft::EntryKind kind, Bytes payload) {
+  group.entries.push_back({.term = raft::Term(1),
+                           .index = raft::Index(group.entries.size() + 1),
+                           .kind = kind,
+                           .payload = std::move(payload)});
+}
+
+FoundedGroup FoundGroup(const ShardDescriptor& shard, const Members& members) {
+  FoundedGroup group;
+  group.group = shard.group;
+  group.configuration.voters = shard.voters;
+  group.configuration.context = EncodeMembers(members);
+  Append(group, raft::EntryKind::kConfiguration,
+         Bytes(raft::EncodeConfiguration(group.configuration)));
+  const kv::ControlCommand range{.expected_epoch = Epoch(kFoundedEpoch.value() - 1),
+                                 .change = kv::SetRange{.start = shard.start, .end = shard.end}};
+  Append(group, raft::EntryKind::kControl, Bytes(kv::EncodeControl(range)));
+  return group;
+}
+
+Bytes FirstRows(const DirectoryEdit& edit) {
+  kv::CommandBatchWriter writer(kFirstTimestamp);
+  writer.Add(EncodeFirstEdit(edit));
+  return std::move(writer).Finish();
+}
 
 }  // namespace
 
@@ -34,38 +62,46 @@ StatusOr<Founding> DecodeFounding(std::string_view bytes) {
   return Founding{.cluster = ClusterId(cluster), .members = std::move(members)};
 }
 
+FoundedGroup FoundGroup(const ShardDescriptor& shard) {
+  Members members;
+  for (const NodeId node : shard.voters) {
+    members.records.push_back({.node = node, .uuid = {}, .address = {}, .promote = false});
+  }
+  return FoundGroup(shard, members);
+}
+
+raft::RecoveredGroup AsRecovered(const FoundedGroup& group) {
+  raft::RecoveredGroup recovered;
+  recovered.hard_state.term = raft::Term(1);
+  for (const raft::Entry& entry : group.entries) {
+    recovered.entries.push_back(
+        {.term = entry.term, .bytes = static_cast<std::uint32_t>(entry.payload.size())});
+  }
+  recovered.configurations.emplace_back(raft::Index(1), group.configuration);
+  return recovered;
+}
+
 std::vector<FoundedGroup> FoundedGroups(const Founding& founding) {
-  // The registry of nodes is part of the directory group's configuration; others name members only.
-  Members plain;
   std::vector<NodeRecord> nodes;
-  raft::Configuration configuration;
   for (const MemberRecord& record : founding.members.records) {
-    configuration.voters.insert(record.node);
-    plain.records.push_back({.node = record.node, .uuid = {}, .address = {}, .promote = false});
     NodeRecord& node = nodes.emplace_back();
     node.node = record.node;
     node.uuid = record.uuid;
     node.address = record.address;
   }
+  const DirectoryEdit edit = FoundDirectory(nodes, founding.members.next_node, kRetention);
   std::vector<FoundedGroup> groups;
-  for (const GroupId id : {kDirectoryGroup, kFirstDataGroup}) {
-    const bool directory = id == kDirectoryGroup;
-    FoundedGroup& group = groups.emplace_back();
-    group.group = id;
-    group.configuration = configuration;
-    group.configuration.context = EncodeMembers(directory ? founding.members : plain);
-    group.entries.push_back({.term = raft::Term(1),
-                             .index = raft::Index(1),
-                             .kind = raft::EntryKind::kConfiguration,
-                             .payload = Bytes(raft::EncodeConfiguration(group.configuration))});
-    if (!directory) continue;
-    const DirectoryEdit edit = FoundDirectory(nodes, founding.members.next_node, kRetention);
-    kv::CommandBatchWriter writer(kFirstTimestamp);
-    writer.Add(EncodeFirstEdit(edit));
-    group.entries.push_back({.term = raft::Term(1),
-                             .index = raft::Index(2),
-                             .kind = raft::EntryKind::kCommand,
-                             .payload = std::move(writer).Finish()});
+  for (const DirectoryRow& row : edit.put) {
+    const auto* first = std::get_if<ShardDescriptor>(&row);
+    if (first == nullptr) continue;
+    ShardDescriptor directory = *first;
+    directory.group = kDirectoryGroup;
+    directory.start = kv::KeyspaceStart(kDirectoryKeyspace);
+    directory.end = kv::KeyspaceEnd(kDirectoryKeyspace);
+    // The registry of nodes is part of its configuration.
+    groups.push_back(FoundGroup(directory, founding.members));
+    Append(groups.back(), raft::EntryKind::kCommand, FirstRows(edit));
+    groups.push_back(FoundGroup(*first));
   }
   return groups;
 }

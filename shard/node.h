@@ -51,6 +51,10 @@ struct NodeOptions {
   std::uint32_t bootstrap_expect = 0;
   // A node that joins becomes a voter once it has caught up.
   bool promote_joined = true;
+  // What the node says of itself: "zone" -> "a"; and its share of the replicas, relative to others
+  // (NodeRecord::weight).
+  Labels labels;
+  std::uint32_t weight = 100;
 
   Duration election_timeout = std::chrono::milliseconds(150);
   Duration heartbeat_interval = std::chrono::milliseconds(50);

@@ -33,6 +33,8 @@ void NodeImpl::OnDirectoryChange() {
     if (stopping_.load()) return;
     editor_->OnChange();
     router_->OnDirectoryChange();
+    FoundGroups();
+    RecordSelf();
   });
 }
 

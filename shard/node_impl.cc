@@ -15,7 +15,6 @@ constexpr int kTicksPerElectionTimeout = 15;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
 constexpr Duration kAdoptionTimeout = std::chrono::seconds(2);
-constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -121,35 +120,6 @@ void NodeImpl::OnUnreachable(NodeId node) {
       if (replica->leader() == node) replica->group().Wake();
     });
   }
-}
-
-// A leader speaks to a group that this node does not have: it was added as a learner.
-void NodeImpl::MakeReplicaOnDemand(GroupId group) {
-  {
-    std::lock_guard lock(mutex_);
-    const bool known = group == kDirectoryGroup || group == kFirstDataGroup;
-    if (!known || !identity_.member() || making_replica_.contains(group) || stopping_.load() ||
-        world_.clock->Now() < make_replica_not_before_) {
-      return;
-    }
-    making_replica_.insert(group);
-  }
-  disk_->Post([this, group] {
-    const Status opened = OpenGroup(group, raft::RecoveredGroup{});
-    const bool full = ReasonOf(opened) == Reason::kDiskFull;
-    {
-      std::lock_guard lock(mutex_);
-      making_replica_.erase(group);
-      // The leader will not cease to speak to it.
-      if (full) make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
-    }
-    if (full) {
-      world_.logger->error("group {} cannot be opened, which is tried again: {}", group.value(),
-                           MessageOf(opened));
-    } else if (!opened.ok()) {
-      Fatal(Annotate(opened, fmt::format("group {}", group.value())));
-    }
-  });
 }
 
 void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) {

@@ -106,6 +106,22 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void LearnAddress(const Hello& hello);
   Hello OwnHello() const;
 
+  // node_groups.cc
+  void FoundGroups();
+  void FoundHere(const ShardDescriptor& shard);
+  void MakeReplicaOnDemand(GroupId group);
+  // `parent` has split. On its apply strand.
+  void OpenChild(GroupId parent, GroupId child);
+  bool MayHost(GroupId group) const;
+  // Tried again while the disk is full.
+  void FinishOpening(GroupId group, const Status& opened);
+  // Nothing when the directory knows it, or it is in the midst of a change.
+  std::optional<ShardDescriptor> DescribeShard(Replica& replica) const;
+  void ReportShards();
+  Task<> Report(std::vector<ShardDescriptor> reports);
+  void RecordSelf();
+  Task<> Record(NodeRecord self);
+
   // node_directory.cc
   void OnDirectoryChange();
   Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
@@ -120,7 +136,6 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   // node_impl.cc
   void Fatal(const Status& status);
-  void MakeReplicaOnDemand(GroupId group);
   void AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
   std::vector<std::shared_ptr<Replica>> Replicas() const;
@@ -159,6 +174,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<TaskScope> flows_;         // control strand
+  bool reporting_ = false;                   // control strand
+  bool recording_ = false;                   // control strand
   std::unique_ptr<DirectoryEditor> editor_;  // control strand
   std::atomic<bool> look_at_directory_{false};
   std::mutex watchers_mutex_;
@@ -189,6 +206,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   std::set<GroupId> making_replica_;
+  std::set<GroupId> had_;  // groups that have, or had, a replica here
   MonoTime make_replica_not_before_{};
   bool log_was_empty_ = false;  // a member's, when it was opened
 

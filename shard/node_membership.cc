@@ -14,18 +14,6 @@ constexpr Duration kAdmissionTimeout = std::chrono::seconds(4);
 constexpr Duration kJoinRetryPause = std::chrono::seconds(1);
 constexpr std::size_t kMetMax = 256;
 
-// As the log would give it back.
-raft::RecoveredGroup AsRecovered(const FoundedGroup& group) {
-  raft::RecoveredGroup recovered;
-  recovered.hard_state.term = raft::Term(1);
-  for (const raft::Entry& entry : group.entries) {
-    recovered.entries.push_back(
-        {.term = entry.term, .bytes = static_cast<std::uint32_t>(entry.payload.size())});
-  }
-  recovered.configurations.emplace_back(raft::Index(1), group.configuration);
-  return recovered;
-}
-
 Bytes YesOrNo(bool yes) { return Bytes(std::string(1, yes ? '\1' : '\0')); }
 
 }  // namespace
@@ -167,6 +155,7 @@ void NodeImpl::FinishFounding(const Identity& identity, UniqueFunction<void(Stat
   {
     std::lock_guard lock(mutex_);
     identity_ = identity;
+    for (const FoundedGroup& group : FoundedGroups(founding)) had_.insert(group.group);
   }
   OpenFoundedGroups(identity, std::move(done));
 }

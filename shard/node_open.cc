@@ -65,6 +65,7 @@ Status NodeImpl::OpenData() {
   admin_->SetSelf(identity_.node);
   ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
   for (const GroupId group : groups) recovery.groups.try_emplace(group);
+  for (const auto& [group, logged] : recovery.groups) had_.insert(group);
   for (const auto& [group, logged] : recovery.groups) {
     RETURN_IF_ERROR(Annotate(OpenGroup(group, logged), fmt::format("group {}", group.value())));
   }
@@ -129,6 +130,8 @@ kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) {
   options.directory = directory_->group(group);
   options.group = group;
   options.inline_background_work = world_.inline_background_work;
+  options.directory_of = [this](GroupId other) { return directory_->group(other); };
+  options.on_split = [this, group](GroupId child) { OpenChild(group, child); };
   if (group == kDirectoryGroup) {
     options.listener = &map_;
     options.followed = kDirectoryKeyspace;

@@ -34,6 +34,9 @@ void NodeImpl::Housekeep() {
   ForgetDeparted();
   LookAround();
   AdoptNodes();
+  FoundGroups();
+  ReportShards();
+  RecordSelf();
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
   }

@@ -15,10 +15,7 @@
 namespace flotilla {
 namespace {
 
-constexpr Duration kDeadlineSlice = std::chrono::milliseconds(20);
 constexpr Duration kParkedRetry = std::chrono::milliseconds(20);
-
-std::int64_t SliceOf(MonoTime time) { return time.time_since_epoch() / kDeadlineSlice; }
 
 std::size_t BytesOf(const GatewayRequest& request) {
   if (const auto* write = std::get_if<WriteCall>(&request.call)) return write->command.size();
@@ -159,6 +156,7 @@ RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand*
       calls_(calls),
       directory_(directory),
       refresh_(std::move(refresh)),
+      deadlines_(clock, strand, [this] { ForgetAnswered(); }),
       next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
                  [this](NodeId from, std::uint64_t id, const Bytes& body,
@@ -233,7 +231,7 @@ void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<
     const std::shared_ptr<const DirectoryImage> image = directory_->image();
     for (Ticket& ticket : tickets) ticket.group = GroupOf(*image, ticket.request());
   }
-  Watch(batch, first_deadline);
+  deadlines_.Watch(batch, first_deadline);
   Route(std::move(tickets));
 }
 
@@ -511,46 +509,8 @@ void RequestRouter::RetryParked(bool extra) {
   if (!ready.empty()) Route(std::move(ready));
 }
 
-// ---- deadlines ------------------------------------------------------------------------------
-
-void RequestRouter::Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline) {
-  const std::int64_t slice = SliceOf(deadline) + 1;
-  bool arm = false;
-  {
-    std::lock_guard lock(deadlines_mutex_);
-    deadlines_[slice].push_back(batch);
-    arm = armed_slice_ == 0 || slice < armed_slice_;
-    if (arm) armed_slice_ = slice;
-  }
-  if (arm) ArmTimer(MonoTime(kDeadlineSlice * slice));
-}
-
-void RequestRouter::ArmTimer(MonoTime deadline) {
-  const Duration wait = std::max(Duration(0), deadline - clock_->Now());
-  strand_->After(wait, [this] { ExpireDue(); });
-}
-
-void RequestRouter::ExpireDue() {
-  const MonoTime now = clock_->Now();
-  std::vector<std::weak_ptr<PendingBatch>> due;
-  std::int64_t next = 0;
-  {
-    std::lock_guard lock(deadlines_mutex_);
-    while (!deadlines_.empty() && deadlines_.begin()->first <= SliceOf(now)) {
-      for (auto& batch : deadlines_.begin()->second) due.push_back(std::move(batch));
-      deadlines_.erase(deadlines_.begin());
-    }
-    next = deadlines_.empty() ? 0 : deadlines_.begin()->first;
-    armed_slice_ = next;
-  }
-  if (next != 0) ArmTimer(MonoTime(kDeadlineSlice * next));
-  for (const std::weak_ptr<PendingBatch>& weak : due) {
-    const std::shared_ptr<PendingBatch> batch = weak.lock();
-    if (!batch) continue;
-    batch->Expire(now);
-    if (const auto deadline = batch->NextDeadline()) Watch(batch, *deadline);
-  }
-  // Forwarded requests whose deadline has passed need no answer any more.
+// Forwarded requests that were answered meanwhile, by their deadline, need no answer any more.
+void RequestRouter::ForgetAnswered() {
   std::lock_guard lock(forwards_mutex_);
   std::erase_if(forwards_, [](const auto& entry) {
     return std::all_of(
@@ -561,16 +521,7 @@ void RequestRouter::ExpireDue() {
 
 void RequestRouter::Stop() {
   stopped_.store(true);
-  std::vector<std::weak_ptr<PendingBatch>> open;
-  {
-    std::lock_guard lock(deadlines_mutex_);
-    for (auto& [slice, batches] : deadlines_) {
-      for (auto& batch : batches) open.push_back(batch);
-    }
-  }
-  for (const std::weak_ptr<PendingBatch>& weak : open) {
-    if (const std::shared_ptr<PendingBatch> batch = weak.lock()) batch->Abandon();
-  }
+  deadlines_.AbandonAll();
   std::lock_guard forwards_lock(forwards_mutex_);
   forwards_.clear();
   std::lock_guard parked_lock(parked_mutex_);

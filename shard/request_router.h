@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "raft/peer_calls.h"
+#include "shard/batch_deadlines.h"
 #include "shard/directory/directory.h"
 #include "shard/gateway.h"
 #include "shard/pending_batch.h"
@@ -97,9 +98,7 @@ class RequestRouter final : public Gateway {
   void GiveBack(std::vector<Ticket> tickets);
   void TakeBackFromOthers(GroupId group, NodeId leader);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
-  void Watch(const std::shared_ptr<PendingBatch>& batch, MonoTime deadline);
-  void ArmTimer(MonoTime deadline);
-  void ExpireDue();
+  void ForgetAnswered();
 
   const Options options_;
   const Clock* const clock_;
@@ -109,6 +108,7 @@ class RequestRouter final : public Gateway {
   const Refresh refresh_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
+  BatchDeadlines deadlines_;
   const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();
 
   mutable std::mutex replicas_mutex_;
@@ -121,11 +121,6 @@ class RequestRouter final : public Gateway {
   std::mutex parked_mutex_;
   std::vector<Parked> parked_;
   bool retry_armed_ = false;
-
-  std::mutex deadlines_mutex_;
-  // By the slice of time in which to look at the batch again.
-  std::map<std::int64_t, std::vector<std::weak_ptr<PendingBatch>>> deadlines_;
-  std::int64_t armed_slice_ = 0;  // 0: none
 };
 
 }  // namespace flotilla

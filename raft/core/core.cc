@@ -59,6 +59,7 @@ void Core::SnapshotSent(NodeId to, bool delivered, Index mark_index) {
 void Core::SnapshotInstalled(Index index) { impl_->SnapshotInstalled(index); }
 void Core::Wake() { impl_->Wake(); }
 void Core::ReportUnreachable(NodeId node) { impl_->ReportUnreachable(node); }
+void Core::Campaign() { impl_->CampaignUnled(); }
 void Core::StepDown() { impl_->StepDown(); }
 
 bool Core::HasReady() const { return impl_->HasReady(); }

@@ -69,6 +69,10 @@ void Core::Impl::PreCampaign() {
   RecordVote(options_.self, true);
 }
 
+void Core::Impl::CampaignUnled() {
+  if (!leader_ && std::holds_alternative<Following>(role_) && MayCampaign()) PreCampaign();
+}
+
 void Core::Impl::Campaign(bool transfer) {
   CHECK(!leading());
   role_ = Campaigning{.pre_vote = false, .votes = {}};

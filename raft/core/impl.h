@@ -50,6 +50,7 @@ class Core::Impl {
   void SnapshotInstalled(Index index);
   void Wake();
   void ReportUnreachable(NodeId node);
+  void CampaignUnled();
   void StepDown();
   bool HasReady() const;
   Ready TakeReady();

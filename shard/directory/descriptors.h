@@ -52,6 +52,9 @@ struct KeyspaceDescriptor {
 
 // ---- shards ---------------------------------------------------------------------------------
 
+// Of a shard that was not changed since it was founded.
+inline constexpr Epoch kFoundedEpoch{2};
+
 // A contiguous range of encoded keys (kv/key_codec.h), and the group that holds it.
 struct ShardDescriptor {
   GroupId group;

@@ -118,7 +118,7 @@ DirectoryEdit FoundDirectory(const std::vector<NodeRecord>& nodes, NodeId next_n
   shard.keyspace = keyspace.id;
   shard.start = kv::KeyspaceStart(keyspace.id);
   shard.end = kv::KeyspaceEnd(keyspace.id);
-  shard.epoch = Epoch(1);
+  shard.epoch = kFoundedEpoch;
   for (const NodeRecord& node : nodes) {
     shard.voters.insert(node.node);
     edit.put.emplace_back(node);
@@ -162,7 +162,7 @@ StatusOr<DirectoryEdit> CreateKeyspace(const DirectoryImage& image, const Keyspa
     shard.keyspace = keyspace.id;
     shard.start = range.start;
     shard.end = range.end;
-    shard.epoch = Epoch(1);
+    shard.epoch = kFoundedEpoch;
     for (const NodeId node : placement(keyspace, shard)) shard.voters.insert(node);
     if (shard.voters.empty()) {
       return Error(Reason::kNoQuorum,

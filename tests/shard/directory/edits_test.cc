@@ -136,7 +136,7 @@ TEST_F(DirectoryEdits, ASplitIsTakenWholeOrNotAtAll) {
   ShardDescriptor right = left;
   const std::string middle = kv::EncodeKey(kDefault, "m");
   left.end = middle;
-  left.epoch = Epoch(2);
+  left.epoch = Epoch(3);
   right.group = GroupId(3);
   right.start = middle;
   EXPECT_EQ(ReasonOf(TakeReports(image_, {left}).status()), Reason::kNotReady);
@@ -146,7 +146,7 @@ TEST_F(DirectoryEdits, ASplitIsTakenWholeOrNotAtAll) {
   // What is old is no news, in whatever order it comes.
   EXPECT_TRUE(TakeReports(image_, {left, right})->empty());
   ShardDescriptor stale = left;
-  stale.epoch = Epoch(1);
+  stale.epoch = Epoch(2);
   stale.end = kv::KeyspaceEnd(kDefault);
   EXPECT_TRUE(TakeReports(image_, {stale})->empty());
 }
@@ -157,7 +157,7 @@ TEST_F(DirectoryEdits, AMergeTakesTheOtherShardsPlace) {
   ShardDescriptor left = *image_.Locate(kv::EncodeKey(id, "a"));
   const ShardDescriptor right = *image_.Locate(kv::EncodeKey(id, "h"));
   left.end = right.end;
-  left.epoch = Epoch(2);
+  left.epoch = Epoch(3);
   Make(TakeReports(image_, {left}));
   EXPECT_EQ(image_.Find(right.group), nullptr);
   EXPECT_EQ(image_.Locate(kv::EncodeKey(id, "h"))->group, left.group);

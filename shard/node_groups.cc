@@ -1,0 +1,232 @@
+// Which groups have a replica on this node, and what the directory is told of them.
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "shard/founding.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+constexpr Duration kFullDiskPause = std::chrono::seconds(1);
+constexpr Duration kReportTimeout = std::chrono::seconds(5);
+
+bool Overlap(const kv::ShardRange& range, const ShardDescriptor& shard) {
+  return range.start < shard.end && (range.end.empty() || shard.start < range.end);
+}
+
+// Whom a new group is to be led by, so that leaders are spread from the beginning.
+NodeId FirstLeader(const ShardDescriptor& shard) {
+  const auto place = static_cast<std::ptrdiff_t>(shard.group.value() % shard.voters.size());
+  return *std::next(shard.voters.begin(), place);
+}
+
+}  // namespace
+
+// ---- groups that come -------------------------------------------------------------------------
+
+void NodeImpl::FoundGroups() {
+  if (!identity_.member() || stopping_.load()) return;
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  for (const auto& [group, shard] : image->shards()) {
+    if (shard.epoch == kFoundedEpoch && shard.voters.contains(identity_.node)) FoundHere(shard);
+  }
+}
+
+// A node that has ever had a replica of the group has its votes in the log, and does not begin
+// anew.
+void NodeImpl::FoundHere(const ShardDescriptor& shard) {
+  {
+    std::lock_guard lock(mutex_);
+    if (world_.clock->Now() < make_replica_not_before_ || !had_.insert(shard.group).second) return;
+  }
+  const FoundedGroup founded = FoundGroup(shard);
+  raft::LogWrite write;
+  write.group = founded.group;
+  write.hard_state = raft::HardState{.term = raft::Term(1), .vote = {}, .commit = {}};
+  write.entries = founded.entries;
+  const Status queued =
+      log_->Append(std::move(write), [this, shard, founded](const Status& status) {
+        if (!status.ok()) return;  // the node ends
+        disk_->Post([this, shard, founded] {
+          FinishOpening(shard.group, OpenGroup(founded.group, AsRecovered(founded)));
+          if (FirstLeader(shard) != identity_.node) return;
+          if (const std::shared_ptr<Replica> replica = FindReplica(shard.group)) {
+            replica->group().Post([replica] { replica->group().Campaign(); });
+          }
+        });
+      });
+  if (!queued.ok()) FinishOpening(shard.group, queued);
+}
+
+void NodeImpl::MakeReplicaOnDemand(GroupId group) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!identity_.member() || making_replica_.contains(group) || stopping_.load() ||
+        world_.clock->Now() < make_replica_not_before_) {
+      return;
+    }
+    making_replica_.insert(group);
+  }
+  control_->Post([this, group] {
+    if (!MayHost(group)) {
+      std::lock_guard lock(mutex_);
+      making_replica_.erase(group);
+      return;
+    }
+    {
+      std::lock_guard lock(mutex_);
+      had_.insert(group);
+    }
+    disk_->Post([this, group] {
+      FinishOpening(group, OpenGroup(group, raft::RecoveredGroup{}));
+      std::lock_guard lock(mutex_);
+      making_replica_.erase(group);
+    });
+  });
+}
+
+// A leader speaks to a group that this node does not have. It has been added here; or the group is
+// to be split off from one that has yet to hear of it, and then must not be made of nothing.
+bool NodeImpl::MayHost(GroupId group) const {
+  if (group == kDirectoryGroup || group == kFirstDataGroup) return true;
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  const ShardDescriptor* shard = image->Find(group);
+  if (shard == nullptr) return false;
+  const NodeId self = identity_.node;
+  const bool comes = std::any_of(image->jobs().begin(), image->jobs().end(), [&](const auto& one) {
+    const JobRecord& job = one.second;
+    return job.group == group && job.to == self && job.kind == JobKind::kMove;
+  });
+  if (!comes && !shard->voters.contains(self) && !shard->learners.contains(self)) return false;
+  const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
+  return std::none_of(replicas.begin(), replicas.end(), [&](const auto& replica) {
+    return replica->id() != kDirectoryGroup && Overlap(replica->store().range(), *shard);
+  });
+}
+
+void NodeImpl::OpenChild(GroupId parent, GroupId child) {
+  {
+    std::lock_guard lock(mutex_);
+    had_.insert(child);
+    if (replicas_.contains(child) || !making_replica_.insert(child).second) return;
+  }
+  disk_->Post([this, parent, child] {
+    FinishOpening(child, OpenGroup(child, raft::RecoveredGroup{}));
+    {
+      std::lock_guard lock(mutex_);
+      making_replica_.erase(child);
+    }
+    const std::shared_ptr<Replica> born = FindReplica(child);
+    if (!born) return;
+    // It need not wait for a timeout to have a leader: the parent's is at hand.
+    const std::shared_ptr<Replica> from = FindReplica(parent);
+    if (from && from->leads()) born->group().Post([born] { born->group().Campaign(); });
+    control_->Post([this] { ReportShards(); });
+  });
+}
+
+void NodeImpl::FinishOpening(GroupId group, const Status& opened) {
+  if (opened.ok()) return;
+  const Reason reason = ReasonOf(opened);
+  if (reason != Reason::kDiskFull && reason != Reason::kOverloaded) {
+    Fatal(Annotate(opened, fmt::format("group {}", group.value())));
+    return;
+  }
+  world_.logger->error("group {} cannot be opened, which is tried again: {}", group.value(),
+                       MessageOf(opened));
+  // Nor will its leader cease to speak to it.
+  std::lock_guard lock(mutex_);
+  had_.erase(group);
+  make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
+}
+
+// ---- what the directory is told ---------------------------------------------------------------
+
+std::optional<ShardDescriptor> NodeImpl::DescribeShard(Replica& replica) const {
+  const kv::ShardRange range = replica.store().range();
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  const ShardDescriptor* known = image->Find(replica.id());
+  if (known != nullptr && known->epoch >= range.epoch) return std::nullopt;
+  const raft::SnapshotMark mark = replica.store().mark();
+  // What is read apart fits together if the epoch has not changed in between.
+  if (mark.configuration.joint() || replica.store().range() != range) return std::nullopt;
+  const ShardDescriptor* before = image->Locate(range.start);
+  if (before == nullptr || range.end.empty()) return std::nullopt;
+  ShardDescriptor shard;
+  shard.group = replica.id();
+  shard.keyspace = before->keyspace;
+  shard.start = range.start;
+  shard.end = range.end;
+  shard.epoch = range.epoch;
+  shard.voters = mark.configuration.voters;
+  shard.learners = mark.configuration.learners;
+  return shard;
+}
+
+void NodeImpl::ReportShards() {
+  if (reporting_ || flows_->stopping() || !identity_.member()) return;
+  bool news = false;
+  std::vector<ShardDescriptor> reports;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->id() == kDirectoryGroup) continue;
+    std::optional<ShardDescriptor> shard = DescribeShard(*replica);
+    if (!shard) continue;
+    // A leader's word is enough; what others know completes it, as the other half of a split does.
+    news |= replica->leads();
+    reports.push_back(*std::move(shard));
+  }
+  if (!news) return;
+  reporting_ = true;
+  flows_->Spawn(Report(std::move(reports)));
+}
+
+Task<> NodeImpl::Report(std::vector<ShardDescriptor> reports) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+    return TakeReports(image, reports);
+  };
+  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
+  const StatusOr<Timestamp> told = co_await editor_->Edit(std::move(change), deadline);
+  if (!told.ok()) {
+    world_.logger->debug("the directory was not told of shards, which is tried again: {}",
+                         MessageOf(told.status()));
+  }
+  reporting_ = false;
+}
+
+void NodeImpl::RecordSelf() {
+  if (recording_ || flows_->stopping() || !identity_.member()) return;
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  const NodeRecord* known = image->Find(identity_.node);
+  NodeRecord self;
+  self.node = identity_.node;
+  self.uuid = identity_.uuid;
+  self.address = options_.advertise_address;
+  self.labels = options_.labels;
+  self.weight = options_.weight;
+  if (known != nullptr) {
+    self.role = known->role;
+    self.disk_bytes = known->disk_bytes;
+    if (*known == self || known->role == NodeRole::kDecommissioned) return;
+  }
+  recording_ = true;
+  flows_->Spawn(Record(std::move(self)));
+}
+
+Task<> NodeImpl::Record(NodeRecord self) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+    return RecordNode(image, self);
+  };
+  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
+  const StatusOr<Timestamp> told = co_await editor_->Edit(std::move(change), deadline);
+  if (!told.ok()) {
+    world_.logger->debug("the directory was not told of this node, which is tried again: {}",
+                         MessageOf(told.status()));
+  }
+  recording_ = false;
+}
+
+}  // namespace flotilla
