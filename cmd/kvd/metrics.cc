@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 #include <vector>
@@ -15,27 +16,29 @@ namespace {
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using Labels = std::vector<ClientMetric::Label>;
+using MetricLabels = std::vector<ClientMetric::Label>;
 
 constexpr std::array<const char*, kMethods> kMethodNames{
     "Get", "BatchGet", "Put", "Delete", "DeleteRange", "CompareAndSet", "Batch", "Scan"};
 
 class Families {
  public:
-  void Gauge(const std::string& name, const std::string& help, double value, Labels labels = {}) {
+  void Gauge(const std::string& name, const std::string& help, double value,
+             MetricLabels labels = {}) {
     Add(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
   }
-  void Counter(const std::string& name, const std::string& help, double value, Labels labels = {}) {
+  void Counter(const std::string& name, const std::string& help, double value,
+               MetricLabels labels = {}) {
     Add(name, help, MetricType::Counter, std::move(labels)).counter.value = value;
   }
-  ClientMetric& Histogram(const std::string& name, const std::string& help, Labels labels) {
+  ClientMetric& Histogram(const std::string& name, const std::string& help, MetricLabels labels) {
     return Add(name, help, MetricType::Histogram, std::move(labels));
   }
   std::string Text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
   ClientMetric& Add(const std::string& name, const std::string& help, MetricType type,
-                    Labels labels) {
+                    MetricLabels labels) {
     MetricFamily* family = nullptr;
     for (MetricFamily& one : families_) {
       if (one.name == name) family = &one;
@@ -52,8 +55,52 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
+// A series of each for so many groups, those with the lowest numbers; of all there are sums.
+constexpr std::size_t kGroupsShown = 16;
+
+void AddSums(Families& out, const std::vector<GroupInfo>& groups) {
+  double led = 0;
+  double quiescent = 0;
+  double leaderless = 0;
+  double keys = 0;
+  double disk_bytes = 0;
+  double memtable_bytes = 0;
+  double sessions = 0;
+  double commands = 0;
+  double lag_max = 0;
+  for (const GroupInfo& group : groups) {
+    led += group.core.role == raft::Role::kLeader ? 1 : 0;
+    quiescent += group.core.quiescent ? 1 : 0;
+    leaderless += group.core.leader ? 0 : 1;
+    keys += static_cast<double>(group.store.keys_estimate);
+    disk_bytes += static_cast<double>(group.store.disk_bytes);
+    memtable_bytes += static_cast<double>(group.store.memtable_bytes);
+    sessions += static_cast<double>(group.store.sessions);
+    commands += static_cast<double>(group.store.applied_commands);
+    for (const raft::FollowerProgress& follower : group.core.followers) {
+      lag_max =
+          std::max(lag_max, static_cast<double>(group.core.last.value() - follower.match.value()));
+    }
+  }
+  out.Gauge("flotilla_groups", "Groups with a replica on this node",
+            static_cast<double>(groups.size()));
+  out.Gauge("flotilla_groups_led", "Groups that this node leads", led);
+  out.Gauge("flotilla_groups_quiescent", "Groups that have fallen silent for want of work",
+            quiescent);
+  out.Gauge("flotilla_groups_without_leader", "Groups of which this node knows no leader",
+            leaderless);
+  out.Gauge("flotilla_groups_keys_estimate", "Keys of all groups, versions included; an estimate",
+            keys);
+  out.Gauge("flotilla_groups_disk_bytes", "Bytes of all state machines' files", disk_bytes);
+  out.Gauge("flotilla_groups_memtable_bytes", "Bytes in memtables of all groups", memtable_bytes);
+  out.Gauge("flotilla_groups_sessions", "Client sessions of all groups", sessions);
+  out.Gauge("flotilla_groups_follower_lag_entries_max",
+            "Entries that the follower lacks that lags most, of the groups led here", lag_max);
+  out.Counter("flotilla_groups_applied_commands_total", "Commands applied by all groups", commands);
+}
+
 void AddGroup(Families& out, const GroupInfo& group) {
-  const Labels labels{{"group", std::to_string(group.group.value())}};
+  const MetricLabels labels{{"group", std::to_string(group.group.value())}};
   const auto gauge = [&](const char* name, const char* help, std::uint64_t value) {
     out.Gauge(name, help, static_cast<double>(value), labels);
   };
@@ -77,7 +124,7 @@ void AddGroup(Families& out, const GroupInfo& group) {
   out.Counter("flotilla_kv_versions_collected_total", "Old versions collected",
               static_cast<double>(group.store.versions_collected), labels);
   for (const raft::FollowerProgress& follower : group.core.followers) {
-    Labels of_follower = labels;
+    MetricLabels of_follower = labels;
     of_follower.push_back({"follower", std::to_string(follower.node.value())});
     out.Gauge("flotilla_raft_follower_lag_entries", "Entries that a follower lacks",
               static_cast<double>(group.core.last.value() - follower.match.value()),
@@ -119,10 +166,10 @@ std::string MetricsPage::Render(const RequestMetrics& requests, const NodeInfo& 
   Families out;
   for (std::size_t i = 0; i < kMethods; ++i) {
     const RequestMetrics::PerMethod& one = requests.methods_[i];
-    const Labels method{{"method", kMethodNames[i]}};
+    const MetricLabels method{{"method", kMethodNames[i]}};
     for (const auto& [result, count] :
          {std::pair("ok", one.ok.load()), std::pair("error", one.failed.load())}) {
-      Labels labels = method;
+      MetricLabels labels = method;
       labels.push_back({"result", result});
       out.Counter("flotilla_requests_total", "Unary requests and scans", static_cast<double>(count),
                   std::move(labels));
@@ -157,7 +204,13 @@ std::string MetricsPage::Render(const RequestMetrics& requests, const NodeInfo& 
   out.Counter("flotilla_log_syncs_total", "Syncs of the log", static_cast<double>(node.log.syncs));
   out.Counter("flotilla_log_sync_seconds_total", "Time spent in syncs of the log",
               std::chrono::duration<double>(node.log.sync_time_total).count());
-  for (const GroupInfo& group : node.groups) AddGroup(out, group);
+  AddSums(out, node.groups);
+  std::vector<const GroupInfo*> shown;
+  for (const GroupInfo& group : node.groups) shown.push_back(&group);
+  std::sort(shown.begin(), shown.end(),
+            [](const GroupInfo* a, const GroupInfo* b) { return a->group < b->group; });
+  shown.resize(std::min(shown.size(), kGroupsShown));
+  for (const GroupInfo* group : shown) AddGroup(out, *group);
   const Process process = ReadProcess();
   out.Counter("process_cpu_seconds_total", "CPU time of this process", process.cpu_seconds);
   out.Gauge("process_resident_memory_bytes", "Resident memory of this process",

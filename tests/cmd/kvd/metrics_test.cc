@@ -118,6 +118,30 @@ TEST(MetricsPage, ABusyNodeIsAValidPage) {
   EXPECT_EQ(page.Value("flotilla_raft_follower_lag_entries", "group=\"2\",follower=\"2\""), 8);
 }
 
+TEST(MetricsPage, AThousandGroupsAreSummedAndNotListed) {
+  NodeInfo node = BusyNode();
+  const GroupInfo led = node.groups.back();
+  node.groups.clear();
+  for (std::uint64_t id = 1000; id > 0; --id) {
+    GroupInfo& group = node.groups.emplace_back(id % 10 == 0 ? led : GroupInfo());
+    group.group = GroupId(id);
+    group.core.leader = NodeId(id == 5 ? 0 : 3);
+    group.core.quiescent = id > 100;
+    group.store.disk_bytes = 1000;
+  }
+  const std::string text = MetricsPage::Render(RequestMetrics(), node);
+  const Page page(text);
+  EXPECT_EQ(page.Value("flotilla_groups"), 1000);
+  EXPECT_EQ(page.Value("flotilla_groups_led"), 100);
+  EXPECT_EQ(page.Value("flotilla_groups_quiescent"), 900);
+  EXPECT_EQ(page.Value("flotilla_groups_without_leader"), 1);
+  EXPECT_EQ(page.Value("flotilla_groups_disk_bytes"), 1e6);
+  EXPECT_EQ(page.Value("flotilla_groups_follower_lag_entries_max"), 9);
+  EXPECT_EQ(page.Value("flotilla_raft_leader", "group=\"10\""), 1);
+  EXPECT_LT(text.size(), 40'000u);
+  EXPECT_EQ(text.find("group=\"17\""), std::string::npos);
+}
+
 TEST(MetricsPage, RequestsAreCountedByMethodAndResult) {
   RequestMetrics metrics;
   metrics.Count(Method::kPut, absl::OkStatus(), microseconds(300));
