@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "cmd/kvd/keyspace_names.h"
 #include "cmd/kvd/scan_token.h"
 #include "flotilla/v1/kv.pb.h"
 #include "google/rpc/status.pb.h"
@@ -14,17 +15,21 @@
 
 namespace flotilla {
 
-// Each checks limits and shape, and fills `call`. Errors: INVALID_ARGUMENT reasons,
-// KEYSPACE_NOT_FOUND. The request may be left without its keys and values.
-Status DecodeRequest(v1::GetRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::PutRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::DeleteRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::DeleteRangeRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call);
-Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call);
+// Each checks limits and shape, and fills `call`. Errors: KEYSPACE_NOT_FOUND, before anything else
+// is looked at or touched; INVALID_ARGUMENT reasons. Then the request may be left without its keys
+// and values.
+Status DecodeRequest(v1::GetRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::BatchGetRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::PutRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::DeleteRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::DeleteRangeRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::CompareAndSetRequest& request, KeyspaceNames& names, GatewayRequest& call);
+Status DecodeRequest(v1::BatchRequest& request, KeyspaceNames& names, GatewayRequest& call);
 // One page: of at most `page_size` rows, and of at most `limit` when that is smaller.
-Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call);
+Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequest& call);
+
+// What the tokens of a decoded scan are bound to.
+ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace);
 
 // Whether an answer that is OK fits one message: BATCH_TOO_LARGE when the values of a BatchGet do
 // not (its keys fit, but how large their values are nobody could know).

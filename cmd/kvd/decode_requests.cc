@@ -10,21 +10,10 @@
 namespace flotilla {
 namespace {
 
-Status CheckKeyspace(const std::string& name) {
-  if (name.empty() || name == "default") return absl::OkStatus();
-  constexpr std::size_t kShown = 64;
-  return Error(Reason::kKeyspaceNotFound,
-               name.size() <= kShown
-                   ? fmt::format("there is no keyspace {}: only `default` exists", name)
-                   : fmt::format("there is no keyspace with a name of {} bytes: only `default` "
-                                 "exists",
-                                 name.size()));
-}
-
 template <class Request>
-Status DecodeHead(const Request& request, kv::CommandView& command) {
+Status DecodeHead(const Request& request, KeyspaceNames& names, kv::CommandView& command) {
   const v1::RequestHeader& header = request.header();
-  RETURN_IF_ERROR(CheckKeyspace(header.keyspace()));
+  ASSIGN_OR_RETURN(command.keyspace, names.Find(header.keyspace()));
   command.session = {.client = ClientId(header.client_id()),
                      .sequence = header.sequence(),
                      .acknowledged_below = header.acknowledged_below(),
@@ -134,24 +123,31 @@ Status DecodeOperation(const v1::WriteOperation& operation, kv::WriteOp& op) {
 
 }  // namespace
 
-Status DecodeRequest(v1::GetRequest& request, GatewayRequest& call) {
-  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
-  RETURN_IF_ERROR(CheckReadKey(request.key()));
+ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace) {
+  return {.keyspace = keyspace,
+          .start = request.start(),
+          .end = request.end(),
+          .reverse = request.reverse()};
+}
+
+Status DecodeRequest(v1::GetRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   GetCall get;
+  ASSIGN_OR_RETURN(get.keyspace, names.Find(request.header().keyspace()));
+  RETURN_IF_ERROR(CheckReadKey(request.key()));
   RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
   get.key = std::move(*request.mutable_key());
   call.call = std::move(get);
   return absl::OkStatus();
 }
 
-Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call) {
-  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
+Status DecodeRequest(v1::BatchGetRequest& request, KeyspaceNames& names, GatewayRequest& call) {
+  BatchGetCall get;
+  ASSIGN_OR_RETURN(get.keyspace, names.Find(request.header().keyspace()));
   if (static_cast<std::size_t>(request.keys_size()) > kv::kBatchOpsMax) {
     return Error(Reason::kBatchTooLarge,
                  fmt::format("{} keys were asked for; at most {} are allowed", request.keys_size(),
                              kv::kBatchOpsMax));
   }
-  BatchGetCall get;
   RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
   get.keys.reserve(static_cast<std::size_t>(request.keys_size()));
   std::size_t bytes = 0;
@@ -169,25 +165,25 @@ Status DecodeRequest(v1::BatchGetRequest& request, GatewayRequest& call) {
   return absl::OkStatus();
 }
 
-Status DecodeRequest(v1::PutRequest& request, GatewayRequest& call) {
+Status DecodeRequest(v1::PutRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   kv::CommandView command;
-  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodeHead(request, names, command));
   RETURN_IF_ERROR(DecodePut(request, command.ops.emplace_back()));
   return Finish(command, call);
 }
 
-Status DecodeRequest(v1::DeleteRequest& request, GatewayRequest& call) {
+Status DecodeRequest(v1::DeleteRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   kv::CommandView command;
-  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodeHead(request, names, command));
   kv::WriteOp& op = command.ops.emplace_back();
   op.kind = kv::WriteKind::kDelete;
   op.key = request.key();
   return Finish(command, call);
 }
 
-Status DecodeRequest(v1::DeleteRangeRequest& request, GatewayRequest& call) {
+Status DecodeRequest(v1::DeleteRangeRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   kv::CommandView command;
-  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodeHead(request, names, command));
   kv::WriteOp& op = command.ops.emplace_back();
   op.kind = kv::WriteKind::kDeleteRange;
   op.key = request.start();
@@ -195,9 +191,10 @@ Status DecodeRequest(v1::DeleteRangeRequest& request, GatewayRequest& call) {
   return Finish(command, call);
 }
 
-Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call) {
+Status DecodeRequest(v1::CompareAndSetRequest& request, KeyspaceNames& names,
+                     GatewayRequest& call) {
   kv::CommandView command;
-  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodeHead(request, names, command));
   kv::WriteOp& op = command.ops.emplace_back();
   op.key = request.key();
   if (request.has_value()) {
@@ -214,9 +211,9 @@ Status DecodeRequest(v1::CompareAndSetRequest& request, GatewayRequest& call) {
   return Finish(command, call);
 }
 
-Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call) {
+Status DecodeRequest(v1::BatchRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   kv::CommandView command;
-  RETURN_IF_ERROR(DecodeHead(request, command));
+  RETURN_IF_ERROR(DecodeHead(request, names, command));
   command.ops.reserve(static_cast<std::size_t>(request.operations_size()));
   for (const v1::WriteOperation& operation : request.operations()) {
     RETURN_IF_ERROR(DecodeOperation(operation, command.ops.emplace_back()));
@@ -224,8 +221,9 @@ Status DecodeRequest(v1::BatchRequest& request, GatewayRequest& call) {
   return Finish(command, call);
 }
 
-Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call) {
-  RETURN_IF_ERROR(CheckKeyspace(request.header().keyspace()));
+Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequest& call) {
+  ScanCall scan;
+  ASSIGN_OR_RETURN(scan.request.keyspace, names.Find(request.header().keyspace()));
   for (const std::string* key : {&request.prefix(), &request.start(), &request.end()}) {
     if (key->size() > kv::kKeyBytesMax) {
       return Error(Reason::kKeyTooLarge,
@@ -245,7 +243,6 @@ Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call) {
     return Error(Reason::kBadRange,
                  "the range is empty: its end must lie after its start (the end is exclusive)");
   }
-  ScanCall scan;
   RETURN_IF_ERROR(DecodeConsistency(request.consistency(), scan.consistency));
   kv::ScanRequest& range = scan.request;
   range.start = request.start();
@@ -258,8 +255,7 @@ Status DecodeRequest(v1::ScanRequest& request, GatewayRequest& call) {
     range.limit = static_cast<std::uint32_t>(request.limit());
   }
   if (!request.continuation_token().empty()) {
-    const ScanToken whole{
-        .start = request.start(), .end = request.end(), .reverse = request.reverse()};
+    const ScanToken whole = TokenOf(request, range.keyspace);
     ASSIGN_OR_RETURN(std::string resume, DecodeScanToken(request.continuation_token(), whole));
     (range.reverse ? range.end : range.start) = std::move(resume);
   }

@@ -40,18 +40,25 @@ template <class Request, class Response>
 grpc::ServerUnaryReactor* KvService::Unary(Method method, grpc::CallbackServerContext* context,
                                            const Request* request, Response* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  RequestTimer timer(metrics_, method, clock_);
-  std::vector<GatewayRequest> calls(1);
-  // The message is this call's own and nobody reads it again: its strings are moved out.
-  const Status status = DecodeRequest(*const_cast<Request*>(request), calls[0]);
-  if (!status.ok()) {
-    timer.Done(status);
-    reactor->Finish(ToGrpc(status));
-    return reactor;
-  }
-  calls[0].deadline = DeadlineOf(*context, *clock_, options_.default_timeout);
-  gateway_->Submit(std::move(calls),
-                   std::make_shared<UnarySink<Response>>(reactor, response, timer));
+  const RequestTimer timer(metrics_, method, clock_);
+  const MonoTime deadline = DeadlineOf(*context, *clock_, options_.default_timeout);
+  auto calls = std::make_shared<std::vector<GatewayRequest>>(1);
+  calls->front().deadline = deadline;
+  const auto decode = [this, request, calls] {
+    KeyspaceNames names(gateway_);
+    // The message is this call's own and nobody reads it again: its strings are moved out.
+    return DecodeRequest(*const_cast<Request*>(request), names, calls->front());
+  };
+  DecodeOrRefresh(
+      *gateway_, deadline, decode, [this, calls, reactor, response, timer](const Status& status) {
+        if (status.ok()) {
+          gateway_->Submit(std::move(*calls),
+                           std::make_shared<UnarySink<Response>>(reactor, response, timer));
+        } else {
+          timer.Done(status);
+          reactor->Finish(ToGrpc(status));
+        }
+      });
   return reactor;
 }
 

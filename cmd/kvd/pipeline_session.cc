@@ -5,31 +5,40 @@
 #include <vector>
 
 namespace flotilla {
+namespace {
+
+Status TooManyOpen() {
+  return Error(Reason::kOverloaded,
+               "too many requests are open on this stream: wait for answers first");
+}
+
+}  // namespace
 
 PipelineSession::PipelineSession(const Options& options, Gateway* gateway, const Clock* clock,
                                  Send send)
     : options_(options), gateway_(gateway), clock_(clock), send_(std::move(send)) {}
 
-Status PipelineSession::Decode(v1::Request& request, GatewayRequest& call, Open& open) const {
+Status PipelineSession::Decode(v1::Request& request, KeyspaceNames& names, GatewayRequest& call,
+                               Open& open) {
   switch (request.request_case()) {
     case v1::Request::kGet:
-      return DecodeRequest(*request.mutable_get(), call);
+      return DecodeRequest(*request.mutable_get(), names, call);
     case v1::Request::kBatchGet:
-      return DecodeRequest(*request.mutable_batch_get(), call);
+      return DecodeRequest(*request.mutable_batch_get(), names, call);
     case v1::Request::kPut:
-      return DecodeRequest(*request.mutable_put(), call);
+      return DecodeRequest(*request.mutable_put(), names, call);
     case v1::Request::kDelete:
-      return DecodeRequest(*request.mutable_delete_(), call);
+      return DecodeRequest(*request.mutable_delete_(), names, call);
     case v1::Request::kDeleteRange:
-      return DecodeRequest(*request.mutable_delete_range(), call);
+      return DecodeRequest(*request.mutable_delete_range(), names, call);
     case v1::Request::kCompareAndSet:
-      return DecodeRequest(*request.mutable_compare_and_set(), call);
+      return DecodeRequest(*request.mutable_compare_and_set(), names, call);
     case v1::Request::kBatch:
-      return DecodeRequest(*request.mutable_batch(), call);
+      return DecodeRequest(*request.mutable_batch(), names, call);
     case v1::Request::kScan: {
       v1::ScanRequest& scan = *request.mutable_scan();
-      RETURN_IF_ERROR(DecodeRequest(scan, call));
-      open.scan = {.start = scan.start(), .end = scan.end(), .reverse = scan.reverse()};
+      RETURN_IF_ERROR(DecodeRequest(scan, names, call));
+      open.scan = TokenOf(scan, std::get<ScanCall>(call.call).request.keyspace);
       return absl::OkStatus();
     }
     case v1::Request::REQUEST_NOT_SET:
@@ -48,47 +57,108 @@ void PipelineSession::OnRequests(v1::PipelineRequest& batch) {
     return;
   }
   const MonoTime now = clock_->Now();
-  std::vector<GatewayRequest> calls;
-  calls.reserve(static_cast<std::size_t>(batch.requests_size()));
-  v1::PipelineResponse refused;
-  std::vector<Open> opened;
-  opened.reserve(static_cast<std::size_t>(batch.requests_size()));
+  Intake intake;
+  intake.calls.reserve(static_cast<std::size_t>(batch.requests_size()));
+  intake.opened.reserve(static_cast<std::size_t>(batch.requests_size()));
+  KeyspaceNames names(gateway_);
   for (v1::Request& request : *batch.mutable_requests()) {
-    GatewayRequest call;
-    Open open{.id = request.id(), .kind = request.request_case(), .scan = {}};
-    const Status status = Decode(request, call, open);
-    if (!status.ok()) {
-      v1::Response& response = *refused.add_responses();
-      response.set_id(request.id());
-      EncodeError(status, *response.mutable_error());
-      continue;
-    }
-    call.deadline = now + (request.timeout_ms() == 0
-                               ? options_.default_timeout
-                               : Duration(std::chrono::milliseconds(request.timeout_ms())));
-    calls.push_back(std::move(call));
-    opened.push_back(std::move(open));
+    const MonoTime deadline =
+        now + (request.timeout_ms() == 0
+                   ? options_.default_timeout
+                   : Duration(std::chrono::milliseconds(request.timeout_ms())));
+    TakeIn(request, deadline, names, intake);
   }
-  // As many as there is room for.
+  std::vector<Held> unknown = std::move(intake.unknown);
+  Admit(std::move(intake));
+  if (!unknown.empty()) Hold(std::move(unknown));
+}
+
+void PipelineSession::Refuse(std::uint64_t id, const Status& status, Intake& intake) {
+  v1::Response& response = *intake.refused.add_responses();
+  response.set_id(id);
+  EncodeError(status, *response.mutable_error());
+}
+
+void PipelineSession::TakeIn(v1::Request& request, MonoTime deadline, KeyspaceNames& names,
+                             Intake& intake) {
+  GatewayRequest call;
+  Open open{.id = request.id(), .kind = request.request_case(), .scan = {}};
+  const Status status = Decode(request, names, call, open);
+  if (ReasonOf(status) == Reason::kKeyspaceNotFound) {
+    intake.unknown.push_back({std::move(request), deadline, status});
+  } else if (!status.ok()) {
+    Refuse(open.id, status, intake);
+  } else {
+    call.deadline = deadline;
+    intake.calls.push_back(std::move(call));
+    intake.opened.push_back(std::move(open));
+  }
+}
+
+void PipelineSession::Admit(Intake intake) {
+  std::vector<GatewayRequest>& calls = intake.calls;
   std::size_t admitted = 0;
   {
     std::lock_guard lock(mutex_);
-    const std::size_t room = options_.open_max - std::min(options_.open_max, open_.size());
-    for (; admitted < std::min(room, opened.size()); ++admitted) {
+    const std::size_t taken = open_.size() + held_;
+    const std::size_t room = options_.open_max - std::min(options_.open_max, taken);
+    for (; admitted < std::min(room, calls.size()); ++admitted) {
       calls[admitted].id = next_++;
-      open_.emplace(calls[admitted].id, std::move(opened[admitted]));
+      open_.emplace(calls[admitted].id, std::move(intake.opened[admitted]));
     }
   }
-  for (std::size_t i = admitted; i < opened.size(); ++i) {
-    v1::Response& response = *refused.add_responses();
-    response.set_id(opened[i].id);
-    EncodeError(Error(Reason::kOverloaded,
-                      "too many requests are open on this stream: wait for answers first"),
-                *response.mutable_error());
+  for (std::size_t i = admitted; i < calls.size(); ++i) {
+    Refuse(intake.opened[i].id, TooManyOpen(), intake);
   }
   calls.erase(calls.begin() + static_cast<std::ptrdiff_t>(admitted), calls.end());
-  if (refused.responses_size() > 0) Emit(std::move(refused));
+  if (intake.refused.responses_size() > 0) Emit(std::move(intake.refused));
   if (!calls.empty()) gateway_->Submit(std::move(calls), shared_from_this());
+}
+
+void PipelineSession::Hold(std::vector<Held> unknown) {
+  std::size_t kept = 0;
+  {
+    std::lock_guard lock(mutex_);
+    const std::size_t taken = open_.size() + held_;
+    kept = std::min(options_.open_max - std::min(options_.open_max, taken), unknown.size());
+    held_ += kept;
+  }
+  Intake refused;
+  for (std::size_t i = kept; i < unknown.size(); ++i) {
+    Refuse(unknown[i].request.id(), TooManyOpen(), refused);
+  }
+  Admit(std::move(refused));
+  unknown.erase(unknown.begin() + static_cast<std::ptrdiff_t>(kept), unknown.end());
+  if (unknown.empty()) return;
+  MonoTime deadline = MonoTime::min();
+  for (const Held& held : unknown) deadline = std::max(deadline, held.deadline);
+  auto shared = std::make_shared<std::vector<Held>>(std::move(unknown));
+  gateway_->RefreshKeyspaces(deadline,
+                             [self = shared_from_this(), shared](const Status& refreshed) {
+                               self->Release(*shared, refreshed);
+                             });
+}
+
+void PipelineSession::Release(std::vector<Held>& held, const Status& refreshed) {
+  {
+    std::lock_guard lock(mutex_);
+    held_ -= held.size();
+  }
+  Intake intake;
+  KeyspaceNames names(gateway_);
+  for (Held& one : held) {
+    const std::uint64_t id = one.request.id();
+    if (!refreshed.ok()) {
+      Refuse(id, refreshed, intake);
+    } else {
+      TakeIn(one.request, one.deadline, names, intake);
+    }
+  }
+  // There really are none of these names.
+  for (Held& one : std::exchange(intake.unknown, {})) {
+    Refuse(one.request.id(), one.error, intake);
+  }
+  Admit(std::move(intake));
 }
 
 void PipelineSession::OnAnswers(std::vector<GatewayAnswer> answers) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "cmd/kvd/api_codec.h"
@@ -45,7 +46,29 @@ class PipelineSession : public AnswerSink, public std::enable_shared_from_this<P
     ScanToken scan;
   };
 
-  Status Decode(v1::Request& request, GatewayRequest& call, Open& open) const;
+  // A request whose keyspace this node does not know, until it has looked again.
+  struct Held {
+    v1::Request request;
+    MonoTime deadline;
+    Status error;  // unless that helps
+  };
+  // What becomes of the requests of one message.
+  struct Intake {
+    std::vector<GatewayRequest> calls;
+    std::vector<Open> opened;  // of the calls
+    v1::PipelineResponse refused;
+    std::vector<Held> unknown;  // their keyspaces
+  };
+
+  static Status Decode(v1::Request& request, KeyspaceNames& names, GatewayRequest& call,
+                       Open& open);
+  static void Refuse(std::uint64_t id, const Status& status, Intake& intake);
+  void TakeIn(v1::Request& request, MonoTime deadline, KeyspaceNames& names, Intake& intake);
+  // Sends out what was taken in, as far as there is room.
+  void Admit(Intake intake);
+  // Takes in once more what was held, with a newer copy of the directory.
+  void Hold(std::vector<Held> unknown);
+  void Release(std::vector<Held>& held, const Status& refreshed);
   void Emit(v1::PipelineResponse response);
 
   const Options options_;
@@ -58,6 +81,7 @@ class PipelineSession : public AnswerSink, public std::enable_shared_from_this<P
   mutable std::mutex mutex_;
   std::uint64_t next_ = 1;
   std::unordered_map<std::uint64_t, Open> open_;
+  std::size_t held_ = 0;
 };
 
 }  // namespace flotilla

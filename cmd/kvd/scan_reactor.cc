@@ -37,16 +37,22 @@ ScanReactor::ScanReactor(Gateway* gateway, const v1::ScanRequest& request, MonoT
       timer_(timer) {}
 
 void ScanReactor::AskForPage() {
-  std::vector<GatewayRequest> calls(1);
   if (limited_) request_.set_limit(rows_left_);
-  const Status status = DecodeRequest(request_, calls[0]);
-  if (!status.ok()) {
-    End(status);
-    return;
-  }
-  scan_ = {.start = request_.start(), .end = request_.end(), .reverse = request_.reverse()};
-  calls[0].deadline = deadline_;
-  gateway_->Submit(std::move(calls), std::make_shared<Page>(self_));
+  auto calls = std::make_shared<std::vector<GatewayRequest>>(1);
+  calls->front().deadline = deadline_;
+  const auto decode = [this, calls] {
+    KeyspaceNames names(gateway_);
+    return DecodeRequest(request_, names, calls->front());
+  };
+  DecodeOrRefresh(*gateway_, deadline_, decode, [self = self_, calls](const Status& status) {
+    if (!status.ok()) {
+      self->End(status);
+      return;
+    }
+    const kv::KeyspaceId keyspace = std::get<ScanCall>(calls->front().call).request.keyspace;
+    self->scan_ = TokenOf(self->request_, keyspace);
+    self->gateway_->Submit(std::move(*calls), std::make_shared<Page>(self));
+  });
 }
 
 void ScanReactor::OnPage(GatewayAnswer answer) {

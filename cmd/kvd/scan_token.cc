@@ -10,6 +10,7 @@ constexpr std::uint8_t kVersion = 1;
 
 std::uint32_t Fingerprint(const ScanToken& scan) {
   std::string all;
+  AppendFixed32(all, scan.keyspace.value());
   AppendPrefixed(all, scan.start);
   AppendPrefixed(all, scan.end);
   all.push_back(scan.reverse ? 1 : 0);

@@ -1,18 +1,20 @@
 // ScanToken: where a scan goes on, opaque to clients.
 //
-// Bound to the scan that it continues: range and direction are in it, with a checksum. A token that
-// was cut, edited or taken from another scan is BAD_TOKEN.
+// Bound to the scan that it continues: keyspace, range and direction are in it, with a checksum. A
+// token that was cut, edited or taken from another scan is BAD_TOKEN.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
+#include "kv/request.h"
 
 namespace flotilla {
 
 struct ScanToken {
   // The whole scan.
+  kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
   std::string start;
   std::string end;
   bool reverse = false;

@@ -34,12 +34,18 @@ struct Inspector {
   }
 };
 
+struct NoGateway final : Gateway {
+  void Submit(std::vector<GatewayRequest>, std::shared_ptr<AnswerSink>) override {}
+};
+
 template <class Request>
 void FuzzRequest(std::string_view bytes) {
   Request request;
   if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
   GatewayRequest call;
-  const Status status = DecodeRequest(request, call);
+  const NoGateway gateway;
+  KeyspaceNames names(&gateway);
+  const Status status = DecodeRequest(request, names, call);
   if (status.ok()) {
     std::visit(Inspector(), call.call);
     return;

@@ -5,6 +5,7 @@
 #include "cmd/kvd/api_codec.h"
 #include "kv/command.h"
 #include "kv/limits.h"
+#include "tests/cmd/kvd/fake_gateway.h"
 
 namespace flotilla {
 namespace {
@@ -19,10 +20,19 @@ Request Parse(const std::string& text) {
   return request;
 }
 
+// By a node that knows `default` and `other`.
+template <class Request>
+Status DecodeIn(Request& request, GatewayRequest& call) {
+  FakeGateway gateway;
+  gateway.AddKeyspace("other", 7);
+  KeyspaceNames names(&gateway);
+  return DecodeRequest(request, names, call);
+}
+
 template <class Request>
 Reason Decode(Request request) {
   GatewayRequest call;
-  return ReasonOf(DecodeRequest(request, call));
+  return ReasonOf(DecodeIn(request, call));
 }
 
 template <class Request>
@@ -42,7 +52,7 @@ template <class Request>
 Write DecodeWrite(const std::string& text) {
   auto request = Parse<Request>(text);
   GatewayRequest call;
-  const Status status = DecodeRequest(request, call);
+  const Status status = DecodeIn(request, call);
   EXPECT_TRUE(status.ok()) << status;
   Write write;
   write.bytes = std::get<WriteCall>(call.call).command;
@@ -53,7 +63,7 @@ Write DecodeWrite(const std::string& text) {
 TEST(DecodeRequest, Get) {
   auto request = Parse<v1::GetRequest>(R"(key: "k\000y" consistency: CONSISTENCY_EVENTUAL)");
   GatewayRequest call;
-  ASSERT_TRUE(DecodeRequest(request, call).ok());
+  ASSERT_TRUE(DecodeIn(request, call).ok());
   const auto& get = std::get<GetCall>(call.call);
   EXPECT_EQ(get.key, std::string("k\0y", 3));
   EXPECT_EQ(get.consistency, kv::Consistency::kEventual);
@@ -64,7 +74,7 @@ TEST(DecodeRequest, ConsistencyIsLinearizableUnlessSaidOtherwise) {
   for (const char* text : {"key: 'k'", "key: 'k' consistency: CONSISTENCY_LINEARIZABLE"}) {
     auto request = Parse<v1::GetRequest>(text);
     GatewayRequest call;
-    ASSERT_TRUE(DecodeRequest(request, call).ok());
+    ASSERT_TRUE(DecodeIn(request, call).ok());
     EXPECT_EQ(std::get<GetCall>(call.call).consistency, kv::Consistency::kLinearizable);
   }
   EXPECT_EQ(DecodeText<v1::GetRequest>("key: 'k' consistency: 17"),
@@ -77,7 +87,7 @@ TEST(DecodeRequest, ConsistencyIsLinearizableUnlessSaidOtherwise) {
 TEST(DecodeRequest, BatchGet) {
   auto request = Parse<v1::BatchGetRequest>("keys: 'a' keys: 'b' keys: 'a'");
   GatewayRequest call;
-  ASSERT_TRUE(DecodeRequest(request, call).ok());
+  ASSERT_TRUE(DecodeIn(request, call).ok());
   EXPECT_EQ(std::get<BatchGetCall>(call.call).keys, (std::vector<std::string>{"a", "b", "a"}));
 }
 
@@ -278,8 +288,44 @@ TEST(DecodeRequest, BatchesAreBoundedInBytesAndOperations) {
   EXPECT_EQ(Decode(batch), Reason::kBatchTooLarge);
 }
 
-TEST(DecodeRequest, OtherKeyspacesDoNotExist) {
+TEST(DecodeRequest, EveryKindGoesToTheKeyspaceThatItNames) {
   const std::string header = "header { keyspace: 'other' } ";
+  const kv::KeyspaceId other(7);
+  const auto read = [](auto request) {
+    GatewayRequest call;
+    EXPECT_TRUE(DecodeIn(request, call).ok());
+    return call.call;
+  };
+  EXPECT_EQ(std::get<GetCall>(read(Parse<v1::GetRequest>(header + "key: 'k'"))).keyspace, other);
+  EXPECT_EQ(std::get<BatchGetCall>(read(Parse<v1::BatchGetRequest>(header + "keys: 'k'"))).keyspace,
+            other);
+  EXPECT_EQ(std::get<ScanCall>(read(Parse<v1::ScanRequest>(header))).request.keyspace, other);
+  for (const Write& write :
+       {DecodeWrite<v1::PutRequest>(header + "key: 'k'"),
+        DecodeWrite<v1::DeleteRequest>(header + "key: 'k'"),
+        DecodeWrite<v1::DeleteRangeRequest>(header),
+        DecodeWrite<v1::CompareAndSetRequest>(header + "key: 'k' condition { absent: true }"),
+        DecodeWrite<v1::BatchRequest>(header + "operations { delete { key: 'k' } }")}) {
+    EXPECT_EQ(write.command.keyspace, other);
+  }
+}
+
+TEST(KeyspaceNames, LooksOnceForTheNameOfMany) {
+  FakeGateway gateway;
+  gateway.AddKeyspace("other", 7);
+  KeyspaceNames names(&gateway);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*names.Find(""), kv::kDefaultKeyspace);
+  EXPECT_EQ(gateway.looks(), 0u);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*names.Find("other"), kv::KeyspaceId(7));
+  EXPECT_EQ(gateway.looks(), 1u);
+  EXPECT_EQ(*names.Find("default"), kv::kDefaultKeyspace);
+  EXPECT_EQ(*names.Find("other"), kv::KeyspaceId(7));
+  EXPECT_EQ(ReasonOf(names.Find("third").status()), Reason::kKeyspaceNotFound);
+  EXPECT_EQ(*names.Find("other"), kv::KeyspaceId(7));
+}
+
+TEST(DecodeRequest, UnknownKeyspaces) {
+  const std::string header = "header { keyspace: 'third' } ";
   EXPECT_EQ(DecodeText<v1::GetRequest>(header + "key: 'k'"), Reason::kKeyspaceNotFound);
   EXPECT_EQ(DecodeText<v1::BatchGetRequest>(header + "keys: 'k'"), Reason::kKeyspaceNotFound);
   EXPECT_EQ(DecodeText<v1::PutRequest>(header + "key: 'k'"), Reason::kKeyspaceNotFound);
@@ -296,7 +342,7 @@ TEST(DecodeRequest, AnErrorDoesNotRepeatALongName) {
   v1::GetRequest request = Parse<v1::GetRequest>("key: 'k'");
   request.mutable_header()->set_keyspace(std::string(1 << 20, 'x'));
   GatewayRequest call;
-  EXPECT_LT(MessageOf(DecodeRequest(request, call)).size(), 200u);
+  EXPECT_LT(MessageOf(DecodeIn(request, call)).size(), 200u);
 }
 
 TEST(DecodeRequest, TimesToLiveAreSane) {
@@ -325,7 +371,7 @@ TEST(DecodeRequest, ClientAndSequenceComeTogether) {
 kv::ScanRequest DecodeScan(const std::string& text) {
   auto request = Parse<v1::ScanRequest>(text);
   GatewayRequest call;
-  const Status status = DecodeRequest(request, call);
+  const Status status = DecodeIn(request, call);
   EXPECT_TRUE(status.ok()) << status;
   return std::get<ScanCall>(call.call).request;
 }
@@ -366,14 +412,14 @@ TEST(DecodeRequest, AScanGoesOnByItsTokenAndByNoOther) {
   v1::ScanRequest request = Parse<v1::ScanRequest>("start: 'a' end: 'z'");
   request.set_continuation_token(EncodeScanToken(whole, "m"));
   GatewayRequest call;
-  ASSERT_TRUE(DecodeRequest(request, call).ok());
+  ASSERT_TRUE(DecodeIn(request, call).ok());
   EXPECT_EQ(std::get<ScanCall>(call.call).request.start, "m");
   EXPECT_EQ(std::get<ScanCall>(call.call).request.end, "z");
 
   request.set_reverse(true);
   EXPECT_EQ(Decode(request), Reason::kBadToken);
   request.set_continuation_token(EncodeScanToken(backwards, "m"));
-  ASSERT_TRUE(DecodeRequest(request, call).ok());
+  ASSERT_TRUE(DecodeIn(request, call).ok());
   EXPECT_EQ(std::get<ScanCall>(call.call).request.start, "a");
   EXPECT_EQ(std::get<ScanCall>(call.call).request.end, "m");
 

@@ -3,8 +3,14 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +35,44 @@ class FakeGateway final : public Gateway {
 
   Timestamp Newest() const override { return newest; }
   Timestamp newest;
+
+  std::optional<kv::KeyspaceId> FindKeyspace(std::string_view name) const override {
+    std::lock_guard lock(mutex_);
+    ++looks_;
+    const auto found = keyspaces_.find(name);
+    if (found == keyspaces_.end()) return std::nullopt;
+    return found->second;
+  }
+  void RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) override {
+    std::lock_guard lock(mutex_);
+    refreshes_.push_back({deadline, std::move(done)});
+    changed_.notify_all();
+  }
+  void AddKeyspace(const std::string& name, std::uint32_t id) {
+    std::lock_guard lock(mutex_);
+    keyspaces_[name] = kv::KeyspaceId(id);
+  }
+  struct Refresh {
+    MonoTime deadline;
+    UniqueFunction<void(Status)> done;
+  };
+  // Waits for one, and takes it.
+  Refresh TakeRefresh() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !refreshes_.empty(); });
+    Refresh refresh = std::move(refreshes_.front());
+    refreshes_.pop_front();
+    return refresh;
+  }
+  std::size_t refreshes() const {
+    std::lock_guard lock(mutex_);
+    return refreshes_.size();
+  }
+  // How often a keyspace was looked for.
+  std::size_t looks() const {
+    std::lock_guard lock(mutex_);
+    return looks_;
+  }
 
   // Waits until so many are open, and takes all.
   std::vector<Open> Take(std::size_t count) {
@@ -59,6 +103,9 @@ class FakeGateway final : public Gateway {
   std::condition_variable changed_;
   std::vector<Open> open_;
   std::size_t submissions_ = 0;
+  std::map<std::string, kv::KeyspaceId, std::less<>> keyspaces_{{"default", kv::kDefaultKeyspace}};
+  mutable std::size_t looks_ = 0;
+  std::deque<Refresh> refreshes_;
 };
 
 }  // namespace flotilla

@@ -245,5 +245,66 @@ TEST_F(PipelineSessionTest, AScanGoesOnByTheTokenOfItsPage) {
   EXPECT_EQ(std::get<ScanCall>(open[0].request.call).request.start, "ab2");
 }
 
+// ---- keyspaces that this node has not heard of yet ---------------------------------------------
+
+TEST_F(PipelineSessionTest, AnUnknownKeyspaceIsLookedForOnceMore) {
+  Send(R"(
+      requests { id: 1 get { header { keyspace: "new" } key: "k" } }
+      requests { id: 2 get { key: "k" } }
+      requests { id: 3 scan { header { keyspace: "new" } start: "a" } timeout_ms: 60000 })");
+  EXPECT_EQ(gateway_.open(), 1u) << "others do not wait for it";
+  ASSERT_EQ(gateway_.refreshes(), 1u) << "one look for all that came together";
+  gateway_.AddKeyspace("new", 7);
+  FakeGateway::Refresh refresh = gateway_.TakeRefresh();
+  EXPECT_EQ(refresh.deadline, clock_.Now() + std::chrono::seconds(60));
+  EXPECT_TRUE(messages_.empty());
+  refresh.done(absl::OkStatus());
+  const std::vector<FakeGateway::Open> open = gateway_.Take(3);
+  EXPECT_EQ(std::get<GetCall>(open[1].request.call).keyspace, kv::KeyspaceId(7));
+  EXPECT_EQ(std::get<GetCall>(open[1].request.call).key, "k");
+  EXPECT_EQ(open[1].request.deadline, clock_.Now() + std::chrono::seconds(10));
+  EXPECT_EQ(std::get<ScanCall>(open[2].request.call).request.keyspace, kv::KeyspaceId(7));
+  open[1].sink->OnAnswers({FakeGateway::AnswerTo(open[1], kv::GetResult{})});
+  EXPECT_TRUE(Answers().at(1).has_get());
+}
+
+TEST_F(PipelineSessionTest, AKeyspaceThatDoesNotExistIsNotFound) {
+  Send(R"(requests { id: 1 put { header { keyspace: "none" } key: "k" } })");
+  gateway_.TakeRefresh().done(absl::OkStatus());
+  EXPECT_EQ(ReasonIn(Answers().at(1)), "KEYSPACE_NOT_FOUND");
+  EXPECT_EQ(gateway_.refreshes(), 0u) << "once";
+  EXPECT_EQ(gateway_.open(), 0u);
+}
+
+TEST_F(PipelineSessionTest, ADirectoryThatCannotBeReadIsNotAMissingKeyspace) {
+  Send(R"(requests { id: 1 put { header { keyspace: "new" } key: "k" } })");
+  gateway_.TakeRefresh().done(Error(Reason::kNoQuorum, "the directory has no leader"));
+  EXPECT_EQ(ReasonIn(Answers().at(1)), "NO_QUORUM");
+}
+
+TEST_F(SmallPipelineSessionTest, HeldRequestsCountAsOpen) {
+  Send(R"(
+      requests { id: 1 get { header { keyspace: "new" } key: "k" } }
+      requests { id: 2 get { header { keyspace: "new" } key: "k" } }
+      requests { id: 3 get { key: "k" } }
+      requests { id: 4 get { header { keyspace: "new" } key: "k" } })");
+  EXPECT_EQ(ReasonIn(Answers().at(4)), "OVERLOADED");
+  Send(R"(requests { id: 5 get { key: "k" } })");
+  EXPECT_EQ(ReasonIn(Answers().at(5)), "OVERLOADED");
+  gateway_.TakeRefresh().done(absl::OkStatus());
+  EXPECT_EQ(ReasonIn(Answers().at(1)), "KEYSPACE_NOT_FOUND");
+  Send(R"(requests { id: 6 get { key: "k" } })");
+  EXPECT_EQ(gateway_.open(), 2u);
+}
+
+TEST_F(PipelineSessionTest, AStreamMayEndWhileItLooks) {
+  Send(R"(requests { id: 1 get { header { keyspace: "new" } key: "k" } })");
+  FakeGateway::Refresh refresh = gateway_.TakeRefresh();
+  session_->Close();
+  session_ = nullptr;
+  refresh.done(absl::OkStatus());
+  EXPECT_TRUE(messages_.empty());
+}
+
 }  // namespace
 }  // namespace flotilla

@@ -46,5 +46,12 @@ TEST(ScanToken, PrefixEndIsTheFirstKeyBehindThePrefix) {
   EXPECT_EQ(PrefixEnd(""), "");
 }
 
+TEST(ScanToken, BelongsToOneKeyspace) {
+  ScanToken elsewhere = kScan;
+  elsewhere.keyspace = kv::KeyspaceId(7);
+  EXPECT_EQ(ReasonOf(DecodeScanToken(EncodeScanToken(kScan, "k"), elsewhere).status()),
+            Reason::kBadToken);
+}
+
 }  // namespace
 }  // namespace flotilla

@@ -82,6 +82,48 @@ TEST_F(StreamsTest, AUnaryCallBringsItsAnswer) {
   answering.join();
 }
 
+TEST_F(StreamsTest, AUnaryCallLooksOnceMoreForItsKeyspace) {
+  std::jthread answering([this] {
+    gateway_.TakeRefresh().done(absl::OkStatus());
+    FakeGateway::Refresh second = gateway_.TakeRefresh();
+    gateway_.AddKeyspace("new", 7);
+    second.done(absl::OkStatus());
+    for (const FakeGateway::Open& one : gateway_.Take(1)) {
+      EXPECT_EQ(std::get<GetCall>(one.request.call).keyspace, kv::KeyspaceId(7));
+      one.sink->OnAnswers({FakeGateway::AnswerTo(one, kv::GetResult{.found = true, .value = "v"})});
+    }
+  });
+  v1::GetRequest request;
+  request.mutable_header()->set_keyspace("new");
+  request.set_key("k");
+  v1::GetResponse response;
+  grpc::ClientContext first;
+  EXPECT_EQ(ReasonIn(stub_->Get(&first, request, &response)), Reason::kKeyspaceNotFound);
+  grpc::ClientContext second;
+  EXPECT_TRUE(stub_->Get(&second, request, &response).ok());
+  EXPECT_EQ(response.value(), "v");
+}
+
+TEST_F(StreamsTest, AScanLooksOnceMoreForItsKeyspace) {
+  std::jthread answering([this] {
+    FakeGateway::Refresh refresh = gateway_.TakeRefresh();
+    gateway_.AddKeyspace("new", 7);
+    refresh.done(absl::OkStatus());
+    for (const FakeGateway::Open& one : gateway_.Take(1)) {
+      EXPECT_EQ(std::get<ScanCall>(one.request.call).request.keyspace, kv::KeyspaceId(7));
+      one.sink->OnAnswers({FakeGateway::AnswerTo(one, kv::ScanPage{})});
+    }
+  });
+  grpc::ClientContext context;
+  v1::ScanRequest request;
+  request.mutable_header()->set_keyspace("new");
+  const auto reader = stub_->Scan(&context, request);
+  v1::ScanResponse page;
+  EXPECT_TRUE(reader->Read(&page));
+  EXPECT_FALSE(reader->Read(&page));
+  EXPECT_TRUE(reader->Finish().ok());
+}
+
 TEST_F(StreamsTest, AUnaryErrorCarriesItsDetails) {
   std::jthread answering([this] {
     for (const FakeGateway::Open& one : gateway_.Take(1)) {
