@@ -3,7 +3,8 @@
 // An entry of kind kControl holds one. It is a barrier: what came before it is in the database when
 // it is carried out, and nothing else is in its batch. Each names the epoch that its proposer saw
 // and has no effect when the group has another by then, so that a repeated one does no harm; each
-// that takes effect raises the epoch by one.
+// that takes effect raises the epoch by one, as does each change of the group's configuration but
+// its first.
 //
 //   u8 version=0x81 (no batch of commands begins so) | u8 kind | expected epoch | by kind:
 //     set range: prefixed start, prefixed end / split: child group, prefixed split key /

@@ -1,6 +1,7 @@
 // ShardRange: which keys a group holds.
 //
-// It is replicated state (meta row "range") and changes by control entries alone (kv/control.h).
+// It is replicated state (meta row "range") and changes by control entries alone (kv/control.h);
+// its epoch also when the group's members change.
 // Commands are held against it where they take effect, reads where they are served: whatever
 // somebody believed on the way, no group answers for a key that it has given away.
 #pragma once
@@ -17,7 +18,7 @@ namespace flotilla::kv {
 struct ShardRange {
   std::string start = {};  // encoded, inclusive
   std::string end = {};    // encoded, exclusive; empty: no end
-  Epoch epoch{1};          // one more at each change
+  Epoch epoch{1};          // one more at each change of the range or the configuration
   bool frozen = false;     // it answers for no key: it is about to become part of another group
 
   bool unbounded() const { return start.empty() && end.empty(); }
@@ -34,6 +35,7 @@ struct ShardRange {
   bool operator==(const ShardRange&) const = default;
 };
 
+inline constexpr char kRangeKey[] = "range";
 // The row in `meta`: u8 version=1 | u8 flags (1: frozen) | epoch | prefixed start | prefixed end
 std::string EncodeShardRange(const ShardRange& range);
 // False when the bytes are not a range.

@@ -24,8 +24,6 @@
 namespace flotilla::kv {
 namespace {
 
-constexpr char kRangeKey[] = "range";
-
 std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 // False: there is none. Anything else that may be the matter is an error.

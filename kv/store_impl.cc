@@ -202,6 +202,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
       continue;
     }
     std::size_t next = committed;
+    ShardRange range = range_;
     Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_,
                         options_.listener != nullptr ? &followed_ : nullptr);
     evaluator.Reserve(bytes);
@@ -209,7 +210,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
       const raft::Entry& entry = entries[next].entry;
       CHECK_EQ(entry.index.value(), applied_.load() + (next - committed) + 1);
       if (entry.kind == raft::EntryKind::kControl) break;
-      if (entry.kind == raft::EntryKind::kConfiguration) NoteConfiguration(entry);
+      if (entry.kind == raft::EntryKind::kConfiguration && NoteConfiguration(entry)) ++range.epoch;
       if (entry.kind != raft::EntryKind::kCommand) continue;
       if (range_.frozen) {
         RETURN_IF_ERROR(Evaluator::RefuseBatch(entry.payload.view(), results[next]));
@@ -227,7 +228,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
       if (expiry != 0 && (known == 0 || expiry < known)) next_expiry_ms_.store(expiry);
     }
     last_timestamp_.store(timestamp.value());
-    RETURN_IF_ERROR(Commit(evaluator, entries[next - 1].entry));
+    RETURN_IF_ERROR(Commit(evaluator, range, entries[next - 1].entry));
     for (; committed < next; ++committed) {
       if (!entries[committed].proposal) continue;
       static_cast<WriteProposal&>(*entries[committed].proposal)
@@ -237,9 +238,12 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   return absl::OkStatus();
 }
 
-void StoreImpl::NoteConfiguration(const raft::Entry& entry) {
+bool StoreImpl::NoteConfiguration(const raft::Entry& entry) {
   std::lock_guard lock(mark_mutex_);
+  const raft::Configuration before = mark_.configuration;
   CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
+  // What a group begins with is no change.
+  return before != raft::Configuration() && before != mark_.configuration;
 }
 
 Status StoreImpl::Write(rocksdb::WriteBatch& batch, const raft::Entry& last) {
@@ -268,13 +272,21 @@ Status StoreImpl::Write(rocksdb::WriteBatch& batch, const raft::Entry& last) {
   return database_->Write(batch);
 }
 
-Status StoreImpl::Commit(Evaluator& evaluator, const raft::Entry& last) {
+Status StoreImpl::Commit(Evaluator& evaluator, const ShardRange& range, const raft::Entry& last) {
   Status written = evaluator.Finish();
+  if (written.ok() && range != range_) {
+    written = FromRocks(
+        evaluator.batch().Put(database_->meta(), kRangeKey, EncodeShardRange(range)), "commit");
+  }
   if (written.ok()) written = Write(evaluator.batch(), last);
   row_cache_.EndWrite(written.ok());
   range_cache_.EndWrites(written.ok());
   std::vector<RowChange> followed = followed_.Take();
   RETURN_IF_ERROR(written);
+  if (range != range_) {
+    std::unique_lock lock(database_mutex_);
+    range_ = range;
+  }
   if (!followed.empty()) options_.listener->OnRows(std::move(followed), last_timestamp());
   RETURN_IF_ERROR(Written(evaluator.batch(), last));
   if (evaluator.expired_some()) return RefreshNextExpiry();

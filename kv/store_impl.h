@@ -71,14 +71,15 @@ class StoreImpl final : public Store {
   StatusOr<raft::SnapshotMark> ReadState();
   // Applies entries from `committed` on, and moves it past those that are.
   Status ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed);
-  // The evaluator's effects, in one batch.
-  Status Commit(Evaluator& evaluator, const raft::Entry& last);
+  // The evaluator's effects, in one batch; and the range with the epoch that it has then.
+  Status Commit(Evaluator& evaluator, const ShardRange& range, const raft::Entry& last);
   // Writes the batch, and the applied index with it.
   Status Write(rocksdb::WriteBatch& batch, const raft::Entry& last);
   // What follows once it is visible.
   Status Written(const rocksdb::WriteBatch& batch, const raft::Entry& last);
   void NoteCommit(raft::Index index);
-  void NoteConfiguration(const raft::Entry& entry);
+  // Whether it raises the epoch.
+  bool NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
   // Asks for a flush; inline_background_work: unless there may be no room for it.
   Status RequestFlush();
