@@ -16,8 +16,10 @@
 
 #include "kv/collector.h"
 #include "kv/damage.h"
+#include "kv/full_disk.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
+#include "kv/lean_env.h"
 #include "kv/memtable.h"
 
 namespace flotilla::kv {
@@ -59,6 +61,9 @@ class NoLog final : public rocksdb::Logger {
 // Memtables of a family, of which one is written to and the others are flushed.
 constexpr int kWriteBuffers = 4;
 
+// Of memory for a memtable: what an idle group has of each kind of its own is counted in thousands.
+constexpr std::size_t kArenaBlockBytes = 64 << 10;
+
 // The size of a memtable at which RocksDB flushes by itself. What a memtable takes depends on the
 // allocator and on random heights in its skip list: a simulated store flushes by its own count of
 // bytes instead (StoreImpl::Commit), which repeats.
@@ -71,6 +76,7 @@ rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = resources.block_cache;
   rocksdb::ColumnFamilyOptions family;
+  family.arena_block_size = kArenaBlockBytes;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.write_buffer_size = MemtableBytes(options);
   // All families flush together: this one must not stop writers before the large one would.
@@ -89,9 +95,9 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   table.block_size = 16 << 10;  // versions of a key stand together, and are read together
   table.cache_index_and_filter_blocks = false;
   rocksdb::ColumnFamilyOptions family;
+  family.arena_block_size = kArenaBlockBytes;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   family.prefix_extractor = std::make_shared<KeyWithoutTimestamp>();
-  family.memtable_prefix_bloom_size_ratio = options.inline_background_work ? 0 : 0.05;
   family.memtable_factory = std::make_shared<MemtableFactory>();
   family.write_buffer_size = MemtableBytes(options);
   family.level_compaction_dynamic_level_bytes = true;
@@ -160,7 +166,6 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
                                                    std::shared_ptr<CollectorState> collector,
                                                    Callbacks callbacks) {
   rocksdb::DBOptions db_options;
-  db_options.env = resources.env;
   db_options.create_if_missing = true;
   db_options.create_missing_column_families = true;
   db_options.atomic_flush = true;
@@ -170,7 +175,8 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   db_options.allow_concurrent_memtable_write = false;  // one writer: the apply strand
   db_options.enable_write_thread_adaptive_yield = false;
   db_options.max_background_jobs = 2;
-  db_options.max_file_opening_threads = options.inline_background_work ? 1 : 4;
+  db_options.max_file_opening_threads = 1;  // many databases are opened at one time
+  db_options.table_cache_numshardbits = 0;  // tables stay open: nobody looks them up
   db_options.stats_dump_period_sec = 0;
   db_options.stats_persist_period_sec = 0;
   db_options.max_total_wal_size = 1 << 20;
@@ -186,9 +192,12 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   std::unique_ptr<Database> database(new Database());
   if (options.inline_background_work) {
     database->env_ = std::make_unique<FullDiskEnv>(resources.env);
-    db_options.env = database->env_.get();
+    database->waits_for_space_ = false;
     db_options.max_bgerror_resume_count = 0;
+  } else {
+    database->env_ = std::make_unique<LeanEnv>(resources.env);
   }
+  db_options.env = database->env_.get();
   const std::vector<rocksdb::ColumnFamilyDescriptor> families{
       // Unused; but RocksDB resumes after a full disk only once the largest memtable would fit.
       {rocksdb::kDefaultColumnFamilyName, SmallFamily(options, resources)},
@@ -223,8 +232,7 @@ Database::~Database() {
 Status Database::Write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  // A writer that is stopped until memtables are flushed would wait for itself.
-  options.no_slowdown = env_ != nullptr;
+  options.no_slowdown = !waits_for_space_;
   const rocksdb::Status written = db_->Write(options, &batch);
   if (!written.IsIncomplete()) return FromRocks(written, "writing to the state machine");
   return Error(Reason::kDiskFull,
@@ -300,10 +308,11 @@ void Database::CountWithin(const ShardRange& range, StoreStats& stats) const {
   scale(stats.disk_bytes);
 }
 
-void Database::KeepFlushedBlocks(bool keep) {
-  const std::string value = keep ? "kFlushOnly" : "kDisable";
+void Database::PrepareForLoad(bool reads) {
+  const std::string keep = reads ? "kFlushOnly" : "kDisable";
   db_->SetOptions(versions_,
-                  {{"block_based_table_factory", "{prepopulate_block_cache=" + value + ";}"}})
+                  {{"memtable_prefix_bloom_size_ratio", "0.05"},
+                   {"block_based_table_factory", "{prepopulate_block_cache=" + keep + ";}"}})
       .PermitUncheckedError();
 }
 

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "kv/full_disk.h"
 #include "kv/store.h"
 
 namespace flotilla::kv {
@@ -77,14 +76,18 @@ class Database {
   void DropFilesOutside(const ShardRange& range);
   // Keys and bytes of the range, as part of what the files hold, which may have more.
   void CountWithin(const ShardRange& range, StoreStats& stats) const;
-  // Whether the blocks of a flush go into the block cache as well: the page cache does not have
-  // them. Best effort.
-  void KeepFlushedBlocks(bool keep);
+  // Much is written from here on: further memtables get a bloom filter, which costs memory.
+  // `reads`: and read as well, so that the blocks of a flush go into the block cache; the page
+  // cache does not have them. Waits for the disk. Best effort.
+  void PrepareForLoad(bool reads);
 
  private:
   Database() = default;
 
-  std::unique_ptr<FullDiskEnv> env_;  // inline_background_work only
+  std::unique_ptr<rocksdb::Env> env_;
+  // With inline_background_work, a writer that is stopped until memtables are flushed would wait
+  // for itself.
+  bool waits_for_space_ = true;
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* versions_ = nullptr;
   rocksdb::ColumnFamilyHandle* locks_ = nullptr;

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "kv/lean_env.h"
+
 namespace flotilla::kv {
 namespace {
 
@@ -62,8 +64,7 @@ class Files final : public rocksdb::FileSystemWrapper {
 
   IOStatus NewWritableFile(const std::string& path, const FileOptions& options,
                            std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) override {
-    // Nobody reads it, and writing it takes RocksDB longer than everything else when it is opened.
-    if (path.find("/OPTIONS-") != std::string::npos) return IOStatus::NotSupported(path);
+    if (IsOptionsFile(path)) return IOStatus::NotSupported(path);
     return Wrap(target()->NewWritableFile(path, options, file, debug), file);
   }
   IOStatus ReopenWritableFile(const std::string& path, const FileOptions& options,

@@ -2,7 +2,7 @@
 //
 // RocksDB watches a disk without space in a thread of its own. The simulator has only one: there
 // the same error reaches RocksDB as one that may be retried, and DB::Resume() goes on when the
-// owner says so. Nor does it write RocksDB's files of options, which nobody reads here.
+// owner says so. Nor does it write files of options (lean_env.h).
 #pragma once
 
 #include <rocksdb/env.h>

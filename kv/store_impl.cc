@@ -20,6 +20,8 @@ namespace {
 // In `meta`: index, term and last timestamp, fixed64 each; and the configuration behind its index.
 constexpr char kAppliedKey[] = "applied";
 constexpr char kConfigurationKey[] = "configuration";
+// Written since the database was opened, or the leader changed: more is to be expected.
+constexpr std::uint64_t kLoadBytes = 4 << 20;
 
 }  // namespace
 
@@ -71,7 +73,8 @@ Status StoreImpl::OpenDatabase() {
   ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
                                                  std::move(callbacks)));
   database_ = std::move(database);
-  leading_ = false;
+  written_bytes_ = 0;
+  prepared_leading_.reset();
   RunBackgroundWork();
   return absl::OkStatus();
 }
@@ -162,9 +165,14 @@ raft::SnapshotMark StoreImpl::mark() const {
 }
 
 void StoreImpl::SetLeading(bool leading) {
-  if (std::exchange(leading_, leading) == leading || options_.inline_background_work) return;
-  std::shared_lock lock(database_mutex_);
-  if (database_) database_->KeepFlushedBlocks(leading);
+  if (std::exchange(leading_, leading) == leading) return;
+  written_bytes_ = 0;
+}
+
+// Most groups of many are idle, change their leaders together, and need no preparation.
+void StoreImpl::PrepareForLoad() {
+  if (options_.inline_background_work || written_bytes_ < kLoadBytes) return;
+  if (std::exchange(prepared_leading_, leading_) != leading_) database_->PrepareForLoad(leading_);
 }
 
 // ---- applying -------------------------------------------------------------------------------
@@ -173,6 +181,7 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   RETURN_IF_ERROR(CheckOpen());
   if (out_of_space_) RETURN_IF_ERROR(database_->Resume());
   out_of_space_ = false;
+  PrepareForLoad();
   // As RocksDB would, which stops writers that its flushes cannot keep up with.
   const bool too_much =
       options_.inline_background_work && unflushed_bytes_.load() > 4 * options_.memtable_bytes;
@@ -306,6 +315,7 @@ void StoreImpl::NoteCommit(raft::Index index) {
 Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& last) {
   NoteCommit(last.index);
   applied_.store(last.index.value());
+  written_bytes_ += batch.GetDataSize();
   if (options_.inline_background_work) {
     unflushed_bytes_ += batch.GetDataSize();
     if (unflushed_bytes_.load() >= options_.memtable_bytes) {

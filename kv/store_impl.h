@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,6 +78,7 @@ class StoreImpl final : public Store {
   Status Write(rocksdb::WriteBatch& batch, const raft::Entry& last);
   // What follows once it is visible.
   Status Written(const rocksdb::WriteBatch& batch, const raft::Entry& last);
+  void PrepareForLoad();
   void NoteCommit(raft::Index index);
   // Whether it raises the epoch.
   bool NoteConfiguration(const raft::Entry& entry);
@@ -136,6 +138,8 @@ class StoreImpl final : public Store {
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
   bool leading_ = false;
+  std::uint64_t written_bytes_ = 0;
+  std::optional<bool> prepared_leading_;  // what the database has been prepared for
   raft::Index shrunk_at_;  // files outside the range are to be dropped once this is durable
 
   mutable std::mutex mark_mutex_;
