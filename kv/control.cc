@@ -1,5 +1,8 @@
 #include "kv/control.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/coding.h"
 #include "kv/key_codec.h"
 
@@ -8,7 +11,13 @@ namespace {
 
 constexpr std::uint8_t kVersion = 0x81;
 
-enum class Kind : std::uint8_t { kSetRange = 1, kSplit = 2, kFreeze = 3, kUnfreeze = 4 };
+enum class Kind : std::uint8_t {
+  kSetRange = 1,
+  kSplit = 2,
+  kFreeze = 3,
+  kUnfreeze = 4,
+  kAbsorb = 5,
+};
 
 // Appends kind, epoch and fields.
 class Encoder {
@@ -27,6 +36,12 @@ class Encoder {
   }
   void operator()(const Freeze&) { Head(Kind::kFreeze); }
   void operator()(const Unfreeze&) { Head(Kind::kUnfreeze); }
+  void operator()(const Absorb& change) {
+    Head(Kind::kAbsorb);
+    AppendVarint(out_, change.right.value());
+    AppendPrefixed(out_, EncodeShardRange(change.held));
+    AppendVarint(out_, change.frozen_at.value());
+  }
 
  private:
   void Head(Kind kind) {
@@ -58,6 +73,19 @@ bool ReadChange(Reader& reader, std::uint8_t kind, ControlCommand& command) {
     case Kind::kUnfreeze:
       command.change = Unfreeze{};
       return true;
+    case Kind::kAbsorb: {
+      std::uint64_t right = 0;
+      std::uint64_t index = 0;
+      Absorb absorb;
+      if (!reader.Varint(right) || !reader.Prefixed(first) || !reader.Varint(index) ||
+          !DecodeShardRange(first, absorb.held)) {
+        return false;
+      }
+      absorb.right = GroupId(right);
+      absorb.frozen_at = raft::Index(index);
+      command.change = std::move(absorb);
+      return true;
+    }
   }
   return false;
 }
@@ -99,6 +127,19 @@ class Evaluation {
     range_.frozen = false;
     return ControlOutcome::kApplied;
   }
+  ControlOutcome operator()(const Absorb& change) {
+    if (range_.frozen) return ControlOutcome::kFrozen;
+    const ShardRange& held = change.held;
+    const bool neighbour = !range_.end.empty() && held.start == range_.end &&
+                           (held.end.empty() || held.start < held.end);
+    if (!neighbour || !held.frozen || !change.right || change.right == group_) {
+      return ControlOutcome::kUnfit;
+    }
+    if (!simple_configuration_) return ControlOutcome::kMembersChanging;
+    range_.end = held.end;
+    range_.epoch = std::max(range_.epoch, held.epoch);
+    return ControlOutcome::kApplied;
+  }
 
  private:
   const GroupId group_;
@@ -130,11 +171,11 @@ StatusOr<ControlCommand> DecodeControl(std::string_view bytes) {
 
 ControlResult Evaluate(const ControlCommand& command, GroupId group, const ShardRange& range,
                        bool simple_configuration) {
-  ControlResult result{.outcome = ControlOutcome::kEpochDiffers, .range = range};
+  ControlResult result{.outcome = ControlOutcome::kEpochDiffers, .range = range, .index = {}};
   if (command.expected_epoch != range.epoch) return result;
   result.outcome =
       std::visit(Evaluation(group, simple_configuration, result.range), command.change);
-  if (result.outcome == ControlOutcome::kApplied) result.range.epoch = range.epoch.Next();
+  if (result.outcome == ControlOutcome::kApplied) result.range.epoch = result.range.epoch.Next();
   return result;
 }
 

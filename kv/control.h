@@ -3,12 +3,12 @@
 // An entry of kind kControl holds one. It is a barrier: what came before it is in the database when
 // it is carried out, and nothing else is in its batch. Each names the epoch that its proposer saw
 // and has no effect when the group has another by then, so that a repeated one does no harm; each
-// that takes effect raises the epoch by one, as does each change of the group's configuration but
-// its first.
+// that takes effect raises the epoch: by one, and above that of a group that is absorbed. So does
+// each change of the group's configuration but its first.
 //
 //   u8 version=0x81 (no batch of commands begins so) | u8 kind | expected epoch | by kind:
 //     set range: prefixed start, prefixed end / split: child group, prefixed split key /
-//     freeze, unfreeze: -
+//     freeze, unfreeze: - / absorb: right group, prefixed range (kv/shard_range.h), index
 #pragma once
 
 #include <cstdint>
@@ -46,9 +46,20 @@ struct Unfreeze {
   bool operator==(const Unfreeze&) const = default;
 };
 
+// The group on the right becomes part of this one: keys, sessions and time. It has to be frozen,
+// and to have the same members; who proposes this has seen that each of them has flushed the
+// freeze, and sees to it that neither changes before the outcome is known. A member that finds it
+// otherwise stops.
+struct Absorb {
+  GroupId right;
+  ShardRange held;        // what it holds, frozen: its freeze's result
+  raft::Index frozen_at;  // its freeze's index
+  bool operator==(const Absorb&) const = default;
+};
+
 struct ControlCommand {
   Epoch expected_epoch{0};
-  std::variant<SetRange, Split, Freeze, Unfreeze> change;
+  std::variant<SetRange, Split, Freeze, Unfreeze, Absorb> change;
   bool operator==(const ControlCommand&) const = default;
 };
 
@@ -60,15 +71,16 @@ enum class ControlOutcome : std::uint8_t {
   kApplied = 1,
   // The others had no effect.
   kEpochDiffers = 2,
-  kUnfit = 3,      // an empty range, a split key that is not inside, the group itself as child
+  kUnfit = 3,      // an empty range, a split key that is not inside, the group itself, no neighbour
   kFrozen = 4,     // only unfreezing is possible
   kNotFrozen = 5,  // what there would be to unfreeze
-  kMembersChanging = 6,  // a split waits until the configuration is a simple one
+  kMembersChanging = 6,  // splits and absorptions wait until the configuration is a simple one
 };
 
 struct ControlResult {
   ControlOutcome outcome = ControlOutcome::kApplied;
-  ShardRange range;  // after it
+  ShardRange range;   // after it
+  raft::Index index;  // where it stands in the log
 };
 
 // What the command makes of a range. `simple_configuration`: of the group, at this point of its

@@ -87,6 +87,11 @@ Status Sessions::Load(const Database& database) {
       }
       client.results[sequence] = result;
     }
+    std::uint64_t unsure_until = 0;
+    if (!reader.empty() && !reader.Fixed64(unsure_until)) {
+      return Error(Reason::kDataDamaged, "a client's session is damaged");
+    }
+    client.unsure_until = Timestamp(unsure_until);
     client.chunks.push_back({.number = LoadOrdered64(key.data() + 9), .last_sequence = sequence});
   }
   RETURN_IF_ERROR(FromRocks(rows->status(), "reading sessions"));
@@ -124,6 +129,7 @@ std::optional<WriteResult> Sessions::Recall(const Session& session, Timestamp no
   if (session.sequence < client.acknowledged_below || session.sequence < client.pruned_below) {
     return Expired(now);
   }
+  if (client.unsure_until && session.since <= client.unsure_until) return Expired(now);
   return std::nullopt;
 }
 
@@ -152,18 +158,7 @@ void Sessions::FinishEntry(Timestamp now, const Database& database, rocksdb::Wri
     Prune(client);
     std::sort(sequences.begin(), sequences.end());
     std::erase_if(sequences, [&](std::uint64_t one) { return !client.results.contains(one); });
-    std::string chunk;
-    AppendVarint(chunk, client.acknowledged_below);
-    AppendVarint(chunk, client.pruned_below);
-    AppendFixed64(chunk, client.last_active.value());
-    AppendVarint(chunk, sequences.size());
-    for (const std::uint64_t sequence : sequences) {
-      AppendResult(chunk, sequence, client.results[sequence]);
-    }
-    const std::uint64_t number = client.chunks.empty() ? 1 : client.chunks.back().number + 1;
-    batch.Put(database.meta(), ChunkKey(id, number), chunk).PermitUncheckedError();
-    client.chunks.push_back(
-        {.number = number, .last_sequence = sequences.empty() ? 0 : sequences.back()});
+    WriteChunk(id, client, sequences, database, batch);
     // The newest chunk stays in any case: it holds the session's bounds.
     const std::uint64_t needed = std::max(client.acknowledged_below, client.pruned_below);
     while (client.chunks.size() > 1 && client.chunks.front().last_sequence < needed) {
@@ -173,26 +168,93 @@ void Sessions::FinishEntry(Timestamp now, const Database& database, rocksdb::Wri
     }
   }
   touched_.clear();
+  ForgetIdle(now, database, batch);
+}
+
+void Sessions::WriteChunk(ClientId id, Client& client, const std::vector<std::uint64_t>& sequences,
+                          const Database& database, rocksdb::WriteBatch& batch) {
+  std::string chunk;
+  AppendVarint(chunk, client.acknowledged_below);
+  AppendVarint(chunk, client.pruned_below);
+  AppendFixed64(chunk, client.last_active.value());
+  AppendVarint(chunk, sequences.size());
+  for (const std::uint64_t sequence : sequences) {
+    AppendResult(chunk, sequence, client.results[sequence]);
+  }
+  if (client.unsure_until) AppendFixed64(chunk, client.unsure_until.value());
+  const std::uint64_t number = client.chunks.empty() ? 1 : client.chunks.back().number + 1;
+  batch.Put(database.meta(), ChunkKey(id, number), chunk).PermitUncheckedError();
+  client.chunks.push_back(
+      {.number = number, .last_sequence = sequences.empty() ? 0 : sequences.back()});
+}
+
+void Sessions::RemoveChunks(ClientId id, Client& client, const Database& database,
+                            rocksdb::WriteBatch& batch) {
+  for (const Chunk& chunk : client.chunks) {
+    batch.Delete(database.meta(), ChunkKey(id, chunk.number)).PermitUncheckedError();
+  }
+  client.chunks.clear();
+}
+
+void Sessions::ForgetIdle(Timestamp now, const Database& database, rocksdb::WriteBatch& batch) {
   const std::uint64_t now_ms = MillisecondsOf(now);
   while (!by_activity_.empty()) {
-    const auto& [last_active, id] = *by_activity_.begin();
+    const auto [last_active, id] = *by_activity_.begin();
     const bool idle = MillisecondsOf(last_active) + options_.idle_ms_max < now_ms;
     if (!idle && clients_.size() <= options_.sessions_max) break;
-    forgotten_ = last_active;
-    Forget(id, database, batch);
-    std::string forgotten;
-    AppendFixed64(forgotten, forgotten_.value());
-    batch.Put(database.meta(), kForgottenKey, forgotten).PermitUncheckedError();
+    // Not before what an absorbed group has forgotten.
+    forgotten_ = std::max(forgotten_, last_active);
+    RemoveChunks(id, clients_[id], database, batch);
+    clients_.erase(id);
+    by_activity_.erase(by_activity_.begin());
+    WriteForgotten(database, batch);
   }
 }
 
-void Sessions::Forget(ClientId id, const Database& database, rocksdb::WriteBatch& batch) {
-  const auto found = clients_.find(id);
-  for (const Chunk& chunk : found->second.chunks) {
-    batch.Delete(database.meta(), ChunkKey(id, chunk.number)).PermitUncheckedError();
+void Sessions::WriteForgotten(const Database& database, rocksdb::WriteBatch& batch) const {
+  std::string forgotten;
+  AppendFixed64(forgotten, forgotten_.value());
+  batch.Put(database.meta(), kForgottenKey, forgotten).PermitUncheckedError();
+}
+
+void Sessions::Absorb(const Sessions& other, Timestamp now, const Database& database,
+                      rocksdb::WriteBatch& batch) {
+  const auto rewrite = [&](ClientId id, Client& client) {
+    Prune(client);
+    std::vector<std::uint64_t> sequences;
+    for (const auto& [sequence, result] : client.results) sequences.push_back(sequence);
+    RemoveChunks(id, client, database, batch);
+    WriteChunk(id, client, sequences, database, batch);
+  };
+  if (other.forgotten_) {
+    for (auto& [id, client] : clients_) {
+      if (other.clients_.contains(id) || client.unsure_until >= other.forgotten_) continue;
+      client.unsure_until = other.forgotten_;
+      rewrite(id, client);
+    }
   }
-  by_activity_.erase({found->second.last_active, id});
-  clients_.erase(found);
+  for (const auto& [id, theirs] : other.clients_) {
+    const auto [found, added] = clients_.try_emplace(id);
+    Client& client = found->second;
+    by_activity_.erase({client.last_active, id});
+    const Timestamp unsure = added ? forgotten_ : Timestamp();
+    client.unsure_until = std::max({client.unsure_until, theirs.unsure_until, unsure});
+    client.last_active = std::max(client.last_active, theirs.last_active);
+    client.acknowledged_below = std::max(client.acknowledged_below, theirs.acknowledged_below);
+    client.pruned_below = std::max(client.pruned_below, theirs.pruned_below);
+    for (const auto& [sequence, result] : theirs.results) {
+      WriteResult& known = client.results[sequence];
+      if (known.timestamp < result.timestamp) known = result;
+    }
+    client.results.erase(client.results.begin(), client.results.lower_bound(client.pruned_below));
+    by_activity_.emplace(client.last_active, id);
+    rewrite(id, client);
+  }
+  if (other.forgotten_ > forgotten_) {
+    forgotten_ = other.forgotten_;
+    WriteForgotten(database, batch);
+  }
+  ForgetIdle(now, database, batch);
 }
 
 std::uint64_t Sessions::Hash() const {
@@ -203,6 +265,7 @@ std::uint64_t Sessions::Hash() const {
     AppendVarint(all, client.acknowledged_below);
     AppendVarint(all, client.pruned_below);
     AppendFixed64(all, client.last_active.value());
+    AppendFixed64(all, client.unsure_until.value());
     for (const auto& [sequence, result] : client.results) AppendResult(all, sequence, result);
   }
   return static_cast<std::uint64_t>(Crc32c(all)) << 32 | all.size();

@@ -7,6 +7,7 @@
 //
 //   meta key:   's' ‖ client, 8 bytes big-endian ‖ number, 8 bytes big-endian
 //   meta value: acknowledged_below | pruned_below | last active fixed64 | count | results
+//               [| unsure until fixed64]
 //   result:     sequence | u8 outcome | timestamp fixed64 | affected | failed_op | actual fixed64
 //   meta 'forgotten': fixed64
 //
@@ -14,6 +15,9 @@
 // Whoever wrote after his `since`, and was forgotten, did so no later than that: a client that is
 // not known is a new one if its `since` lies after that time, and else there is no telling whether
 // what it sends is a repetition. No clock of a client's has a part in this.
+//
+// When two groups become one, a client that only one of them knows may have been forgotten by the
+// other: its session is `unsure` up to the time of the last one forgotten there.
 //
 // Apply strand.
 #pragma once
@@ -47,6 +51,7 @@ class Sessions {
   };
 
   explicit Sessions(const Options& options) : options_(options) {}
+  const Options& options() const { return options_; }
 
   // Reads all sessions from the database, in place of what is here.
   Status Load(const Database& database);
@@ -58,6 +63,10 @@ class Sessions {
 
   // Ends an entry: writes the clients' new chunks, drops acknowledged ones and idle sessions.
   void FinishEntry(Timestamp now, const Database& database, rocksdb::WriteBatch& batch);
+
+  // Takes over the sessions of a group that becomes part of this one. Between entries.
+  void Absorb(const Sessions& other, Timestamp now, const Database& database,
+              rocksdb::WriteBatch& batch);
 
   void Clear() {
     clients_.clear();
@@ -76,13 +85,21 @@ class Sessions {
   struct Client {
     std::uint64_t acknowledged_below = 0;
     std::uint64_t pruned_below = 0;  // results below were dropped unacknowledged
+    // Writes may have been answered and forgotten until then (absorbed groups only).
+    Timestamp unsure_until;
     Timestamp last_active;
     std::map<std::uint64_t, WriteResult> results;
     std::deque<Chunk> chunks;
   };
 
   void Prune(Client& client) const;
-  void Forget(ClientId id, const Database& database, rocksdb::WriteBatch& batch);
+  // Writes these results as the client's newest chunk.
+  static void WriteChunk(ClientId id, Client& client, const std::vector<std::uint64_t>& sequences,
+                         const Database& database, rocksdb::WriteBatch& batch);
+  static void RemoveChunks(ClientId id, Client& client, const Database& database,
+                           rocksdb::WriteBatch& batch);
+  void ForgetIdle(Timestamp now, const Database& database, rocksdb::WriteBatch& batch);
+  void WriteForgotten(const Database& database, rocksdb::WriteBatch& batch) const;
 
   const Options options_;
   // The last write of any client that was forgotten.

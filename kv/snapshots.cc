@@ -71,8 +71,9 @@ Status StoreImpl::FinishInterruptedInstall() {
   }
   RETURN_IF_ERROR(RemoveFlatDirectory(incoming));
   RETURN_IF_ERROR(RemoveFlatDirectory(old));
-  // Of a split that was cut short (split.cc).
+  // Of a split or an absorption that was cut short (split.cc, absorb.cc).
   RETURN_IF_ERROR(RemoveTree(options_.directory + "/child"));
+  RETURN_IF_ERROR(RemoveTree(options_.directory + "/taking"));
   // Checkpoints serve one transfer of one process.
   const std::string checkpoints = options_.directory + "/checkpoints";
   std::vector<std::string> children;

@@ -54,6 +54,11 @@ ShardRange StoreImpl::range() const {
   return range_;
 }
 
+ShardRange StoreImpl::durable_range() const {
+  std::lock_guard lock(flush_mutex_);
+  return ranges_.empty() ? ShardRange() : ranges_.front().second;
+}
+
 Status StoreImpl::LoadRange() {
   std::string text;
   ShardRange range;
@@ -74,21 +79,37 @@ Status StoreImpl::ApplyControl(raft::AppliedEntry& applied) {
   ASSIGN_OR_RETURN(const ControlCommand command, DecodeControl(entry.payload.view()));
   const raft::Configuration configuration = mark().configuration;
   const bool simple = !configuration.joint() && configuration.learners_next.empty();
-  const ControlResult result = Evaluate(command, options_.group, range_, simple);
-  const Split* const split =
-      result.outcome == ControlOutcome::kApplied ? std::get_if<Split>(&command.change) : nullptr;
-  if (split != nullptr) RETURN_IF_ERROR(MakeChild(split->child, ChildRange(*split, range_)));
-  RETURN_IF_ERROR(ChangeRange(result.range, entry));
+  ControlResult result = Evaluate(command, options_.group, range_, simple);
+  result.index = entry.index;
+  const bool applies = result.outcome == ControlOutcome::kApplied;
+  const Split* const split = applies && IsMember() ? std::get_if<Split>(&command.change) : nullptr;
+  const Absorb* const absorb = applies ? std::get_if<Absorb>(&command.change) : nullptr;
+  rocksdb::WriteBatch batch;
+  if (split != nullptr) {
+    RETURN_IF_ERROR(MakeChild(split->child, ChildRange(*split, range_)));
+  } else if (absorb != nullptr) {
+    RETURN_IF_ERROR(TakeOver(*absorb, batch));
+  } else if (!range_.Covers(result.range)) {
+    // What was there once, and may come to light again: files are dropped one by one.
+    RETURN_IF_ERROR(RemoveOutside(range_, batch));
+  }
+  RETURN_IF_ERROR(ChangeRange(result.range, entry, batch));
+  if (absorb != nullptr) RETURN_IF_ERROR(TellAllRows());
   if (split != nullptr && options_.on_split) options_.on_split(split->child);
   if (applied.proposal) static_cast<ControlProposal&>(*applied.proposal).Complete(result);
   return absl::OkStatus();
 }
 
-Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry) {
+bool StoreImpl::IsMember() const {
+  return !options_.self || mark().configuration.Contains(options_.self);
+}
+
+Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
+                              rocksdb::WriteBatch& batch) {
   const bool bounds_change = range.start != range_.start || range.end != range_.end;
-  rocksdb::WriteBatch batch;
+  const bool changes = range != range_;
   if (bounds_change) RETURN_IF_ERROR(RemoveOutside(range, batch));
-  if (range != range_) {
+  if (changes) {
     RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)),
                               "changing the range"));
   }
@@ -105,10 +126,10 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry)
   }
   RETURN_IF_ERROR(Written(batch, entry));
   RETURN_IF_ERROR(RefreshNextExpiry());
-  if (!bounds_change) return absl::OkStatus();
-  shrunk_at_ = entry.index;
-  // Soon, so that what was given away is not claimed again after a crash. The entry is applied even
-  // if there is no room for that now.
+  if (!changes) return absl::OkStatus();
+  if (bounds_change) shrunk_at_ = entry.index;
+  // Soon: others wait until what was given away, or stands still, is not claimed again after a
+  // crash. The entry is applied even if there is no room for that now.
   const Status requested = RequestFlush();
   if (!requested.ok() && ReasonOf(requested) != Reason::kDiskFull) return requested;
   RunBackgroundWork();

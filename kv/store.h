@@ -28,6 +28,8 @@ class WriteBufferManager;
 
 namespace flotilla::kv {
 
+class Store;
+
 // What all groups of a node share.
 struct StoreResources {
   // Production: the default Env. The simulator: its own file system, and background work that runs
@@ -56,7 +58,8 @@ class RowListener {
 };
 
 struct StoreOptions {
-  std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/, child/
+  std::string directory;  // data/groups/<id>; holds db/, incoming/, checkpoints/, child/,
+                          // taking/
   GroupId group;
   // Where a group is or would be on this node, on the file system of `directory`. A split makes the
   // child's directory, whole, unless there is one: it has then been made before, and what became of
@@ -66,6 +69,14 @@ struct StoreOptions {
   // The child's directory is there, and the parent holds its part alone: the child can be opened.
   // On the apply strand; again when the split is applied once more after a crash.
   std::function<void(GroupId)> on_split;
+  // The node that this is on; none: whichever it is, it is a member. One that is not a member at a
+  // split gives up its part, and makes no child.
+  NodeId self;
+  // The store of another group on this node; null: there is none. An absorption reads the right
+  // group's, on the apply strand of the left; also when it is applied once more after a crash, so
+  // all stores of a node have to be open before any of them applies, and the right one has to stay
+  // until durable_range() of the left has reached the epoch of the absorption.
+  std::function<Store*(GroupId)> store_of;
   // The simulator's: no thread but the caller's ever works for RocksDB; flushes and compactions
   // run inside Store calls and RunBackgroundWork().
   bool inline_background_work = false;
@@ -117,6 +128,8 @@ class Store : public raft::StateMachine {
 
   // What the group holds, as of applied().
   virtual ShardRange range() const = 0;
+  // What it would hold after a crash, before anything is applied again.
+  virtual ShardRange durable_range() const = 0;
 
   // ---- for the leader ------------------------------------------------------------------------
 

@@ -85,11 +85,16 @@ Status StoreImpl::LoadMeta() {
   {
     std::lock_guard lock(flush_mutex_);
     commits_.clear();
+    ranges_ = {{mark.index.value(), range_}};
   }
   applied_.store(mark.index.value());
   durable_.store(mark.index.value());
   shrunk_at_ = mark.index;
   DropFilesOutside();
+  return TellAllRows();
+}
+
+Status StoreImpl::TellAllRows() {
   if (options_.listener == nullptr) return absl::OkStatus();
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
@@ -305,6 +310,9 @@ Status StoreImpl::Commit(Evaluator& evaluator, const ShardRange& range, const ra
 void StoreImpl::NoteCommit(raft::Index index) {
   std::lock_guard lock(flush_mutex_);
   commits_.emplace_back(database_->db().GetLatestSequenceNumber(), index.value());
+  if (!ranges_.empty() && ranges_.back().second != range_) {
+    ranges_.emplace_back(index.value(), range_);
+  }
   // Bounded: neighbours may be merged, at the price of a durable index that lags a little.
   if (commits_.size() <= 100'000) return;
   std::deque<std::pair<std::uint64_t, std::uint64_t>> kept;
@@ -359,6 +367,7 @@ void StoreImpl::OnFlushed(std::uint64_t sequence) {
       commits_.pop_front();
     }
     durable_.store(durable);
+    while (ranges_.size() > 1 && ranges_[1].first <= durable) ranges_.pop_front();
     std::vector<FlushWait> waiting;
     for (FlushWait& wait : flush_waits_) {
       (wait.index <= durable ? ready : waiting).push_back(std::move(wait));
@@ -416,7 +425,8 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
   NewestRows newest(*rows);
-  for (rows->SeekToFirst(); rows->Valid(); newest.Next()) {
+  // Beyond the range there may be what an absorption that was cut short has left.
+  for (rows->Seek(range_.start); rows->Valid(); newest.Next()) {
     std::string_view encoded;
     Timestamp timestamp;
     VersionView version;
@@ -424,6 +434,7 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
         !DecodeVersion({rows->value().data(), rows->value().size()}, version)) {
       return Error(Reason::kDataDamaged, fmt::format("{}: a version is malformed", DbPath()));
     }
+    if (!range_.Contains(encoded)) break;
     if (!version.Exists(now_ms)) continue;
     ++rows_count;
     crc = ExtendCrc32c(crc, {rows->key().data(), rows->key().size()});

@@ -46,6 +46,7 @@ class StoreImpl final : public Store {
                                             const std::vector<std::string_view>& keys) override;
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
   ShardRange range() const override;
+  ShardRange durable_range() const override;
   Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
   std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }
   void SetLeading(bool leading) override;
@@ -83,6 +84,7 @@ class StoreImpl final : public Store {
   // Whether it raises the epoch.
   bool NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
+  Status TellAllRows();
   // Asks for a flush; inline_background_work: unless there may be no room for it.
   Status RequestFlush();
   void OnFlushed(std::uint64_t sequence);
@@ -91,8 +93,10 @@ class StoreImpl final : public Store {
   // split.cc
   // Applies one kControl entry, alone.
   Status ApplyControl(raft::AppliedEntry& applied);
-  // Range and applied index, and the removal of what lies outside.
-  Status ChangeRange(const ShardRange& range, const raft::Entry& entry);
+  // Range and applied index, and the removal of what lies outside; and what `batch` has already.
+  Status ChangeRange(const ShardRange& range, const raft::Entry& entry, rocksdb::WriteBatch& batch);
+  // Whether this node is a member of the group, at this point of its log.
+  bool IsMember() const;
   // The child's directory exists and is durable on return.
   Status MakeChild(GroupId child, const ShardRange& range);
   Status PrepareChild(const std::string& directory, const ShardRange& range);
@@ -102,6 +106,18 @@ class StoreImpl final : public Store {
   Status LoadRange();
   // Files of the database that hold nothing of the range go, once it is durable.
   void DropFilesOutside();
+
+  // absorb.cc
+  // Versions of the right group's keys are in the database on return; the rest is in the batch.
+  Status TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch);
+  // That it stands still as the command says. With its lock held.
+  Status CheckFrozen(const Absorb& absorb) const;
+  // Its versions as files in this directory.
+  StatusOr<std::vector<std::string>> ExportVersions(const StoreImpl& right,
+                                                    const std::string& directory) const;
+  static Status CopyRows(const Database& from, rocksdb::ColumnFamilyHandle* from_family,
+                         rocksdb::ColumnFamilyHandle* to_family, const rocksdb::Range& range,
+                         rocksdb::WriteBatch& batch);
 
   // snapshots.cc
   Status FinishInterruptedInstall();
@@ -153,9 +169,11 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> applied_commands_{0};
   std::atomic<std::uint64_t> session_count_{0};
 
-  std::mutex flush_mutex_;
+  mutable std::mutex flush_mutex_;
   // Sequence number of the database after each commit, and the log index it stands for.
   std::deque<std::pair<std::uint64_t, std::uint64_t>> commits_;
+  // The durable range, and those that have come after it, each with its index in the log.
+  std::deque<std::pair<std::uint64_t, ShardRange>> ranges_;
   std::vector<FlushWait> flush_waits_;
 };
 

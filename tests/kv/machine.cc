@@ -19,12 +19,32 @@ class Collecting final : public Base {
   std::optional<Result>* const result_;
 };
 
-void MakeDirectory(sim::SimFileSystem& disk, const std::string& path, const std::string& parent) {
+void SyncDirectory(sim::SimFileSystem& disk, const std::string& path) {
   const rocksdb::IOOptions io;
-  EXPECT_TRUE(disk.CreateDir(path, io, nullptr).ok());
   std::unique_ptr<rocksdb::FSDirectory> directory;
-  EXPECT_TRUE(disk.NewDirectory(parent, io, &directory, nullptr).ok());
+  EXPECT_TRUE(disk.NewDirectory(path, io, &directory, nullptr).ok());
   EXPECT_TRUE(directory->Fsync(io, nullptr).ok());
+}
+
+void MakeDirectory(sim::SimFileSystem& disk, const std::string& path, const std::string& parent) {
+  EXPECT_TRUE(disk.CreateDir(path, {}, nullptr).ok());
+  SyncDirectory(disk, parent);
+}
+
+void RemoveTree(sim::SimFileSystem& disk, const std::string& path) {
+  std::vector<std::string> names;
+  EXPECT_TRUE(disk.GetChildren(path, {}, &names, nullptr).ok());
+  for (const std::string& name : names) {
+    const std::string inner = path + "/" + name;
+    bool is_directory = false;
+    EXPECT_TRUE(disk.IsDirectory(inner, {}, &is_directory, nullptr).ok());
+    if (is_directory) {
+      RemoveTree(disk, inner);
+    } else {
+      EXPECT_TRUE(disk.DeleteFile(inner, {}, nullptr).ok());
+    }
+  }
+  EXPECT_TRUE(disk.DeleteDir(path, {}, nullptr).ok());
 }
 
 }  // namespace
@@ -33,6 +53,9 @@ Machine::Machine(StoreOptions options) : options_(std::move(options)) {
   options_.inline_background_work = true;
   if (options_.memtable_bytes > (1 << 20)) options_.memtable_bytes = 16 << 10;
   options_.directory_of = &DirectoryOf;
+  options_.store_of = [this](GroupId group) {
+    return stores_.contains(group) ? stores_.at(group).get() : nullptr;
+  };
   options_.on_split = [this](GroupId child) { ++births_[child]; };
   MakeDirectory(*disk_, "/groups", "/");
   MakeDirectory(*disk_, DirectoryOf(kParent), "/groups");
@@ -104,6 +127,9 @@ void Machine::CutAt(std::uint64_t call) {
   const std::uint64_t before = disk_->calls();
   disk_->SetCallHook([this, before, call](const sim::DiskCall& made) {
     if (call == 0 || made.number - before < call) return rocksdb::IOStatus::OK();
+    // RocksDB ends the process when it cannot read a file that it is about to take in.
+    const bool taken_in = made.path.find("/taking/") != std::string_view::npos;
+    if (taken_in && made.operation == sim::DiskOperation::kRead) return rocksdb::IOStatus::OK();
     disk_->PowerOff();
     return rocksdb::IOStatus::IOError("the power is gone");
   });
@@ -178,6 +204,19 @@ ControlResult Machine::Control(GroupId group, decltype(ControlCommand::change) c
   EXPECT_TRUE(applied.ok()) << MessageOf(applied);
   EXPECT_TRUE(result.has_value());
   return result.value_or(ControlResult());
+}
+
+Absorb Machine::FreezeFor(GroupId right) {
+  const ControlResult frozen = Control(right, Freeze{});
+  EXPECT_EQ(frozen.outcome, ControlOutcome::kApplied);
+  return {.right = right, .held = frozen.range, .frozen_at = frozen.index};
+}
+
+void Machine::Remove(GroupId group) {
+  stores_.erase(group);
+  logs_.erase(group);
+  RemoveTree(*disk_, DirectoryOf(group));
+  SyncDirectory(*disk_, "/groups");
 }
 
 Status Machine::Replay(GroupId group, std::size_t batch) {

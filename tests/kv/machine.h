@@ -69,6 +69,10 @@ class Machine {
   void PowerCut(std::uint64_t seed);
   // The same, and it goes again at this call; false when that was before all groups were open.
   bool TryPowerCut(std::uint64_t seed, std::uint64_t cut_at);
+  // Freezes the group; what then absorbs it.
+  Absorb FreezeFor(GroupId right);
+  // The group goes from this machine, with its log.
+  void Remove(GroupId group);
   // Opens every group that has a directory and is not open.
   Status OpenAll();
 
