@@ -115,6 +115,19 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
   for (const Gets& gets : keyspaces) AnswerGets(store, gets, origin, answers);
 }
 
+bool Eventual(const GatewayRequest& request) {
+  if (const auto* get = std::get_if<GetCall>(&request.call)) {
+    return get->consistency == kv::Consistency::kEventual;
+  }
+  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+    return batch->consistency == kv::Consistency::kEventual;
+  }
+  if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
+    return scan->consistency == kv::Consistency::kEventual;
+  }
+  return false;
+}
+
 bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
   if (std::holds_alternative<WriteCall>(request.call)) {
     return std::holds_alternative<kv::WriteResult>(answer.result);

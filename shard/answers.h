@@ -17,6 +17,9 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
 void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
                  AnswerCollector& answers);
 
+// Any replica may answer it.
+bool Eventual(const GatewayRequest& request);
+
 // Whether an answer that came from elsewhere, and is OK, has what the request asked for.
 bool Fits(const GatewayRequest& request, const GatewayAnswer& answer);
 

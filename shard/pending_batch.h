@@ -16,10 +16,25 @@
 
 namespace flotilla {
 
+struct Ticket;
+
+// Takes requests that a group has turned away because it does not hold their keys (WRONG_SHARD):
+// they had no effect there, and belong elsewhere.
+class Rerouter {
+ public:
+  virtual ~Rerouter() = default;
+  virtual void OnWrongShard(std::vector<Ticket> tickets) = 0;
+};
+
 class PendingBatch {
  public:
-  PendingBatch(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink)
-      : requests_(std::move(requests)), sink_(std::move(sink)), slots_(requests_.size()) {}
+  // `rerouter`: null when WRONG_SHARD is an answer like others. It outlives the batch.
+  PendingBatch(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink,
+               Rerouter* rerouter = nullptr)
+      : requests_(std::move(requests)),
+        sink_(std::move(sink)),
+        rerouter_(rerouter),
+        slots_(requests_.size()) {}
   // Whatever was dropped without an answer gets one here.
   ~PendingBatch();
   PendingBatch(const PendingBatch&) = delete;
@@ -35,6 +50,7 @@ class PendingBatch {
   std::size_t size() const { return requests_.size(); }
   const GatewayRequest& request(std::uint32_t slot) const { return requests_[slot]; }
   AnswerSink& sink() const { return *sink_; }
+  Rerouter* rerouter() const { return rerouter_; }
 
   enum class State : std::uint8_t {
     kWaiting = 0,   // nobody acts on it: giving up means that nothing happened, unless Lost()
@@ -82,6 +98,7 @@ class PendingBatch {
 
   const std::vector<GatewayRequest> requests_;
   const std::shared_ptr<AnswerSink> sink_;
+  Rerouter* const rerouter_;
   std::vector<Slot> slots_;
 };
 
@@ -90,6 +107,8 @@ struct Ticket {
   std::shared_ptr<PendingBatch> batch;
   std::uint32_t slot = 0;
   GroupId group = {};  // that serves it, by what is known of the directory
+  // Since when groups have turned it away; zero: none has.
+  MonoTime misplaced_since{};
 
   const GatewayRequest& request() const { return batch->request(slot); }
   bool is_write() const { return batch->IsWrite(slot); }
@@ -106,8 +125,14 @@ class AnswerCollector {
   AnswerCollector(const AnswerCollector&) = delete;
   AnswerCollector& operator=(const AnswerCollector&) = delete;
 
-  // Drops the answer when the request has one. The request's id is filled in.
+  // Drops the answer when the request has one. The request's id is filled in. WRONG_SHARD goes to
+  // the rerouter, if there is one.
   void Add(const Ticket& ticket, GatewayAnswer answer) {
+    if (!answer.status.ok() && ticket.batch->rerouter() != nullptr &&
+        ReasonOf(answer.status) == Reason::kWrongShard) {
+      if (ticket.batch->Return(ticket.slot)) misplaced_.push_back(ticket);
+      return;
+    }
     if (!answer.status.ok() && ticket.batch->LostWrite(ticket.slot)) {
       answer.status = ErrorAfterLoss(answer.status);
     }
@@ -135,6 +160,9 @@ class AnswerCollector {
   void Flush() {
     for (PerSink& one : per_sink_) one.batch->sink().OnAnswers(std::move(one.answers));
     per_sink_.clear();
+    if (misplaced_.empty()) return;
+    Rerouter* const rerouter = misplaced_.front().batch->rerouter();
+    rerouter->OnWrongShard(std::exchange(misplaced_, {}));
   }
 
  private:
@@ -143,6 +171,7 @@ class AnswerCollector {
     std::vector<GatewayAnswer> answers;
   };
   std::vector<PerSink> per_sink_;
+  std::vector<Ticket> misplaced_;
 };
 
 }  // namespace flotilla

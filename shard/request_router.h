@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@
 
 namespace flotilla {
 
-class RequestRouter final : public Gateway {
+class RequestRouter final : public Gateway, private Rerouter {
  public:
   struct Options {
     // Where the numbers of forwarded requests begin: at random, so that no answer to the process
@@ -86,8 +87,16 @@ class RequestRouter final : public Gateway {
     MonoTime since;
   };
 
-  // `group`: zero when it is to be located.
+  // Rerouter
+  void OnWrongShard(std::vector<Ticket> tickets) override;
+
+  // `group`: of forwarded requests, which go nowhere else; zero: wherever they belong.
   void Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink, GroupId group);
+  // Of a request whose keys lie in several shards.
+  void SubmitParts(std::vector<GatewayRequest> parts, const std::shared_ptr<AnswerSink>& sink);
+  void ServeScattered(const Ticket& ticket);
+  // Finds each one's group, by the directory as it is now; those that have one come back.
+  std::vector<Ticket> Place(std::vector<Ticket> tickets);
   void Route(std::vector<Ticket> tickets);
   void RouteTo(GroupId group, std::vector<Ticket> tickets);
   void Forward(GroupId group, NodeId to, std::vector<Ticket> tickets);
@@ -98,6 +107,12 @@ class RequestRouter final : public Gateway {
   void GiveBack(std::vector<Ticket> tickets);
   void TakeBackFromOthers(GroupId group, NodeId leader);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
+  // The node that leads, as far as this one knows. Zero: nobody.
+  NodeId LeaderOf(GroupId group, const Replica* replica);
+  void NoteLeader(GroupId group, NodeId leader);
+  // One member after the other, of a group that has no replica here.
+  void AskWhoLeads(GroupId group);
+  void AnswerWhoLeads(const Bytes& body, raft::PeerCalls::Reply reply) const;
   void ForgetAnswered();
 
   const Options options_;
@@ -117,6 +132,11 @@ class RequestRouter final : public Gateway {
   std::mutex forwards_mutex_;
   std::uint64_t next_forward_;
   std::map<std::uint64_t, Forwarded> forwards_;
+
+  std::mutex leaders_mutex_;
+  std::map<GroupId, NodeId> leaders_;  // of groups that have no replica here
+  std::set<GroupId> asking_;           // who leads them
+  std::uint64_t asked_ = 0;
 
   std::mutex parked_mutex_;
   std::vector<Parked> parked_;

@@ -119,6 +119,13 @@ const ShardDescriptor* DirectoryImage::Locate(std::string_view encoded_key) cons
   return shard->Contains(encoded_key) ? shard : nullptr;
 }
 
+const ShardDescriptor* DirectoryImage::LocateBelow(std::string_view encoded_key) const {
+  const auto after = shards_by_start_.lower_bound(encoded_key);
+  if (after == shards_by_start_.begin()) return nullptr;
+  const ShardDescriptor* shard = Find(std::prev(after)->second);
+  return shard->end >= encoded_key ? shard : nullptr;
+}
+
 std::vector<const ShardDescriptor*> DirectoryImage::Overlapping(std::string_view start,
                                                                 std::string_view end) const {
   std::vector<const ShardDescriptor*> found;

@@ -34,6 +34,8 @@ class DirectoryImage {
 
   // The shard that holds the key; null where there is no keyspace.
   const ShardDescriptor* Locate(std::string_view encoded_key) const;
+  // The shard that holds what lies just below the key, which may be an end.
+  const ShardDescriptor* LocateBelow(std::string_view encoded_key) const;
   // Those that hold a part of [start, end), in their order.
   std::vector<const ShardDescriptor*> Overlapping(std::string_view start,
                                                   std::string_view end) const;

@@ -1,5 +1,8 @@
 #include "shard/directory/locate.h"
 
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,33 +14,128 @@
 namespace flotilla {
 namespace {
 
-// The keyspace, and the first key; an empty key: the keyspace's start.
-struct PlaceOf {
-  using Place = std::pair<kv::KeyspaceId, std::string_view>;
+Location In(const ShardDescriptor& shard) {
+  return {.group = shard.group, .scattered = false, .error = absl::OkStatus()};
+}
 
-  Place operator()(const WriteCall& call) const {
-    Place place{kv::kDefaultKeyspace, {}};
-    kv::PeekCommand(call.command.view(), place.first, place.second);
-    return place;
+Location Scattered() { return {.group = {}, .scattered = true, .error = absl::OkStatus()}; }
+
+Location Failed(Status error) {
+  return {.group = {}, .scattered = false, .error = std::move(error)};
+}
+
+bool HasAll(const ShardDescriptor& shard, kv::KeyspaceId keyspace) {
+  return shard.start <= kv::KeyspaceStart(keyspace) && shard.end >= kv::KeyspaceEnd(keyspace);
+}
+
+bool HasAll(const ShardDescriptor& shard, kv::KeyspaceId keyspace, const kv::WriteOp& op) {
+  if (op.kind != kv::WriteKind::kDeleteRange) {
+    return shard.Contains(kv::EncodeKey(keyspace, op.key));
   }
-  Place operator()(const GetCall& call) const { return {call.keyspace, call.key}; }
-  Place operator()(const BatchGetCall& call) const {
-    return {call.keyspace, call.keys.empty() ? std::string_view() : call.keys.front()};
+  // Of a hashed keyspace every slot has a part of a range.
+  return !kv::IsHashed(keyspace) && kv::RangeStart(keyspace, op.key) >= shard.start &&
+         kv::RangeEnd(keyspace, op.end) <= shard.end;
+}
+
+class Locator {
+ public:
+  explicit Locator(const DirectoryImage& image) : image_(image) {}
+
+  Location operator()(const WriteCall& call) const {
+    kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
+    std::string_view key;
+    kv::PeekCommand(call.command.view(), keyspace, key);
+    const ShardDescriptor* shard = Find(keyspace, key);
+    if (shard == nullptr) return Unknown(keyspace);
+    if (HasAll(*shard, keyspace)) return In(*shard);
+    thread_local kv::CommandView command;
+    if (!kv::DecodeCommand(call.command.view(), command).ok()) return In(*shard);
+    const bool whole =
+        std::all_of(command.ops.begin(), command.ops.end(),
+                    [&](const kv::WriteOp& op) { return HasAll(*shard, keyspace, op); });
+    return whole ? In(*shard) : Failed(CrossShard(keyspace));
   }
-  Place operator()(const ScanCall& call) const {
-    return {call.request.keyspace, call.request.start};
+
+  Location operator()(const GetCall& call) const {
+    const ShardDescriptor* shard = Find(call.keyspace, call.key);
+    return shard == nullptr ? Unknown(call.keyspace) : In(*shard);
   }
+
+  Location operator()(const BatchGetCall& call) const {
+    const std::string_view first = call.keys.empty() ? std::string_view() : call.keys.front();
+    const ShardDescriptor* shard = Find(call.keyspace, first);
+    if (shard == nullptr) return Unknown(call.keyspace);
+    const bool whole = HasAll(*shard, call.keyspace) ||
+                       std::all_of(call.keys.begin(), call.keys.end(), [&](const auto& key) {
+                         return shard->Contains(kv::EncodeKey(call.keyspace, key));
+                       });
+    return whole ? In(*shard) : Scattered();
+  }
+
+  Location operator()(const ScanCall& call) const {
+    const kv::ScanRequest& scan = call.request;
+    if (kv::IsHashed(scan.keyspace)) return Spread(scan.keyspace);
+    // Page by page: from the shard that has the beginning.
+    const ShardDescriptor* shard =
+        scan.reverse ? FindBelow(scan.keyspace, scan.end) : Find(scan.keyspace, scan.start);
+    return shard == nullptr ? Unknown(scan.keyspace) : In(*shard);
+  }
+
+ private:
+  // An empty key: the keyspace's beginning.
+  const ShardDescriptor* Find(kv::KeyspaceId keyspace, std::string_view key) const {
+    if (image_.shards().size() == 1 && keyspace == kv::kDefaultKeyspace) {
+      return &image_.shards().begin()->second;
+    }
+    return image_.Locate(key.empty() ? kv::KeyspaceStart(keyspace) : kv::EncodeKey(keyspace, key));
+  }
+
+  // Just below the key; empty: at the keyspace's end.
+  const ShardDescriptor* FindBelow(kv::KeyspaceId keyspace, std::string_view key) const {
+    return image_.LocateBelow(kv::RangeEnd(keyspace, key));
+  }
+
+  Location Spread(kv::KeyspaceId keyspace) const {
+    const ShardDescriptor* first = Find(keyspace, {});
+    if (first == nullptr) return Unknown(keyspace);
+    return HasAll(*first, keyspace) ? In(*first) : Scattered();
+  }
+
+  Location Unknown(kv::KeyspaceId keyspace) const {
+    if (image_.shards().empty()) {
+      return {.group = kFirstDataGroup, .scattered = false, .error = absl::OkStatus()};
+    }
+    return Failed(
+        Error(Reason::kKeyspaceNotFound,
+              fmt::format("keyspace {} is not there any more: it was dropped", keyspace.value())));
+  }
+
+  static Status CrossShard(kv::KeyspaceId keyspace) {
+    return Error(
+        Reason::kCrossShard,
+        kv::IsHashed(keyspace)
+            ? "the keys of the write lie in several shards, and one that is atomic over shards "
+              "needs a transaction: write them one by one (of a hash keyspace, ranges lie in all "
+              "shards)"
+            : "the keys of the write lie in several shards, and one that is atomic over shards "
+              "needs a transaction: write them one by one, or shard by shard (`kvctl shard list`)");
+  }
+
+  const DirectoryImage& image_;
 };
 
 }  // namespace
 
-GroupId GroupOf(const DirectoryImage& image, const GatewayRequest& request) {
-  const auto [keyspace, key] = std::visit(PlaceOf(), request.call);
-  if (keyspace == kDirectoryKeyspace) return kDirectoryGroup;
-  if (image.shards().size() == 1) return image.shards().begin()->first;
-  const ShardDescriptor* shard =
-      image.Locate(key.empty() ? kv::KeyspaceStart(keyspace) : kv::EncodeKey(keyspace, key));
-  return shard == nullptr ? kFirstDataGroup : shard->group;
+Location Locate(const DirectoryImage& image, const GatewayRequest& request) {
+  const auto* write = std::get_if<WriteCall>(&request.call);
+  const auto* get = std::get_if<GetCall>(&request.call);
+  kv::KeyspaceId keyspace = get != nullptr ? get->keyspace : kv::kDefaultKeyspace;
+  std::string_view key;
+  if (write != nullptr) kv::PeekCommand(write->command.view(), keyspace, key);
+  if (keyspace == kDirectoryKeyspace) {
+    return {.group = kDirectoryGroup, .scattered = false, .error = absl::OkStatus()};
+  }
+  return std::visit(Locator(image), request.call);
 }
 
 }  // namespace flotilla
