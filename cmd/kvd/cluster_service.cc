@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cmd/kvd/directory_codec.h"
 #include "cmd/kvd/metrics.h"
 #include "cmd/kvd/rpc.h"
 #include "kv/limits.h"
@@ -74,15 +75,6 @@ void EncodeGroup(const GroupInfo& group, NodeId self, v1::GroupStatus& out) {
   out.set_quiescent(group.core.quiescent);
 }
 
-// 0 is the data group, 1 the directory; there is no other yet.
-Status CheckGroup(std::uint64_t group) {
-  const GroupId id(group);
-  if (!id || id == kDirectoryGroup || id == kFirstDataGroup) return absl::OkStatus();
-  return Error(
-      Reason::kGroupNotFound,
-      fmt::format("there is no group {}: `kvctl status` lists those that there are", group));
-}
-
 }  // namespace
 
 ClusterService::ClusterService(const Options& options, Node* node, const Clock* clock)
@@ -122,15 +114,29 @@ grpc::ServerUnaryReactor* ClusterService::Status(grpc::CallbackServerContext* co
   return reactor;
 }
 
+// 0 is the first data group, 1 the directory.
+bool ClusterService::Knows(std::uint64_t group, grpc::ServerUnaryReactor* reactor) const {
+  const GroupId id(group);
+  if (!id || id == kDirectoryGroup || id == kFirstDataGroup) return true;
+  if (node_->DirectoryView()->Find(id) != nullptr) return true;
+  reactor->Finish(ToGrpc(Error(
+      Reason::kGroupNotFound,
+      fmt::format("there is no group {}: `kvctl shard list` lists those that there are", group))));
+  return false;
+}
+
 grpc::ServerUnaryReactor* ClusterService::ListNodes(grpc::CallbackServerContext* context,
                                                     const v1::ListNodesRequest*,
                                                     v1::ListNodesResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   node_->ListMembers(DeadlineOf(*context, *clock_, options_.default_timeout),
-                     [response, reactor](const StatusOr<std::vector<MemberInfo>>& members) {
+                     [this, response, reactor](const StatusOr<std::vector<MemberInfo>>& members) {
                        if (members.ok()) {
                          for (const MemberInfo& member : *members) {
                            EncodeMember(member, *response->add_nodes());
+                         }
+                         for (const auto& [id, node] : node_->DirectoryView()->nodes()) {
+                           Encode(node, *response->add_descriptors());
                          }
                        }
                        reactor->Finish(ToGrpc(members.status()));
@@ -142,10 +148,7 @@ grpc::ServerUnaryReactor* ClusterService::AddReplica(grpc::CallbackServerContext
                                                      const v1::AddReplicaRequest* request,
                                                      v1::AddReplicaResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
-    reactor->Finish(ToGrpc(known));
-    return reactor;
-  }
+  if (!Knows(request->group_id(), reactor)) return reactor;
   if (request->address().empty()) {
     reactor->Finish(ToGrpc(Error(Reason::kBadRequest, "name the address of the node to add")));
     return reactor;
@@ -163,10 +166,7 @@ grpc::ServerUnaryReactor* ClusterService::RemoveReplica(grpc::CallbackServerCont
                                                         const v1::RemoveReplicaRequest* request,
                                                         v1::RemoveReplicaResponse*) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
-    reactor->Finish(ToGrpc(known));
-    return reactor;
-  }
+  if (!Knows(request->group_id(), reactor)) return reactor;
   node_->RemoveReplica(
       GroupId(request->group_id()), NodeId(request->node_id()),
       DeadlineOf(*context, *clock_, options_.default_timeout),
@@ -178,10 +178,7 @@ grpc::ServerUnaryReactor* ClusterService::PromoteReplica(grpc::CallbackServerCon
                                                          const v1::PromoteReplicaRequest* request,
                                                          v1::PromoteReplicaResponse*) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
-    reactor->Finish(ToGrpc(known));
-    return reactor;
-  }
+  if (!Knows(request->group_id(), reactor)) return reactor;
   node_->PromoteReplica(
       GroupId(request->group_id()), NodeId(request->node_id()),
       DeadlineOf(*context, *clock_, options_.default_timeout),
@@ -193,10 +190,7 @@ grpc::ServerUnaryReactor* ClusterService::TransferLeadership(
     grpc::CallbackServerContext* context, const v1::TransferLeadershipRequest* request,
     v1::TransferLeadershipResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
-    reactor->Finish(ToGrpc(known));
-    return reactor;
-  }
+  if (!Knows(request->group_id(), reactor)) return reactor;
   node_->TransferLeadership(GroupId(request->group_id()), NodeId(request->node_id()),
                             DeadlineOf(*context, *clock_, options_.default_timeout),
                             [response, reactor](const StatusOr<NodeId>& leader) {
@@ -210,10 +204,7 @@ grpc::ServerUnaryReactor* ClusterService::TriggerSnapshot(grpc::CallbackServerCo
                                                           const v1::TriggerSnapshotRequest* request,
                                                           v1::TriggerSnapshotResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const flotilla::Status known = CheckGroup(request->group_id()); !known.ok()) {
-    reactor->Finish(ToGrpc(known));
-    return reactor;
-  }
+  if (!Knows(request->group_id(), reactor)) return reactor;
   node_->TriggerSnapshot(GroupId(request->group_id()), NodeId(request->node_id()),
                          DeadlineOf(*context, *clock_, options_.default_timeout),
                          [response, reactor](const StatusOr<Node::SnapshotTaken>& taken) {
@@ -224,6 +215,36 @@ grpc::ServerUnaryReactor* ClusterService::TriggerSnapshot(grpc::CallbackServerCo
                            reactor->Finish(ToGrpc(taken.status()));
                          });
   return reactor;
+}
+
+template <class Response>
+grpc::ServerUnaryReactor* ClusterService::SetRole(grpc::CallbackServerContext* context, NodeId node,
+                                                  NodeRole role, bool dry_run, Response* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  DirectoryCall call = SetNodeRoleCall{.node = node, .role = role};
+  if (dry_run) call = PlanCall{.node = node};
+  node_->ChangeDirectory(std::move(call), DeadlineOf(*context, *clock_, options_.default_timeout),
+                         [response, reactor](const DirectoryAnswer& answer) {
+                           response->set_job_id(answer.job.value());
+                           response->set_plan(answer.text);
+                           reactor->Finish(ToGrpc(answer.status));
+                         });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClusterService::DrainNode(grpc::CallbackServerContext* context,
+                                                    const v1::DrainNodeRequest* request,
+                                                    v1::DrainNodeResponse* response) {
+  return SetRole(context, NodeId(request->node_id()),
+                 request->undo() ? NodeRole::kActive : NodeRole::kDraining, request->dry_run(),
+                 response);
+}
+
+grpc::ServerUnaryReactor* ClusterService::DecommissionNode(
+    grpc::CallbackServerContext* context, const v1::DecommissionNodeRequest* request,
+    v1::DecommissionNodeResponse* response) {
+  return SetRole(context, NodeId(request->node_id()), NodeRole::kDecommissioned, request->dry_run(),
+                 response);
 }
 
 }  // namespace flotilla

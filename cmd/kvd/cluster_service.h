@@ -42,8 +42,21 @@ class ClusterService final : public v1::Cluster::CallbackService {
   grpc::ServerUnaryReactor* TriggerSnapshot(grpc::CallbackServerContext* context,
                                             const v1::TriggerSnapshotRequest* request,
                                             v1::TriggerSnapshotResponse* response) override;
+  grpc::ServerUnaryReactor* DrainNode(grpc::CallbackServerContext* context,
+                                      const v1::DrainNodeRequest* request,
+                                      v1::DrainNodeResponse* response) override;
+  grpc::ServerUnaryReactor* DecommissionNode(grpc::CallbackServerContext* context,
+                                             const v1::DecommissionNodeRequest* request,
+                                             v1::DecommissionNodeResponse* response) override;
 
  private:
+  // Says what a drain would do, or gives the node its role.
+  template <class Response>
+  grpc::ServerUnaryReactor* SetRole(grpc::CallbackServerContext* context, NodeId node,
+                                    NodeRole role, bool dry_run, Response* response);
+  // False when the group is none of the cluster's; the call has then been answered.
+  bool Knows(std::uint64_t group, grpc::ServerUnaryReactor* reactor) const;
+
   const Options options_;
   Node* const node_;
   const Clock* const clock_;

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/real_executor.h"
 #include "cmd/kvd/cluster_service.h"
+#include "cmd/kvd/directory_service.h"
 #include "cmd/kvd/http_server.h"
 #include "cmd/kvd/kv_service.h"
 #include "cmd/kvd/listener.h"
@@ -69,6 +70,7 @@ struct Server::Parts {
   RequestMetrics metrics;
   std::unique_ptr<KvService> kv;
   std::unique_ptr<ClusterService> cluster;
+  std::unique_ptr<DirectoryService> directory;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> grpc;
@@ -123,6 +125,9 @@ Status Server::Parts::Listen(const std::string& version) {
                               .http_address = config.http_listen,
                               .default_timeout = config.request_timeout},
       node.get(), &clock);
+  directory = std::make_unique<DirectoryService>(
+      DirectoryService::Options{.default_timeout = config.request_timeout}, node.get(),
+      executor.get(), &clock);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -132,6 +137,7 @@ Status Server::Parts::Listen(const std::string& version) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.RegisterService(kv.get());
   builder.RegisterService(cluster.get());
+  builder.RegisterService(directory.get());
   builder.RegisterService(transport->service());
   acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -200,6 +206,7 @@ void Server::Stop() {
   parts.grpc = nullptr;
   parts.kv = nullptr;
   parts.cluster = nullptr;
+  parts.directory = nullptr;
   parts.node = nullptr;
   parts.transport = nullptr;
   parts.health = nullptr;
