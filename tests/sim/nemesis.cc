@@ -305,7 +305,10 @@ void Nemesis::AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found) {
       *found = true;
       for (const GroupInfo& group : info.groups) {
         for (const MemberInfo& member : group.members) {
-          if (member.voter) CutBetween(node, cluster_->MachineAt(member.address));
+          // Its address may be news that this node has yet to hear.
+          if (member.voter && !member.address.empty()) {
+            CutBetween(node, cluster_->MachineAt(member.address));
+          }
         }
       }
       Later(std::chrono::milliseconds(1500), [this] { network_->HealAll(); });
