@@ -29,7 +29,8 @@ enum class PeerMethod : std::uint32_t {
   kSnapshotOpen = 3,
   kSnapshotPart = 4,
   kAdmin = 5,  // membership, transfer, snapshot: see shard/admin_codec.h
-  kWhoLeads = 7,  // a group, for a node that has no replica of it
+  kTimestamps = 6,  // of the oracle
+  kWhoLeads = 7,    // a group, for a node that has no replica of it
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there
   kPropose = 17,  // forming: promise to join this cluster

@@ -146,6 +146,11 @@ class Node {
   // It is not called any more once this has returned. Not from the watcher.
   virtual void EndWatch(WatchId watch) = 0;
 
+  // `count` consecutive timestamps of the oracle, the first of which is given to `done`; see
+  // TimestampSource::Take. Any thread, `done` on any.
+  virtual void TakeTimestamps(std::uint64_t count, MonoTime deadline,
+                              UniqueFunction<void(StatusOr<Timestamp>)> done) = 0;
+
   // ---- administration; forwarded to the leader; group 0: the data group ------------------------
 
   virtual void AddReplica(GroupId group, const std::string& address, bool promote,

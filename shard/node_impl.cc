@@ -37,6 +37,7 @@ NodeImpl::~NodeImpl() {
   // What is open is answered while the parts that it goes through are still there.
   if (calls_) calls_->Stop();
   if (router_) router_->Stop();
+  if (timestamps_) timestamps_->Stop();
   // A simulated node dies with work in its queues, some of which holds its replica.
   for (const std::shared_ptr<Replica>& replica : Replicas()) replica->group().Abandon();
 }
@@ -126,7 +127,12 @@ void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tic
   router_->OnMisrouted(group, leader, std::move(tickets));
 }
 
-void NodeImpl::OnLeader(GroupId group, NodeId leader, bool) { router_->OnLeader(group, leader); }
+void NodeImpl::OnLeader(GroupId group, NodeId leader, bool self) {
+  router_->OnLeader(group, leader);
+  if (group != kDirectoryGroup) return;
+  if (!self) oracle_->OnDeposed();
+  timestamps_->OnLeader();
+}
 
 void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration) {
   if (group != kDirectoryGroup) return;
@@ -479,6 +485,7 @@ void NodeImpl::StopParts(Closure done) {
   if (greeter_) greeter_->End();
   greeter_ = nullptr;
   router_->Stop();
+  timestamps_->Stop();
   const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
   {
     std::lock_guard lock(mutex_);

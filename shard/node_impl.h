@@ -24,6 +24,8 @@
 #include "shard/formation.h"
 #include "shard/greeter.h"
 #include "shard/node.h"
+#include "shard/oracle/oracle_client.h"
+#include "shard/oracle/oracle_server.h"
 #include "shard/replica.h"
 #include "shard/request_router.h"
 
@@ -48,6 +50,10 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void RefreshDirectory(MonoTime deadline, UniqueFunction<void(Status)> done) override;
   void ChangeDirectory(DirectoryCall call, MonoTime deadline,
                        UniqueFunction<void(DirectoryAnswer)> done) override;
+  void TakeTimestamps(std::uint64_t count, MonoTime deadline,
+                      UniqueFunction<void(StatusOr<Timestamp>)> done) override {
+    timestamps_->Take(count, deadline, std::move(done));
+  }
   WatchId WatchDirectory(std::function<void()> watcher) override;
   void EndWatch(WatchId watch) override;
   void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
@@ -122,6 +128,11 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void RecordSelf();
   Task<> Record(NodeRecord self);
 
+  // node_oracle.cc
+  void MakeOracle();
+  void ConfirmOracle(UniqueFunction<void(StatusOr<raft::Term>)> done);
+  void MoveWindow(const TimestampOracle::Move& move, UniqueFunction<void(const Status&)> done);
+
   // node_directory.cc
   void OnDirectoryChange();
   Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
@@ -170,6 +181,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   kv::StoreResources resources_;
   std::unique_ptr<raft::Log> log_;
   std::unique_ptr<raft::PeerCalls> calls_;
+  // Told of the end of every write, the last of which end with the replicas.
+  std::unique_ptr<OracleServer> oracle_;
+  std::unique_ptr<OracleClient> timestamps_;
   std::unique_ptr<raft::SnapshotTransfer> snapshots_;
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<Admin> admin_;

@@ -55,6 +55,7 @@ Status NodeImpl::OpenData() {
       world_.clock, control_.get(), calls_.get(), world_.transport,
       [this](GroupId group) { return FindReplica(group); },
       [this](NodeId node) { return AddressOf(node); });
+  MakeOracle();
   if (!identity_.member()) return absl::OkStatus();
 
   // A founder's log is older than its identity; who joined may not have heard of anything yet.
@@ -176,6 +177,7 @@ Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {
   world.clock = world_.clock;
   world.host = this;
   world.logger = world_.logger;
+  if (group != kDirectoryGroup) world.timestamps = timestamps_.get();
   world.group.executor = world_.executor;
   world.group.clock = world_.clock;
   world.group.log = log_.get();

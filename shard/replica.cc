@@ -7,61 +7,17 @@
 
 #include "base/check.h"
 #include "base/planted.h"
-#include "kv/command.h"
 #include "shard/answers.h"
 
 namespace flotilla {
 namespace {
 
-// Bounds of one log entry; a single larger command still fits by itself.
-constexpr std::size_t kEntryBytesMax = 1 << 20;
-constexpr std::size_t kEntryCommandsMax = 2048;
-// Own entries on their way before small batches wait for company: what arrives while the disk works
-// goes into the next entry, and a lone request finds the way free.
-constexpr std::uint64_t kEntriesInFlight = 2;
 // Rounds of confirmation on their way before further reads wait for company.
 constexpr std::size_t kReadRoundsInFlight = 4;
 // Reads that one thread serves in one go.
 constexpr std::size_t kReadPortion = 128;
-// How far past its key's expiry the leader lets replicated time fall behind.
-constexpr std::uint64_t kExpirySlackMs = 5;
 
 }  // namespace
-
-// The proposal of one entry: command i of its batch answers ticket i.
-class Replica::EntryProposal final : public kv::WriteProposal {
- public:
-  EntryProposal(Replica* replica, std::vector<Ticket> tickets)
-      : replica_(replica), tickets_(std::move(tickets)) {}
-
-  void Complete(std::vector<kv::WriteResult> results) override {
-    CHECK_EQ(results.size(), tickets_.size());
-    AnswerCollector answers;
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      answers.Add(tickets_[i], WriteAnswer(results[i], replica_->id_, replica_->self_));
-    }
-  }
-
-  void Fail(const Status& status) override {
-    if (ReasonOf(status) == Reason::kNotLeader) {
-      // It surely did not happen: another leader may have it.
-      std::vector<Ticket> tickets;
-      for (Ticket& ticket : tickets_) {
-        if (ticket.batch->Return(ticket.slot)) tickets.push_back(std::move(ticket));
-      }
-      replica_->world_.host->OnMisrouted(replica_->id_, replica_->leader(), std::move(tickets));
-      return;
-    }
-    AnswerCollector answers;
-    for (const Ticket& ticket : tickets_) answers.Fail(ticket, status);
-  }
-
-  std::vector<Ticket> Take() { return std::move(tickets_); }
-
- private:
-  Replica* const replica_;
-  std::vector<Ticket> tickets_;
-};
 
 Replica::Replica(const raft::GroupOptions& options, const World& world,
                  std::unique_ptr<kv::Store> store, const raft::RestoredState& restored)
@@ -69,7 +25,7 @@ Replica::Replica(const raft::GroupOptions& options, const World& world,
       self_(options.core.self),
       world_(world),
       store_(std::move(store)),
-      timestamps_(world.clock) {
+      local_timestamps_(world.clock) {
   raft::Group::World group_world = world_.group;
   group_world.machine = store_.get();
   group_world.listener = this;
@@ -91,6 +47,19 @@ void Replica::Submit(std::vector<Ticket> tickets) {
   group_->Schedule();
 }
 
+void Replica::ConfirmLeadership(UniqueFunction<void(StatusOr<raft::Term>)> done) {
+  {
+    std::unique_lock lock(mutex_);
+    if (stopped_) {
+      lock.unlock();
+      done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+      return;
+    }
+    confirms_submitted_.push_back(std::move(done));
+  }
+  group_->Schedule();
+}
+
 AnswerOrigin Replica::Origin() const {
   return {.group = id_, .node = self_, .timestamp = store_->last_timestamp()};
 }
@@ -102,10 +71,15 @@ void Replica::ReadLocal(const std::vector<Ticket>& tickets) {
 
 void Replica::OnRun() {
   std::vector<Ticket> submitted;
+  std::vector<Confirm> confirms;
+  std::optional<Grant> granted;
   {
     std::lock_guard lock(mutex_);
     submitted.swap(submitted_);
+    confirms.swap(confirms_submitted_);
+    granted.swap(granted_);
   }
+  for (Confirm& confirm : confirms) confirms_.push_back(std::move(confirm));
   for (Ticket& ticket : submitted) {
     if (ticket.is_write()) {
       writes_.push_back(std::move(ticket));
@@ -123,12 +97,17 @@ void Replica::OnRun() {
     if (Planted(Plant::kReadBeforeNoop) || Planted(Plant::kReadBeforeApplied)) StartReads();
     return;
   }
+  if (granted) OnGranted(*granted);
   ProposeWrites();
   ProposeExpiry();
   StartReads();
 }
 
 void Replica::Bounce() {
+  if (!confirms_.empty()) {
+    const Status status = NotLeaderError(id_, group_->core().leader());
+    for (Confirm& confirm : std::exchange(confirms_, {})) confirm(status);
+  }
   if (writes_.empty() && reads_.empty()) return;
   std::vector<Ticket> tickets = std::move(reads_);
   reads_.clear();
@@ -137,117 +116,48 @@ void Replica::Bounce() {
   world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
 }
 
-void Replica::ProposeWrites() {
-  if (DiskFull()) {
-    AnswerCollector answers;
-    for (const Ticket& ticket : writes_) {
-      answers.Fail(ticket, Error(Reason::kDiskFull,
-                                 fmt::format("the disk of node {}, which leads group {}, is full: "
-                                             "free space there; reads go on",
-                                             self_.value(), id_.value())));
-    }
-    writes_.clear();
-    return;
-  }
-  while (!writes_.empty()) {
-    const std::uint64_t in_flight =
-        last_proposed_ > group_->core().commit() ? last_proposed_ - group_->core().commit() : 0;
-    if (in_flight >= kEntriesInFlight && writes_.size() < kEntryCommandsMax) return;
-    std::vector<Ticket> batch;
-    std::size_t bytes = 0;
-    while (!writes_.empty() && batch.size() < kEntryCommandsMax) {
-      Ticket& ticket = writes_.front();
-      const std::size_t size = std::get<WriteCall>(ticket.request().call).command.size();
-      if (!batch.empty() && bytes + size > kEntryBytesMax) break;
-      if (ticket.batch->Begin(ticket.slot)) {
-        bytes += size;
-        batch.push_back(std::move(ticket));
-      }
-      writes_.pop_front();
-    }
-    if (!batch.empty() && !ProposeEntry(std::move(batch))) return;
-  }
-}
-
-bool Replica::ProposeEntry(std::vector<Ticket> tickets) {
-  const Timestamp first = timestamps_.Allocate(std::max<std::size_t>(tickets.size(), 1));
-  kv::CommandBatchWriter writer(first);
-  for (const Ticket& ticket : tickets) {
-    writer.Add(std::get<WriteCall>(ticket.request().call).command.view());
-  }
-  auto entry = std::make_unique<EntryProposal>(this, std::move(tickets));
-  EntryProposal* const raw = entry.get();
-  std::unique_ptr<raft::Proposal> proposal = std::move(entry);
-  const raft::ProposeResult result = group_->Propose(std::move(writer).Finish(), proposal);
-  if (result.first) {
-    last_proposed_ = *result.first;
-    return true;
-  }
-  std::vector<Ticket> refused = raw->Take();
-  if (result.refusal == raft::ProposeRefusal::kTooMuchInFlight) {
-    AnswerCollector answers;
-    for (const Ticket& ticket : refused) {
-      answers.Fail(ticket, Error(Reason::kOverloaded,
-                                 fmt::format("group {} has too many unreplicated bytes: slow down "
-                                             "and try again",
-                                             id_.value())));
-    }
-    return true;
-  }
-  // Leadership is moving: they wait here until it has settled.
-  std::reverse(refused.begin(), refused.end());
-  for (Ticket& ticket : refused) {
-    if (ticket.batch->Return(ticket.slot)) writes_.push_front(std::move(ticket));
-  }
-  return false;
-}
-
-// Keys expire in replicated time: an empty entry moves it past an expiry that has come.
-void Replica::ProposeExpiry() {
-  const std::uint64_t next_ms = store_->next_expiry_ms();
-  if (next_ms == 0 || expiry_proposed_ms_ >= next_ms) return;
-  const auto now_ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
-  if (now_ms < next_ms + kExpirySlackMs || DiskFull()) return;
-  if (last_proposed_ > group_->core().commit()) return;  // that entry moves the time as well
-  expiry_proposed_ms_ = now_ms;
-  ProposeEntry({});
-}
-
 void Replica::StartReads() {
-  if (reads_.empty() || reads_confirming_.size() >= kReadRoundsInFlight) return;
+  if (Planted(Plant::kOracleUnconfirmed)) {
+    for (Confirm& confirm : std::exchange(confirms_, {})) confirm(group_->core().term());
+  }
+  if ((reads_.empty() && confirms_.empty()) || rounds_.size() >= kReadRoundsInFlight) return;
   const std::uint64_t context = next_read_++;
-  std::vector<Ticket>& waiting = reads_confirming_[context];
-  waiting.reserve(reads_.size());
+  Round& round = rounds_[context];
+  round.reads.reserve(reads_.size());
   for (Ticket& ticket : reads_) {
-    if (ticket.batch->Begin(ticket.slot)) waiting.push_back(std::move(ticket));
+    if (ticket.batch->Begin(ticket.slot)) round.reads.push_back(std::move(ticket));
   }
   reads_.clear();
+  round.confirms.swap(confirms_);
   group_->ReadIndex(context);
 }
 
 void Replica::OnReadConfirmed(const raft::ReadConfirmed& read) {
-  const auto found = reads_confirming_.find(read.context);
-  if (found == reads_confirming_.end()) return;
-  std::vector<Ticket> tickets = std::move(found->second);
-  reads_confirming_.erase(found);
-  if (!reads_.empty()) group_->Schedule();
+  const auto found = rounds_.find(read.context);
+  if (found == rounds_.end()) return;
+  Round round = std::move(found->second);
+  rounds_.erase(found);
+  if (!reads_.empty() || !confirms_.empty()) group_->Schedule();
+  for (Confirm& confirm : round.confirms) confirm(group_->core().term());
   if (read.index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
-    ServeReads(std::move(tickets));
+    ServeReads(std::move(round.reads));
   } else {
-    reads_applying_.emplace(read.index, std::move(tickets));
+    reads_applying_.emplace(read.index, std::move(round.reads));
   }
 }
 
 void Replica::OnReadRefused(const raft::ReadRefused& read) {
-  const auto found = reads_confirming_.find(read.context);
-  if (found == reads_confirming_.end()) return;
+  const auto found = rounds_.find(read.context);
+  if (found == rounds_.end()) return;
+  Round round = std::move(found->second);
+  rounds_.erase(found);
+  const NodeId leader = group_->core().leader();
+  for (Confirm& confirm : round.confirms) confirm(NotLeaderError(id_, leader));
   std::vector<Ticket> tickets;
-  for (Ticket& ticket : found->second) {
+  for (Ticket& ticket : round.reads) {
     if (ticket.batch->Return(ticket.slot)) tickets.push_back(std::move(ticket));
   }
-  reads_confirming_.erase(found);
-  if (tickets.empty()) return;
-  world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
+  if (!tickets.empty()) world_.host->OnMisrouted(id_, leader, std::move(tickets));
 }
 
 void Replica::ServeReads(std::vector<Ticket> tickets) {
@@ -272,10 +182,12 @@ void Replica::OnApplied(raft::Index index) {
 }
 
 void Replica::BecomeServing() {
-  // Everything that earlier leaders proposed and that survives is applied now: timestamps allocated
+  // Everything that earlier leaders proposed and that survives is applied now: timestamps taken
   // from here on are above all of it.
-  timestamps_.Advance(store_->last_timestamp());
+  last_timestamp_ = store_->last_timestamp();
+  local_timestamps_.Advance(last_timestamp_);
   expiry_proposed_ms_ = 0;
+  expiry_not_before_ = {};
   serving_.store(true, std::memory_order_relaxed);
 }
 
@@ -290,6 +202,7 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
   }
   leads_.store(leading, std::memory_order_relaxed);
   serving_.store(false, std::memory_order_relaxed);
+  taking_ = 0;  // what comes for it may be older than the writes of others
   // What a slow disk holds up here is not held up elsewhere.
   if (std::exchange(giving_away_, false) && !leading) group_->AbandonProposals();
   if (leading) {
@@ -365,19 +278,28 @@ void Replica::SettleTransfers() {
 
 void Replica::Stop() {
   group_->Post([this] {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+      for (Confirm& confirm : confirms_submitted_) confirms_.push_back(std::move(confirm));
+      confirms_submitted_.clear();
+    }
     const Status status = Error(Reason::kNodeStopping, "the node is stopping: another one answers");
     AnswerCollector answers;
     for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
-    for (const auto& [context, tickets] : reads_confirming_) {
-      for (const Ticket& ticket : tickets) answers.Fail(ticket, status);
+    for (auto& [context, round] : rounds_) {
+      for (const Ticket& ticket : round.reads) answers.Fail(ticket, status);
+      for (Confirm& confirm : round.confirms) confirm(status);
     }
+    for (Confirm& confirm : confirms_) confirm(status);
     for (const auto& [index, tickets] : reads_applying_) {
       for (const Ticket& ticket : tickets) answers.Fail(ticket, status);
     }
     writes_.clear();
     reads_.clear();
-    reads_confirming_.clear();
+    rounds_.clear();
+    confirms_.clear();
     reads_applying_.clear();
     for (TransferWait& wait : transfers_) wait.done(status);
     transfers_.clear();

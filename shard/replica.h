@@ -4,7 +4,7 @@
 // busy becomes one entry and one read index; a lone request waits for nothing.
 //
 //   Submit() ──▶ pending ──▶ OnRun (raft strand) ──┬─▶ writes: timestamps, one entry ──▶ apply ──▶
-//   answers
+//                                                  answers
 //                                                  └─▶ reads: read index ──▶ applied? ──▶ pool ──▶
 //                                                  answers
 //
@@ -28,9 +28,10 @@
 #include "base/executor.h"
 #include "kv/store.h"
 #include "raft/group.h"
+#include "shard/local_timestamps.h"
 #include "shard/membership.h"
+#include "shard/oracle/timestamp_source.h"
 #include "shard/pending_batch.h"
-#include "shard/timestamp_source.h"
 
 namespace flotilla {
 
@@ -45,16 +46,19 @@ class ReplicaHost {
   virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
 };
 
-class Replica final : private raft::GroupListener {
+class Replica final : private raft::GroupListener, public std::enable_shared_from_this<Replica> {
  public:
   struct World {
     Executor* executor = nullptr;
     const Clock* clock = nullptr;
     ReplicaHost* host = nullptr;
     std::shared_ptr<spdlog::logger> logger;
+    // Of the writes' timestamps; outlives the replica. Null: its own, as the directory's group has.
+    TimestampSource* timestamps = nullptr;
     raft::Group::World group;  // machine and listener are filled in
   };
 
+  // To be held by a shared pointer.
   Replica(const raft::GroupOptions& options, const World& world, std::unique_ptr<kv::Store> store,
           const raft::RestoredState& restored);
   ~Replica() override;
@@ -65,6 +69,9 @@ class Replica final : private raft::GroupListener {
   void Submit(std::vector<Ticket> tickets);
   // Serves reads from the state as it is, in the calling thread.
   void ReadLocal(const std::vector<Ticket>& tickets);
+  // Calls back, on the raft strand, with the term in which this node surely led the group at some
+  // moment after this call, and had applied all of earlier terms. NOT_LEADER, NODE_STOPPING.
+  void ConfirmLeadership(UniqueFunction<void(StatusOr<raft::Term>)> done);
 
   void Receive(std::vector<raft::Message> messages) { group_->Receive(std::move(messages)); }
   void Tick() { group_->Tick(); }
@@ -94,6 +101,18 @@ class Replica final : private raft::GroupListener {
 
  private:
   class EntryProposal;
+  using Confirm = UniqueFunction<void(StatusOr<raft::Term>)>;
+  // What waits for one confirmation of leadership.
+  struct Round {
+    std::vector<Ticket> reads;
+    std::vector<Confirm> confirms;
+  };
+  // Timestamps that were asked for.
+  struct Grant {
+    std::uint64_t number = 0;  // of the question
+    std::uint64_t count = 0;
+    StatusOr<Timestamp> first;
+  };
   struct TransferWait {
     MonoTime deadline;
     UniqueFunction<void(StatusOr<NodeId>)> done;
@@ -108,13 +127,22 @@ class Replica final : private raft::GroupListener {
   void OnConfiguration(const raft::Configuration& configuration) override;
   void OnFatal(const Status& status) override;
 
+  // replica_writes.cc
   void ProposeWrites();
   bool DiskFull() const {
     return space_is_low_.load(std::memory_order_relaxed) || group_->disk_full();
   }
+  bool WayIsFree() const;
+  // For the first `count` writes that wait, or for an expiry.
+  void TakeTimestamps(std::uint64_t count);
+  void OnGranted(const Grant& grant);
+  void ProposeStamped(Timestamp first, std::uint64_t count);
   // False when the group refused for now.
-  bool ProposeEntry(std::vector<Ticket> tickets);
+  bool ProposeEntry(Timestamp first, std::vector<Ticket> tickets);
   void ProposeExpiry();
+  void MoveTime(Timestamp to);
+  void FailWrites(const Status& status);
+
   void StartReads();
   void ServeReads(std::vector<Ticket> tickets);
   void Bounce();
@@ -126,7 +154,7 @@ class Replica final : private raft::GroupListener {
   const NodeId self_;
   const World world_;
   const std::unique_ptr<kv::Store> store_;
-  LocalTimestampSource timestamps_;
+  LocalTimestamps local_timestamps_;
   std::unique_ptr<raft::Group> group_;
   std::unique_ptr<Membership> membership_;
 
@@ -137,16 +165,25 @@ class Replica final : private raft::GroupListener {
 
   std::mutex mutex_;
   std::vector<Ticket> submitted_;
+  std::vector<Confirm> confirms_submitted_;
+  std::optional<Grant> granted_;
+  bool stopped_ = false;
 
   // Raft strand.
   std::deque<Ticket> writes_;
   std::vector<Ticket> reads_;
   std::uint64_t next_read_ = 1;
-  std::map<std::uint64_t, std::vector<Ticket>> reads_confirming_;
+  std::vector<Confirm> confirms_;
+  std::map<std::uint64_t, Round> rounds_;
   std::multimap<raft::Index, std::vector<Ticket>> reads_applying_;
   raft::Index term_start_;  // of this leadership; it serves once that is applied
   raft::Index last_proposed_;
+  Timestamp last_timestamp_;  // of what it has proposed, or found
+  std::uint64_t next_take_ = 1;
+  std::uint64_t taking_ = 0;  // the question that is open; 0: none
+  raft::Index taking_at_;     // where the log ended when it was asked
   std::uint64_t expiry_proposed_ms_ = 0;
+  MonoTime expiry_not_before_{};
   std::vector<TransferWait> transfers_;
   bool giving_away_ = false;  // in this term
   raft::Index members_seen_;

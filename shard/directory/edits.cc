@@ -99,6 +99,21 @@ std::string EncodeEdit(const DirectoryEdit& edit, const DirectoryImage& image,
   return EncodeChanges(ToChanges(whole), &before, session);
 }
 
+// No edit: it touches nothing that edits are computed from, and makes none of them anew.
+std::string EncodeWindowMove(TimestampWindow before, TimestampWindow after) {
+  const std::string key = RowKey(DirectoryRow(after));
+  const std::string value = EncodeRow(after);
+  const std::string expected = EncodeRow(before);
+  kv::WriteOp op{.key = key, .value = value};
+  if (before.end) {
+    op.condition = kv::ConditionKind::kValueIs;
+    op.condition_value = expected;
+  } else {
+    op.condition = kv::ConditionKind::kAbsent;
+  }
+  return kv::EncodeCommand({.keyspace = kDirectoryKeyspace, .session = {}, .ops = {op}});
+}
+
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit) {
   DirectoryImage after = image;
   RETURN_IF_ERROR(after.Apply(ToChanges(edit), image.version()));

@@ -67,6 +67,9 @@ std::string EncodeFirstEdit(const DirectoryEdit& edit);
 std::string EncodeEdit(const DirectoryEdit& edit, const DirectoryImage& image,
                        const kv::Session& session);
 
+// The command for group 1 that moves the end of the window of timestamps, if it is as expected.
+std::string EncodeWindowMove(TimestampWindow before, TimestampWindow after);
+
 // The image with an edit on top, for checks.
 StatusOr<DirectoryImage> WithEdit(const DirectoryImage& image, const DirectoryEdit& edit);
 

@@ -1,4 +1,4 @@
-#include "shard/timestamp_source.h"
+#include "shard/local_timestamps.h"
 
 #include <gtest/gtest.h>
 
@@ -12,30 +12,30 @@ class SetClock final : public Clock {
   std::chrono::microseconds wall{1'000'000'000};
 };
 
-TEST(LocalTimestampSource, FollowsTheWallClockInItsUpperBits) {
+TEST(LocalTimestamps, FollowsTheWallClockInItsUpperBits) {
   SetClock clock;
-  LocalTimestampSource source(&clock);
+  LocalTimestamps source(&clock);
   EXPECT_EQ(source.Allocate(1).value() >> kTimestampCounterBits, 1'000'000u);
 }
 
-TEST(LocalTimestampSource, IncreasesWithinAMillisecondAndAcrossRuns) {
+TEST(LocalTimestamps, IncreasesWithinAMillisecondAndAcrossRuns) {
   SetClock clock;
-  LocalTimestampSource source(&clock);
+  LocalTimestamps source(&clock);
   const Timestamp first = source.Allocate(10);
   EXPECT_EQ(source.Allocate(1), first + 10);
 }
 
-TEST(LocalTimestampSource, IncreasesWhenTheClockIsSetBack) {
+TEST(LocalTimestamps, IncreasesWhenTheClockIsSetBack) {
   SetClock clock;
-  LocalTimestampSource source(&clock);
+  LocalTimestamps source(&clock);
   const Timestamp before = source.Allocate(1);
   clock.wall = std::chrono::microseconds(5);
   EXPECT_GT(source.Allocate(1), before);
 }
 
-TEST(LocalTimestampSource, StartsAboveWhatAnEarlierLeaderUsed) {
+TEST(LocalTimestamps, StartsAboveWhatAnEarlierLeaderUsed) {
   SetClock clock;
-  LocalTimestampSource source(&clock);
+  LocalTimestamps source(&clock);
   const Timestamp theirs(1ull << 62);
   source.Advance(theirs);
   EXPECT_GT(source.Allocate(1), theirs);

@@ -1,0 +1,78 @@
+// The timestamp oracle, as it is tied to this node's replica of the directory's group.
+
+#include <utility>
+
+#include "shard/answers.h"
+#include "shard/directory/edits.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+class OneAnswer final : public AnswerSink {
+ public:
+  explicit OneAnswer(UniqueFunction<void(const Status&)> done) : done_(std::move(done)) {}
+  void OnAnswers(std::vector<GatewayAnswer> answers) override { done_(answers.front().status); }
+
+ private:
+  UniqueFunction<void(const Status&)> done_;
+};
+
+}  // namespace
+
+void NodeImpl::MakeOracle() {
+  OracleServer::World server;
+  server.clock = world_.clock;
+  server.confirm = [this](UniqueFunction<void(StatusOr<raft::Term>)> done) {
+    ConfirmOracle(std::move(done));
+  };
+  server.row = [this] { return map_.image()->window().end; };
+  server.move_row = [this](const TimestampOracle::Move& move,
+                           UniqueFunction<void(const Status&)> done) {
+    MoveWindow(move, std::move(done));
+  };
+  oracle_ = std::make_unique<OracleServer>(std::move(server));
+  OracleClient::World client;
+  client.clock = world_.clock;
+  client.strand = control_.get();
+  client.calls = calls_.get();
+  client.server = oracle_.get();
+  client.leader = [this] {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    return replica && !replica->leads() ? replica->leader() : NodeId();
+  };
+  client.leads = [this] {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    return replica && replica->leads();
+  };
+  timestamps_ = std::make_unique<OracleClient>(std::move(client));
+}
+
+void NodeImpl::ConfirmOracle(UniqueFunction<void(StatusOr<raft::Term>)> done) {
+  if (const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup)) {
+    replica->ConfirmLeadership(std::move(done));
+  } else {
+    done(NotLeaderError(kDirectoryGroup, NodeId()));
+  }
+}
+
+// Not by the gateway, which turns requests away while there are too many: writes wait for this one.
+void NodeImpl::MoveWindow(const TimestampOracle::Move& move,
+                          UniqueFunction<void(const Status&)> done) {
+  const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+  if (!replica) {
+    done(NotLeaderError(kDirectoryGroup, NodeId()));
+    return;
+  }
+  std::vector<GatewayRequest> requests(1);
+  requests[0].deadline = MonoTime::max();
+  requests[0].call = WriteCall{
+      .command = Bytes(EncodeWindowMove(TimestampWindow{move.from}, TimestampWindow{move.to}))};
+  std::vector<Ticket> tickets(1);
+  tickets[0].batch = std::make_shared<PendingBatch>(std::move(requests),
+                                                    std::make_shared<OneAnswer>(std::move(done)));
+  tickets[0].group = kDirectoryGroup;
+  replica->Submit(std::move(tickets));
+}
+
+}  // namespace flotilla

@@ -1,0 +1,22 @@
+// The oracle's requests and answers between nodes (PeerMethod::kTimestamps):
+//   request = varint count
+//   answer  = u8 1 | first timestamp fixed64,  or  u8 0 | prefixed reason | prefixed message
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/types.h"
+
+namespace flotilla {
+
+std::string EncodeTimestampRequest(std::uint64_t count);
+StatusOr<std::uint64_t> DecodeTimestampRequest(std::string_view body);
+
+std::string EncodeTimestampAnswer(const StatusOr<Timestamp>& answer);
+// BAD_REQUEST when malformed, the peer's error when that is what it says.
+StatusOr<Timestamp> DecodeTimestampAnswer(std::string_view body);
+
+}  // namespace flotilla
