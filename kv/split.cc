@@ -71,6 +71,7 @@ Status StoreImpl::LoadRange() {
     }
   }
   range_ = range;
+  frozen_.store(range.frozen);
   return absl::OkStatus();
 }
 
@@ -123,6 +124,7 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
       range_cache_.Forget();
     }
     range_ = range;
+    frozen_.store(range.frozen);
   }
   RETURN_IF_ERROR(Written(batch, entry));
   RETURN_IF_ERROR(RefreshNextExpiry());

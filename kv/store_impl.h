@@ -35,6 +35,7 @@ class StoreImpl final : public Store {
   raft::Index applied() const override { return raft::Index(applied_.load()); }
   raft::Index durable() const override { return raft::Index(durable_.load()); }
   raft::SnapshotMark mark() const override;
+  bool members_fixed() const override { return frozen_.load(); }
   void Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) override;
   StatusOr<raft::SnapshotInfo> TakeSnapshot() override;
   void DropSnapshot(const raft::SnapshotInfo& snapshot) override;
@@ -161,6 +162,7 @@ class StoreImpl final : public Store {
   mutable std::mutex mark_mutex_;
   raft::SnapshotMark mark_;
 
+  std::atomic<bool> frozen_{false};  // as range_ has it
   std::atomic<std::uint64_t> applied_{0};
   std::atomic<std::uint64_t> durable_{0};
   std::atomic<std::uint64_t> last_timestamp_{0};

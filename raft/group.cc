@@ -267,6 +267,10 @@ ProposeResult Group::Propose(Bytes payload, std::unique_ptr<Proposal>& proposal,
 void Group::ReadIndex(std::uint64_t context) { core_->ReadIndex(context); }
 
 MembershipRefusal Group::ProposeMembership(MembershipChange change) {
+  // The core accepts none before all is applied that could have a say in it.
+  if (core_->role() == Role::kLeader && world_.machine->members_fixed()) {
+    return MembershipRefusal::kChangeUnderWay;
+  }
   return core_->ProposeMembership(std::move(change));
 }
 

@@ -57,6 +57,9 @@ class StateMachine {
   // The last applied configuration and term, as of applied(): kept with the state, atomically.
   virtual SnapshotMark mark() const = 0;
 
+  // True: the state that was applied last wants no member to come or go. Any thread.
+  virtual bool members_fixed() const { return false; }
+
   // Makes the current state durable soon, without blocking; `done` gets the new durable index, on
   // any thread. Calls while one is under way share it.
   virtual void Flush(UniqueFunction<void(StatusOr<Index>)> done) = 0;

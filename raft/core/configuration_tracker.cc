@@ -1,5 +1,7 @@
 #include "raft/core/configuration_tracker.h"
 
+#include <iterator>
+
 #include "base/check.h"
 
 namespace flotilla::raft {
@@ -14,6 +16,12 @@ const Configuration& ConfigurationTracker::At(Index index) const {
   auto found = history_.rbegin();
   while (found->first > index && std::next(found) != history_.rend()) ++found;
   return found->second;
+}
+
+Index ConfigurationTracker::JoinedAt(NodeId node) const {
+  auto from = history_.rbegin();
+  while (std::next(from) != history_.rend() && std::next(from)->second.Contains(node)) ++from;
+  return std::next(from) == history_.rend() ? Index() : from->first;
 }
 
 void ConfigurationTracker::Append(Index index, Configuration configuration) {

@@ -27,6 +27,10 @@ class ConfigurationTracker {
   // In force at `index`, which is not before the base.
   const Configuration& At(Index index) const;
 
+  // Where a member of current() has become one, without a break since then; zero: at the base or
+  // before.
+  Index JoinedAt(NodeId node) const;
+
   void Append(Index index, Configuration configuration);
   // True when the configuration in force changed.
   bool TruncateFrom(Index index);

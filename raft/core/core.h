@@ -69,6 +69,7 @@ enum class ProposeRefusal : std::uint8_t {
   kNotLeader,
   kTransferring,     // a leadership transfer is under way: ask again after it
   kTooMuchInFlight,  // uncommitted_bytes_max
+  kMembersChanging,  // of a kControl entry: ask again when the change is done
 };
 
 struct ProposeResult {
@@ -81,8 +82,9 @@ struct ProposeResult {
 enum class MembershipRefusal : std::uint8_t {
   kNone,
   kNotLeader,
-  kChangeUnderWay,  // an earlier change has not been committed and left, or no entry of this
-                    // term is committed yet (the 2015 single-server bug has a cousin here)
+  kChangeUnderWay,  // an earlier change has not been committed and left; or not all is applied of
+                    // the terms before (the 2015 single-server bug has a cousin here) and of the
+                    // leader's kControl entries; or the state machine has members stay as they are
   kNotCaughtUp,     // a learner to be promoted lags too far behind
   kNoVoters,        // nobody would be left to decide
   kNoChange,
@@ -141,7 +143,8 @@ class Core {
   // configuration. The driver has checked that it is addressed to this node.
   void Step(Message message);
 
-  // Appends one entry per payload, of kind kCommand or kControl. On success they are in the next
+  // Appends one entry per payload, of kind kCommand or kControl; none of the latter while members
+  // change. On success they are in the next
   // Ready's persist batch and on their way; the outcome shows as commitment, or as Overwritten, or
   // never.
   ProposeResult Propose(std::vector<Bytes> payloads, EntryKind kind = EntryKind::kCommand);

@@ -125,7 +125,8 @@ void Core::Impl::BecomeLeader() {
   const Index next = log_.last().Next();
   Leading& lead = role_.emplace<Leading>();
   lead.SetMembers(configuration(), options_.self, next, /*active=*/false);
-  lead.term_start = next;
+  NoteJoined(lead);
+  lead.term_start = lead.control = next;
   SetLeader(options_.self);
   // Nothing of an older term is committed by counting; the no-op commits it all (5.4.2, 8).
   AppendLocal(EntryKind::kNoop, Bytes());

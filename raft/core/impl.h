@@ -121,6 +121,8 @@ class Core::Impl {
   void CommitReached();
   void ReplicateToAll(Leading& leading);
   void ReplicateTo(Progress& follower);
+  // Instead of entries. Not before the state has what it must have.
+  void WantSnapshot(Progress& follower);
   void SendRange(Progress& follower, Term previous_term, Index end);
   void SendCommitAlone(Progress& follower);
   // A round of heartbeats begins; its echoes confirm reads and the lease.
@@ -142,6 +144,8 @@ class Core::Impl {
 
   // membership.cc
   void AppendConfiguration(Configuration configuration);
+  bool MembersChanging() const;
+  void NoteJoined(Leading& leading) const;
   // A configuration in force may just have been committed: leaves a joint one, or this node.
   void ConfigurationCommitted();
   void LeaveLeadership(Leading& leading);

@@ -161,6 +161,8 @@ void Core::Impl::Persisted(const PersistToken& token) {
 void Core::Impl::Applied(Index index) {
   CHECK_LE(index, given_);
   applied_ = std::max(applied_, index);
+  Leading* lead = leading();
+  if (lead && std::exchange(lead->snapshot_waits, false)) work_ = true;
 }
 
 }  // namespace flotilla::raft

@@ -42,7 +42,8 @@ MembershipRefusal Core::Impl::ProposeMembership(MembershipChange change) {
   Leading* lead = leading();
   if (!lead) return MembershipRefusal::kNotLeader;
   const Configuration& now = configuration();
-  const bool settled = configurations_.index() <= commit_ && CommittedInTerm(*lead);
+  // Control entries change what members have to have: who proposes a change knows them all.
+  const bool settled = configurations_.index() <= commit_ && applied_ >= lead->control;
   if (now.joint() || (!settled && !Planted(Plant::kOverlappingChanges)) || lead->transfer) {
     return MembershipRefusal::kChangeUnderWay;
   }
@@ -68,6 +69,16 @@ MembershipRefusal Core::Impl::ProposeMembership(MembershipChange change) {
   return MembershipRefusal::kNone;
 }
 
+bool Core::Impl::MembersChanging() const {
+  return configuration().joint() || configurations_.index() > commit_;
+}
+
+void Core::Impl::NoteJoined(Leading& lead) const {
+  for (Progress& follower : lead.followers) {
+    follower.joined = configurations_.JoinedAt(follower.node);
+  }
+}
+
 // In force from here on, committed or not (section 6).
 void Core::Impl::AppendConfiguration(Configuration next) {
   Leading* lead = leading();
@@ -79,6 +90,7 @@ void Core::Impl::AppendConfiguration(Configuration next) {
   }
   configurations_.Append(index, std::move(next));
   lead->SetMembers(configuration(), options_.self, index, /*active=*/true);
+  NoteJoined(*lead);
   // A smaller quorum may have answered already, and one without others never answers again.
   ConfirmReads(*lead);
 }

@@ -54,6 +54,7 @@ struct Progress {
   NodeId node;
   bool voter = false;     // in Configuration::voters
   bool outgoing = false;  // in Configuration::outgoing
+  Index joined;           // where it became a member; zero: before the leader's log
 
   State state = State::kProbe;
   // Durable there, and equal to the leader's log up to here.

@@ -21,6 +21,10 @@ ProposeResult Core::Impl::Propose(std::vector<Bytes> payloads, EntryKind kind) {
     result.refusal = ProposeRefusal::kTransferring;
     return result;
   }
+  if (kind == EntryKind::kControl && MembersChanging()) {
+    result.refusal = ProposeRefusal::kMembersChanging;
+    return result;
+  }
   std::size_t bytes = 0;
   for (const Bytes& payload : payloads) bytes += payload.size();
   const std::uint64_t unapplied = log_.BytesIn({applied_.Next(), log_.last().Next()});
@@ -40,6 +44,7 @@ Index Core::Impl::AppendLocal(EntryKind kind, Bytes payload) {
   const Index index = log_.last().Next();
   log_.Append(term_, static_cast<std::uint32_t>(payload.size()));
   disk_.Append({term_, index, kind, std::move(payload)});
+  if (kind == EntryKind::kControl) leading()->control = index;
   work_ = true;
   return index;
 }
@@ -74,11 +79,9 @@ void Core::Impl::ReplicateTo(Progress& follower) {
       break;
     }
     const std::optional<Term> previous_term = log_.TermAt(follower.next.Previous());
-    if (!previous_term) {
-      // Compacted. A snapshot is worth its while only for somebody who is there.
-      if (!follower.recently_active) break;
-      follower.BecomeSnapshot();
-      out_.snapshot_wanted_by.push_back(follower.node);
+    const bool newcomer = !follower.voter && !follower.outgoing && follower.next <= follower.joined;
+    if (!previous_term || newcomer) {
+      WantSnapshot(follower);
       break;
     }
     const bool empty = !has_entries || (!probing && follower.empty_probe_due);

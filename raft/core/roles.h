@@ -33,6 +33,7 @@ struct Transfer {
 
 struct Leading {
   Index term_start;  // the no-op of this term
+  Index control;     // the last kControl entry of this term, or the no-op
   bool self_voter = false;
   bool self_outgoing = false;
   std::vector<Progress> followers;  // by node, without this one
@@ -44,6 +45,7 @@ struct Leading {
   int ticks_since_heartbeat = 0;
   int ticks_since_quorum_check = 0;
   int idle_ticks = 0;
+  bool snapshot_waits = false;  // for more to be applied
 
   // Null for a node that is no follower.
   Progress* Find(NodeId node);

@@ -40,6 +40,21 @@ void Core::Impl::SnapshotInstalled(Index index) {
   }
 }
 
+void Core::Impl::WantSnapshot(Progress& follower) {
+  // It is worth its while only for somebody who is there.
+  if (!follower.recently_active) return;
+  // A learner must not meet entries of before it was a member: the state machine goes by who is one
+  // at a kControl entry. A voter may be needed for what is to be applied.
+  Leading* lead = leading();
+  const bool learner = !follower.voter && !follower.outgoing;
+  if (learner && applied_ < std::max(lead->term_start, follower.joined)) {
+    lead->snapshot_waits = true;
+    return;
+  }
+  follower.BecomeSnapshot();
+  out_.snapshot_wanted_by.push_back(follower.node);
+}
+
 void Core::Impl::Compacted(Index index) {
   CHECK_LE(index, given_);
   applied_ = std::max(applied_, index);  // the report of it may still be on its way

@@ -297,6 +297,8 @@ TEST(Absorb, SaysWhenTheRightMayGo) {
   EXPECT_EQ(machine.store().durable_range(), machine.store().range());
   const Absorb absorb = machine.FreezeFor(kChild);
   EXPECT_EQ(machine.store(kChild).durable_range(), absorb.held);
+  EXPECT_TRUE(machine.store(kChild).members_fixed());
+  EXPECT_FALSE(machine.store().members_fixed());
   // No room to flush it: after a crash it would be absorbed once more.
   machine.disk().SetCallHook([&](const sim::DiskCall& call) {
     if (call.operation == sim::DiskOperation::kDelete && call.path == "/groups/2/taking") {

@@ -179,6 +179,8 @@ const char* NameOf(ProposeRefusal refusal) {
       return "refused: leadership is being transferred";
     case ProposeRefusal::kTooMuchInFlight:
       return "refused: too much in flight";
+    case ProposeRefusal::kMembersChanging:
+      return "refused: the members are changing";
   }
   return "?";
 }
