@@ -127,6 +127,7 @@ class StoreImpl final : public Store {
   Status FlushNow();
   // Of the flushed state, in a directory that is to be made.
   Status Checkpoint(const std::string& directory);
+  Status LinkFiles(const std::string& directory) const;
   // A directory and the directories in it.
   Status RemoveTree(const std::string& path) const;
   std::string DbPath() const { return options_.directory + "/db"; }
