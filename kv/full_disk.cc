@@ -56,6 +56,19 @@ class WritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 };
 
+class Directory final : public rocksdb::FSDirectoryWrapper {
+ public:
+  using FSDirectoryWrapper::FSDirectoryWrapper;
+
+  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+    return Soften(FSDirectoryWrapper::Fsync(options, debug));
+  }
+  IOStatus FsyncWithDirOptions(const IOOptions& options, IODebugContext* debug,
+                               const rocksdb::DirFsyncOptions& what) override {
+    return Soften(FSDirectoryWrapper::FsyncWithDirOptions(options, debug, what));
+  }
+};
+
 class Files final : public rocksdb::FileSystemWrapper {
  public:
   using FileSystemWrapper::FileSystemWrapper;
@@ -71,6 +84,13 @@ class Files final : public rocksdb::FileSystemWrapper {
                               std::unique_ptr<FSWritableFile>* file,
                               IODebugContext* debug) override {
     return Wrap(target()->ReopenWritableFile(path, options, file, debug), file);
+  }
+  IOStatus NewDirectory(const std::string& path, const IOOptions& options,
+                        std::unique_ptr<rocksdb::FSDirectory>* directory,
+                        IODebugContext* debug) override {
+    const IOStatus opened = target()->NewDirectory(path, options, directory, debug);
+    if (opened.ok()) *directory = std::make_unique<Directory>(std::move(*directory));
+    return opened;
   }
   IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
                       IODebugContext* debug) override {
