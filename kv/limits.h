@@ -16,6 +16,10 @@ inline constexpr std::uint32_t kScanRowsMax = 10'000;
 inline constexpr std::uint32_t kScanRowsDefault = 1'000;
 inline constexpr std::size_t kScanBytesMax = 3 << 20;
 
+// One page of an aggregate: rows looked at, and bytes of their keys and values.
+inline constexpr std::uint32_t kAggregateRowsMax = 20'000;
+inline constexpr std::size_t kAggregateBytesMax = 16 << 20;
+
 // Of a stored value in the caches of rows and ranges: larger ones are for the blocks.
 inline constexpr std::size_t kCachedRowBytesMax = 16 << 10;
 

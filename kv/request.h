@@ -96,6 +96,11 @@ struct RowChange {
   std::optional<std::string> value;
 };
 
+// A page of rows in the order of their keys, from one group.
+//
+// If the keyspace is hashed: of these slots, all of which the group must hold. Else of the part of
+// the range that the group holds, which must have the range's beginning, in the direction of the
+// scan.
 struct ScanRequest {
   KeyspaceId keyspace = kDefaultKeyspace;
   std::string start = {};  // inclusive
@@ -103,6 +108,8 @@ struct ScanRequest {
   bool reverse = false;
   std::uint32_t limit = 0;  // rows of this page; 0: kScanRowsDefault
   bool keys_only = false;
+  std::uint32_t first_slot = 0;
+  std::uint32_t past_last_slot = kSlots;
 };
 
 struct ScanRow {
@@ -114,10 +121,47 @@ struct ScanRow {
 
 struct ScanPage {
   std::vector<ScanRow> rows = {};
-  // More may follow: forward, continue with start = resume_key; in reverse, with end = resume_key.
+  // More may follow, here or, where the group's range ends, elsewhere: forward, continue with
+  // start = resume_key; in reverse, with end = resume_key. Empty when no more follows.
   bool more = false;
   std::string resume_key = {};
 };
+
+// Which rows count, by their values.
+enum class ValueFilter : std::uint8_t { kAll = 0, kEquals = 1, kContains = 2, kBeginsWith = 3 };
+
+// A count of the rows of a range, of some slots in a hashed keyspace, by one group: of the part
+// that the group holds, which must have the beginning. Each answer looks at a bounded number of
+// rows; the next request is the same but for `resume`.
+struct AggregateRequest {
+  KeyspaceId keyspace = kDefaultKeyspace;
+  std::string start = {};  // inclusive
+  std::string end = {};    // exclusive; empty: to the end of the keyspace
+  std::uint32_t first_slot = 0;
+  std::uint32_t past_last_slot = kSlots;
+  ValueFilter filter = ValueFilter::kAll;
+  std::string filter_value = {};
+  bool sum = false;         // add up the values that are decimal integers
+  std::string resume = {};  // of the page before; empty: from the beginning
+
+  bool operator==(const AggregateRequest&) const = default;
+};
+
+struct AggregatePage {
+  std::uint64_t keys = 0;
+  std::uint64_t bytes = 0;  // of their keys and values
+  std::int64_t sum = 0;
+  std::uint64_t not_integers = 0;  // rows whose values were not added up
+  // More may follow, from this key on, which is encoded: whoever holds it is to be asked.
+  bool more = false;
+  std::string resume = {};
+
+  bool operator==(const AggregatePage&) const = default;
+};
+
+// Adds a page to those before it; `more` and `resume` are the page's. BAD_REQUEST when the sum
+// leaves the range of its type.
+Status AddPage(const AggregatePage& page, AggregatePage& total);
 
 enum class Consistency : std::uint8_t {
   kLinearizable = 1,  // the newest, confirmed by read index

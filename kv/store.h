@@ -118,13 +118,15 @@ class Store : public raft::StateMachine {
                                                const StoreResources& resources);
 
   // ---- reads; any thread; see everything applied before the call -----------------------------
-  // WRONG_SHARD unless the group holds all that is asked for, while it is looked up.
+  // WRONG_SHARD unless the group holds what is asked for, while it is looked up.
 
   virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) = 0;
   // In order of `keys`.
   virtual StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                                     const std::vector<std::string_view>& keys) = 0;
   virtual StatusOr<ScanPage> Scan(const ScanRequest& request) = 0;
+  // BAD_REQUEST when the sum overflows.
+  virtual StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) = 0;
 
   // What the group holds, as of applied().
   virtual ShardRange range() const = 0;

@@ -46,6 +46,7 @@ class StoreImpl final : public Store {
   StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                             const std::vector<std::string_view>& keys) override;
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
+  StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) override;
   ShardRange range() const override;
   ShardRange durable_range() const override;
   Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
@@ -64,6 +65,10 @@ class StoreImpl final : public Store {
   // reads.cc
   // Says where the damage is, if RocksDB did not.
   Status Located(const Status& status);
+
+  // scan.cc; with the database's lock held.
+  StatusOr<ScanPage> ScanRange(const ScanRequest& request);
+  StatusOr<ScanPage> ScanSlots(const ScanRequest& request);
 
   // store_impl.cc
   Status OpenDatabase();

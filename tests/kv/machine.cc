@@ -240,10 +240,9 @@ std::optional<std::string> Machine::Get(GroupId group, std::string_view key) {
 
 std::map<std::string, std::string> Machine::All(GroupId group) {
   const ShardRange range = store(group).range();
-  KeyspaceId keyspace;
   ScanRequest request;
-  if (!range.start.empty()) EXPECT_TRUE(DecodeKey(range.start, keyspace, request.start));
-  if (!range.end.empty()) EXPECT_TRUE(DecodeKey(range.end, keyspace, request.end));
+  if (!range.start.empty()) request.start = UserKeyAt(range.start);
+  if (!range.end.empty()) request.end = UserKeyAt(range.end);
   std::map<std::string, std::string> rows;
   while (true) {
     const auto page = store(group).Scan(request);

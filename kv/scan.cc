@@ -1,0 +1,210 @@
+// Pages of rows in the order of their keys; any thread.
+
+#include <optional>
+#include <utility>
+
+#include "kv/key_codec.h"
+#include "kv/newest_rows.h"
+#include "kv/page_builder.h"
+#include "kv/slot_scan.h"
+#include "kv/store_impl.h"
+#include "kv/user_range.h"
+
+namespace flotilla::kv {
+namespace {
+
+// A range of encoded keys of a keyspace that is not hashed, as far as a group holds it.
+struct Part {
+  std::string start;
+  std::string end;
+  // Where the rest, which others hold, begins in the direction of the scan.
+  std::optional<std::string> resume_key;
+};
+
+// Nothing when others hold the beginning.
+std::optional<Part> PartOf(const ShardRange& range, const ScanRequest& request) {
+  Part part{.start = RangeStart(request.keyspace, request.start),
+            .end = RangeEnd(request.keyspace, request.end),
+            .resume_key = {}};
+  const bool begins = request.reverse
+                          ? range.start < part.end && (range.end.empty() || part.end <= range.end)
+                          : range.Contains(part.start);
+  if (!begins) return std::nullopt;
+  if (!request.reverse && !range.end.empty() && range.end < part.end) {
+    part.resume_key = UserKeyAt(range.end);
+    part.end = range.end;
+  }
+  if (request.reverse && part.start < range.start) {
+    part.resume_key = UserKeyAt(range.start);
+    part.start = range.start;
+  }
+  return part;
+}
+
+// Where the next page begins, once this one is full and there is a visible row after it.
+Status EndPage(std::string_view next, bool reverse, ScanPage& page) {
+  page.more = true;
+  if (reverse) {
+    // The end is exclusive: the page before the next row ends with the row after it.
+    page.resume_key = page.rows.back().key;
+    return absl::OkStatus();
+  }
+  KeyspaceId keyspace;
+  return DecodeKey(next, keyspace, page.resume_key) ? absl::OkStatus() : Malformed();
+}
+
+// False: what was found does not make a page.
+StatusOr<bool> ScanFound(const RangeCache::Found& found, bool reverse, std::uint64_t now_ms,
+                         PageBuilder& builder, ScanPage& page) {
+  for (const RangeCache::Part& part : found.parts) {
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const RangeCache::Row& row = part[i];
+      VersionView version;
+      if (!DecodeVersion(row.stored, version)) return Malformed();
+      if (!version.Exists(now_ms)) continue;
+      if (builder.full()) {
+        RETURN_IF_ERROR(EndPage(row.key, reverse, page));
+        return true;
+      }
+      RETURN_IF_ERROR(builder.Add(row.key, row.timestamp, version));
+    }
+  }
+  return found.whole;
+}
+
+Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
+                   RangeCache::Fill& fill) {
+  NewestRows newest(rows);
+  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest.Next()) {
+    std::string_view encoded;
+    Timestamp timestamp;
+    VersionView version;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
+      return Malformed();
+    }
+    const std::string_view stored(rows.value().data(), rows.value().size());
+    if (!DecodeVersion(stored, version)) return Malformed();
+    if (!version.Exists(now_ms)) continue;
+    if (builder.full()) {
+      fill.Keep(encoded);
+      return EndPage(encoded, /*reverse=*/false, page);
+    }
+    RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+    fill.Add(encoded, timestamp, stored);
+  }
+  RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+  fill.Keep(end);
+  return absl::OkStatus();
+}
+
+// Backwards the oldest version comes first: from each key's last row, seek to its newest.
+Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
+                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
+                   RangeCache::Fill& fill) {
+  std::string last;
+  rows.SeekForPrev(end);
+  if (rows.Valid() && rows.key().compare(end) >= 0) rows.Prev();
+  while (rows.Valid() && rows.key().compare(start) >= 0) {
+    std::string_view view;
+    Timestamp timestamp;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp)) {
+      return Malformed();
+    }
+    const std::string encoded(view);
+    rows.Seek(encoded);
+    VersionView version;
+    if (!rows.Valid() ||
+        !SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp) ||
+        view != encoded || !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
+      RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+      return Malformed();
+    }
+    if (version.Exists(now_ms)) {
+      if (builder.full()) {
+        fill.Keep(last);
+        return EndPage(encoded, /*reverse=*/true, page);
+      }
+      RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
+      fill.Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
+      last = encoded;
+    }
+    rows.Prev();
+  }
+  RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
+  fill.Keep(start);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
+  std::shared_lock lock(database_mutex_);
+  RETURN_IF_ERROR(CheckOpen());
+  if (range_.frozen) return WrongShard(options_.group, range_);
+  return IsHashed(request.keyspace) ? ScanSlots(request) : ScanRange(request);
+}
+
+StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  const std::optional<Part> part = PartOf(range_, request);
+  if (!part) return WrongShard(options_.group, range_);
+  const std::string& start = part->start;
+  const std::string& end = part->end;
+  const auto go_on_elsewhere = [&](ScanPage& page) {
+    if (page.more || !part->resume_key) return;
+    page.more = true;
+    page.resume_key = *part->resume_key;
+  };
+  // One more than fit: it says whether there are more.
+  const std::size_t wanted = LimitOf(request) + 1;
+  if (const auto found = range_cache_.Find(start, end, request.reverse, wanted)) {
+    ScanPage page;
+    PageBuilder builder(request, page);
+    ASSIGN_OR_RETURN(const bool done, ScanFound(*found, request.reverse, now_ms, builder, page));
+    if (done) {
+      go_on_elsewhere(page);
+      return page;
+    }
+  }
+  RangeCache::Fill fill(range_cache_, start, end, request.reverse);
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  // Nor may it step through what lies next to the range and was removed.
+  const rocksdb::Slice lower(start);
+  const rocksdb::Slice upper(end);
+  options.iterate_lower_bound = &lower;
+  options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(options, database_->versions()));
+  ScanPage page;
+  PageBuilder builder(request, page);
+  const auto scan = request.reverse ? ScanReverse : ScanForward;
+  RETURN_IF_ERROR(Located(scan(*rows, start, end, now_ms, builder, page, fill)));
+  go_on_elsewhere(page);
+  return page;
+}
+
+StatusOr<ScanPage> StoreImpl::ScanSlots(const ScanRequest& request) {
+  if (request.first_slot >= request.past_last_slot || request.past_last_slot > kSlots) {
+    return Error(Reason::kBadRequest, "a scan of a hashed keyspace names slots, from 0 to 65536");
+  }
+  const UserRange range(request.keyspace, request.start, request.end, request.first_slot,
+                        request.past_last_slot);
+  if (!range_.ContainsAll(range.first(), range.past_last())) {
+    return WrongShard(options_.group, range_);
+  }
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  const rocksdb::Slice lower(range.first());
+  const rocksdb::Slice upper(range.past_last());
+  options.iterate_lower_bound = &lower;
+  options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> rows(
+      database_->db().NewIterator(options, database_->versions()));
+  StatusOr<ScanPage> page = ScanEachSlot(*rows, range, request, MillisecondsOf(last_timestamp()));
+  RETURN_IF_ERROR(Located(page.status()));
+  return page;
+}
+
+}  // namespace flotilla::kv
