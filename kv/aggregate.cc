@@ -119,7 +119,7 @@ StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& request) {
   const UserRange range(request.keyspace, request.start, request.end, request.first_slot,
                         request.past_last_slot);
   AggregatePage page;
-  const std::string begin = std::max(range.first(), request.resume);
+  const std::string begin = FirstKey(request);
   if (begin >= range.past_last()) return page;
   if (range_.frozen || !range_.Contains(begin)) return WrongShard(options_.group, range_);
   const bool ends_here = range_.end.empty() || range.past_last() <= range_.end;

@@ -1,6 +1,6 @@
 #include "kv/key_codec.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "base/check.h"
 #include "base/coding.h"
@@ -107,6 +107,13 @@ std::string RangeStart(KeyspaceId keyspace, std::string_view user_key) {
 std::string RangeEnd(KeyspaceId keyspace, std::string_view user_key) {
   CHECK(!IsHashed(keyspace));
   return user_key.empty() ? KeyspaceEnd(keyspace) : EncodeKey(keyspace, user_key);
+}
+
+std::string FirstKey(const AggregateRequest& request) {
+  const std::string first = IsHashed(request.keyspace)
+                                ? SlotBound(request.keyspace, request.first_slot)
+                                : RangeStart(request.keyspace, request.start);
+  return std::max(first, request.resume);
 }
 
 std::string UserKeyAt(std::string_view boundary) {

@@ -39,6 +39,8 @@ std::string KeyspaceEnd(KeyspaceId keyspace);
 // The bounds of a range of user keys; empty: those of the keyspace, which is not hashed.
 std::string RangeStart(KeyspaceId keyspace, std::string_view user_key);
 std::string RangeEnd(KeyspaceId keyspace, std::string_view user_key);
+// Where a page of an aggregate begins: whoever holds this is to be asked.
+std::string FirstKey(const AggregateRequest& request);
 // The first user key at or after a boundary inside a keyspace that is not hashed.
 std::string UserKeyAt(std::string_view boundary);
 

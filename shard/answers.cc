@@ -64,6 +64,8 @@ GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
     take(store.BatchGet(batch->keyspace, keys));
   } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
     take(store.Scan(scan->request));
+  } else if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
+    take(store.Aggregate(aggregate->request));
   } else {
     answer.status = Error(Reason::kInternal, "a write was sent down the path of reads");
   }
@@ -80,13 +82,19 @@ struct Gets {
 void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
                 AnswerCollector& answers) {
   StatusOr<std::vector<kv::GetResult>> results = store.BatchGet(gets.keyspace, gets.keys);
+  // A key that is not the group's is the matter of whoever asked for it.
+  const bool one_by_one = ReasonOf(results.status()) == Reason::kWrongShard;
   for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
     GatewayAnswer answer;
     answer.origin = origin;
     if (results.ok()) {
       answer.result = std::move((*results)[i]);
-    } else {
+    } else if (!one_by_one) {
       answer.status = results.status();
+    } else if (auto own = store.Get(gets.keyspace, gets.keys[i]); own.ok()) {
+      answer.result = *std::move(own);
+    } else {
+      answer.status = own.status();
     }
     answers.Add(*gets.tickets[i], std::move(answer));
   }
@@ -125,6 +133,9 @@ bool Eventual(const GatewayRequest& request) {
   if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
     return scan->consistency == kv::Consistency::kEventual;
   }
+  if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
+    return aggregate->consistency == kv::Consistency::kEventual;
+  }
   return false;
 }
 
@@ -138,6 +149,9 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
   if (const auto* call = std::get_if<BatchGetCall>(&request.call)) {
     const auto* results = std::get_if<std::vector<kv::GetResult>>(&answer.result);
     return results != nullptr && results->size() == call->keys.size();
+  }
+  if (std::holds_alternative<AggregateCall>(request.call)) {
+    return std::holds_alternative<kv::AggregatePage>(answer.result);
   }
   return std::holds_alternative<kv::ScanPage>(answer.result);
 }

@@ -12,8 +12,21 @@ namespace {
 constexpr std::uint8_t kFormat = 1;
 constexpr std::uint64_t kForwardedMax = 1'000'000;
 
-enum class RequestKind : std::uint8_t { kWrite = 1, kGet = 2, kBatchGet = 3, kScan = 4 };
-enum class AnswerKind : std::uint8_t { kError = 1, kWrite = 2, kGet = 3, kBatchGet = 4, kScan = 5 };
+enum class RequestKind : std::uint8_t {
+  kWrite = 1,
+  kGet = 2,
+  kBatchGet = 3,
+  kScan = 4,
+  kAggregate = 5,
+};
+enum class AnswerKind : std::uint8_t {
+  kError = 1,
+  kWrite = 2,
+  kGet = 3,
+  kBatchGet = 4,
+  kScan = 5,
+  kAggregate = 6,
+};
 
 Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed forwarded batch"); }
 
@@ -42,6 +55,20 @@ struct RequestEncoder {
     AppendVarint(out, call.request.limit);
     AppendByte(out, static_cast<std::uint8_t>((call.request.reverse ? 1 : 0) |
                                               (call.request.keys_only ? 2 : 0)));
+    AppendVarint(out, call.request.first_slot);
+    AppendVarint(out, call.request.past_last_slot);
+  }
+  void operator()(const AggregateCall& call) const {
+    const kv::AggregateRequest& request = call.request;
+    Head(RequestKind::kAggregate, request.keyspace, call.consistency);
+    AppendPrefixed(out, request.start);
+    AppendPrefixed(out, request.end);
+    AppendVarint(out, request.first_slot);
+    AppendVarint(out, request.past_last_slot);
+    AppendByte(out, static_cast<std::uint8_t>(request.filter));
+    AppendPrefixed(out, request.filter_value);
+    AppendByte(out, request.sum ? 1 : 0);
+    AppendPrefixed(out, request.resume);
   }
 
  private:
@@ -65,6 +92,33 @@ bool ReadText(Reader& reader, std::string& text) {
   std::string_view view;
   if (!reader.Prefixed(view)) return false;
   text = view;
+  return true;
+}
+
+bool ReadSlots(Reader& reader, std::uint32_t& first, std::uint32_t& past_last) {
+  std::uint64_t numbers[2] = {};
+  for (std::uint64_t& number : numbers) {
+    if (!reader.Varint(number) || number > kv::kSlots) return false;
+  }
+  first = static_cast<std::uint32_t>(numbers[0]);
+  past_last = static_cast<std::uint32_t>(numbers[1]);
+  return true;
+}
+
+bool ReadAggregate(Reader& reader, AggregateCall& call) {
+  kv::AggregateRequest& request = call.request;
+  std::uint8_t filter = 0;
+  std::uint8_t sum = 0;
+  if (!ReadHead(reader, request.keyspace, call.consistency) || !ReadText(reader, request.start) ||
+      !ReadText(reader, request.end) ||
+      !ReadSlots(reader, request.first_slot, request.past_last_slot) || !reader.Byte(filter) ||
+      filter > static_cast<std::uint8_t>(kv::ValueFilter::kBeginsWith) ||
+      !ReadText(reader, request.filter_value) || !reader.Byte(sum) ||
+      !ReadText(reader, request.resume)) {
+    return false;
+  }
+  request.filter = static_cast<kv::ValueFilter>(filter);
+  request.sum = sum != 0;
   return true;
 }
 
@@ -106,12 +160,19 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       std::uint8_t flags = 0;
       if (!ReadHead(reader, call.request.keyspace, call.consistency) ||
           !ReadText(reader, call.request.start) || !ReadText(reader, call.request.end) ||
-          !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags)) {
+          !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags) ||
+          !ReadSlots(reader, call.request.first_slot, call.request.past_last_slot)) {
         return false;
       }
       call.request.limit = static_cast<std::uint32_t>(limit);
       call.request.reverse = (flags & 1) != 0;
       call.request.keys_only = (flags & 2) != 0;
+      request.call = std::move(call);
+      return true;
+    }
+    case RequestKind::kAggregate: {
+      AggregateCall call;
+      if (!ReadAggregate(reader, call)) return false;
       request.call = std::move(call);
       return true;
     }
@@ -168,6 +229,15 @@ struct AnswerEncoder {
     AppendByte(out, page.more ? 1 : 0);
     AppendPrefixed(out, page.resume_key);
   }
+  void operator()(const kv::AggregatePage& page) const {
+    Kind(AnswerKind::kAggregate);
+    AppendVarint(out, page.keys);
+    AppendVarint(out, page.bytes);
+    AppendFixed64(out, static_cast<std::uint64_t>(page.sum));
+    AppendVarint(out, page.not_integers);
+    AppendByte(out, page.more ? 1 : 0);
+    AppendPrefixed(out, page.resume);
+  }
 
   void Kind(AnswerKind kind) const { AppendByte(out, static_cast<std::uint8_t>(kind)); }
 };
@@ -184,6 +254,18 @@ bool ReadPage(Reader& reader, kv::ScanPage& page) {
   }
   std::uint8_t more = 0;
   if (!reader.Byte(more) || !ReadText(reader, page.resume_key)) return false;
+  page.more = more != 0;
+  return true;
+}
+
+bool ReadAggregatePage(Reader& reader, kv::AggregatePage& page) {
+  std::uint64_t sum = 0;
+  std::uint8_t more = 0;
+  if (!reader.Varint(page.keys) || !reader.Varint(page.bytes) || !reader.Fixed64(sum) ||
+      !reader.Varint(page.not_integers) || !reader.Byte(more) || !ReadText(reader, page.resume)) {
+    return false;
+  }
+  page.sum = static_cast<std::int64_t>(sum);
   page.more = more != 0;
   return true;
 }
@@ -219,6 +301,12 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
     case AnswerKind::kScan: {
       kv::ScanPage page;
       if (!ReadPage(reader, page)) return false;
+      answer.result = std::move(page);
+      return true;
+    }
+    case AnswerKind::kAggregate: {
+      kv::AggregatePage page;
+      if (!ReadAggregatePage(reader, page)) return false;
       answer.result = std::move(page);
       return true;
     }

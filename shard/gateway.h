@@ -47,13 +47,20 @@ struct ScanCall {
   kv::ScanRequest request;
 };
 
+struct AggregateCall {
+  kv::Consistency consistency = kv::Consistency::kLinearizable;
+  kv::AggregateRequest request;
+};
+
+using GatewayCall = std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall>;
+
 struct GatewayRequest {
   // The submitter's own; comes back with the answer.
   std::uint64_t id = 0;
   // After it the answer is DEADLINE_EXCEEDED, or OUTCOME_UNKNOWN for a write that may have
   // happened.
   MonoTime deadline;
-  std::variant<WriteCall, GetCall, BatchGetCall, ScanCall> call;
+  GatewayCall call;
 };
 
 // Who answered, and as of when.
@@ -67,7 +74,7 @@ struct GatewayAnswer {
   std::uint64_t id = 0;
   Status status;  // OK: `result` holds the alternative that fits the request
   std::variant<std::monostate, kv::WriteResult, kv::GetResult, std::vector<kv::GetResult>,
-               kv::ScanPage>
+               kv::ScanPage, kv::AggregatePage>
       result;
   AnswerOrigin origin;
 };

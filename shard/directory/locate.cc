@@ -81,6 +81,12 @@ class Locator {
     return shard == nullptr ? Unknown(scan.keyspace) : In(*shard);
   }
 
+  // Page by page as well: what a page begins with is an encoded key.
+  Location operator()(const AggregateCall& call) const {
+    const ShardDescriptor* shard = image_.Locate(kv::FirstKey(call.request));
+    return shard == nullptr ? Unknown(call.request.keyspace) : In(*shard);
+  }
+
  private:
   // An empty key: the keyspace's beginning.
   const ShardDescriptor* Find(kv::KeyspaceId keyspace, std::string_view key) const {

@@ -27,6 +27,10 @@ struct Inspector {
     CHECK_LE(call.request.start.size(), kv::kKeyBytesMax + 1);
     CHECK_LE(call.request.end.size(), kv::kKeyBytesMax + 1);
   }
+  void operator()(const AggregateCall& call) const {
+    CHECK_LE(call.request.start.size(), kv::kKeyBytesMax + 1);
+    CHECK_LE(call.request.end.size(), kv::kKeyBytesMax + 1);
+  }
 
   static void ExpectKey(const std::string& key) {
     CHECK(!key.empty());

@@ -83,19 +83,24 @@ Members TwoMembers() {
 }
 
 std::string SeedRequests() {
-  std::vector<GatewayRequest> requests(4);
+  std::vector<GatewayRequest> requests(5);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.key = "k"};
   requests[2].call = BatchGetCall{.keys = {"a", "", "c"}};
   ScanCall scan;
   scan.request = {.start = "a", .end = "z", .reverse = true, .limit = 17, .keys_only = true};
+  scan.request.first_slot = 3;
   requests[3].call = scan;
+  AggregateCall aggregate;
+  aggregate.request = {
+      .start = "a", .filter = kv::ValueFilter::kContains, .filter_value = "7", .sum = true};
+  requests[4].call = aggregate;
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return EncodeRequests({.group = kFirstDataGroup, .requests = std::move(requests)});
 }
 
 std::string SeedAnswers() {
-  std::vector<GatewayAnswer> answers(5);
+  std::vector<GatewayAnswer> answers(6);
   answers[0].status = Error(Reason::kNotLeader, "ask n2", {{"leader_node", "2"}});
   answers[1].result = kv::WriteResult{.timestamp = Timestamp(7), .affected = 3};
   answers[2].result = kv::GetResult{.found = true, .value = "v", .version = Timestamp(5)};
@@ -103,6 +108,7 @@ std::string SeedAnswers() {
   kv::ScanPage page{.more = true, .resume_key = "l"};
   page.rows.push_back({.key = "k", .value = "v", .version = Timestamp(9)});
   answers[4].result = page;
+  answers[5].result = kv::AggregatePage{.keys = 3, .sum = -7, .more = true, .resume = "r"};
   return EncodeForwardedAnswers(answers);
 }
 

@@ -79,10 +79,7 @@ class Cluster {
   AggregatePage Aggregate(AggregateRequest request) {
     AggregatePage total;
     do {
-      const std::string at = !request.resume.empty() ? request.resume
-                             : IsHashed(keyspace_)   ? SlotBound(keyspace_, request.first_slot)
-                                                     : RangeStart(keyspace_, request.start);
-      const auto page = machine_.store(HolderOf(at)).Aggregate(request);
+      const auto page = machine_.store(HolderOf(FirstKey(request))).Aggregate(request);
       EXPECT_TRUE(page.ok()) << page.status();
       if (!page.ok()) return total;
       EXPECT_TRUE(AddPage(*page, total).ok());

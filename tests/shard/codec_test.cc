@@ -19,7 +19,7 @@ class NullSink final : public AnswerSink {
 };
 
 std::vector<GatewayRequest> AllKinds() {
-  std::vector<GatewayRequest> requests(4);
+  std::vector<GatewayRequest> requests(5);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
                              .consistency = kv::Consistency::kLinearizable,
@@ -33,8 +33,21 @@ std::vector<GatewayRequest> AllKinds() {
                   .end = "z",
                   .reverse = true,
                   .limit = 17,
-                  .keys_only = true};
+                  .keys_only = true,
+                  .first_slot = 5,
+                  .past_last_slot = 700};
   requests[3].call = scan;
+  AggregateCall aggregate;
+  aggregate.request = {.keyspace = kv::KeyspaceId(9 | kv::kHashedBit),
+                       .start = "a",
+                       .end = "z",
+                       .first_slot = 5,
+                       .past_last_slot = 700,
+                       .filter = kv::ValueFilter::kContains,
+                       .filter_value = "7",
+                       .sum = true,
+                       .resume = "r"};
+  requests[4].call = aggregate;
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return requests;
 }
@@ -51,7 +64,7 @@ TEST(ForwardCodec, RequestsComeBack) {
   ASSERT_TRUE(forwarded.ok());
   EXPECT_EQ(forwarded->group, kFirstDataGroup);
   const auto* const decoded = &forwarded->requests;
-  ASSERT_EQ(decoded->size(), 4u);
+  ASSERT_EQ(decoded->size(), 5u);
   EXPECT_EQ((*decoded)[2].id, 2u);
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
   EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
@@ -60,10 +73,14 @@ TEST(ForwardCodec, RequestsComeBack) {
   const kv::ScanRequest& scan = std::get<ScanCall>((*decoded)[3].call).request;
   EXPECT_TRUE(scan.reverse && scan.keys_only);
   EXPECT_EQ(scan.limit, 17u);
+  EXPECT_EQ(scan.first_slot, 5u);
+  EXPECT_EQ(scan.past_last_slot, 700u);
+  const kv::AggregateRequest& aggregate = std::get<AggregateCall>((*decoded)[4].call).request;
+  EXPECT_EQ(aggregate, std::get<AggregateCall>(AllKinds()[4].call).request);
 }
 
 std::vector<GatewayAnswer> AllAnswers() {
-  std::vector<GatewayAnswer> answers(5);
+  std::vector<GatewayAnswer> answers(6);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     answers[i].id = 10 + i;
     answers[i].origin = {.group = GroupId(2), .node = NodeId(3), .timestamp = Timestamp(4)};
@@ -81,13 +98,15 @@ std::vector<GatewayAnswer> AllAnswers() {
   page.more = true;
   page.resume_key = "k2";
   answers[4].result = page;
+  answers[5].result = kv::AggregatePage{
+      .keys = 3, .bytes = 300, .sum = -7, .not_integers = 1, .more = true, .resume = "r"};
   return answers;
 }
 
 TEST(ForwardCodec, AnswersComeBack) {
   const auto decoded = DecodeForwardedAnswers(EncodeForwardedAnswers(AllAnswers()));
   ASSERT_TRUE(decoded.ok()) << decoded.status();
-  ASSERT_EQ(decoded->size(), 5u);
+  ASSERT_EQ(decoded->size(), 6u);
   EXPECT_EQ(ReasonOf((*decoded)[0].status), Reason::kConditionFailed);
   EXPECT_EQ(MetadataOf((*decoded)[0].status)["actual_version"], "7");
   EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).affected, 6u);
@@ -95,6 +114,8 @@ TEST(ForwardCodec, AnswersComeBack) {
   EXPECT_EQ(std::get<std::vector<kv::GetResult>>((*decoded)[3].result)[1].value, "w");
   EXPECT_EQ(std::get<kv::ScanPage>((*decoded)[4].result).resume_key, "k2");
   EXPECT_EQ((*decoded)[4].origin.node, NodeId(3));
+  EXPECT_EQ(std::get<kv::AggregatePage>((*decoded)[5].result),
+            std::get<kv::AggregatePage>(AllAnswers()[5].result));
 }
 
 TEST(AdminCodec, ComesBack) {

@@ -82,7 +82,7 @@ class NodeWorld {
 
   using Answer = std::shared_ptr<std::optional<GatewayAnswer>>;
 
-  Answer Begin(int node_number, std::variant<WriteCall, GetCall, BatchGetCall, ScanCall> call,
+  Answer Begin(int node_number, GatewayCall call,
                Duration timeout = std::chrono::seconds(5)) {
     auto answer = std::make_shared<std::optional<GatewayAnswer>>();
     std::vector<GatewayRequest> requests(1);

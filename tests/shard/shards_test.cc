@@ -39,7 +39,7 @@ class Shards : public ::testing::Test {
     return {.command = Bytes(kv::EncodeCommand(command))};
   }
 
-  GatewayAnswer Ask(int node, std::variant<WriteCall, GetCall, BatchGetCall, ScanCall> call) {
+  GatewayAnswer Ask(int node, GatewayCall call) {
     return world_.Wait(world_.Begin(node, std::move(call)));
   }
 
