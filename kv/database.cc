@@ -62,7 +62,7 @@ class NoLog final : public rocksdb::Logger {
 constexpr int kWriteBuffers = 4;
 
 // Of memory for a memtable: what an idle group has of each kind of its own is counted in thousands.
-constexpr std::size_t kArenaBlockBytes = 64 << 10;
+constexpr std::size_t kArenaBlockBytes = 32 << 10;
 
 // The size of a memtable at which RocksDB flushes by itself. What a memtable takes depends on the
 // allocator and on random heights in its skip list: a simulated store flushes by its own count of
@@ -140,6 +140,12 @@ Status FromRocks(const rocksdb::Status& status, std::string_view where) {
     return Error(Reason::kDataDamaged,
                  fmt::format("{}: {}; remove this node from the cluster, empty its data directory "
                              "and let it join again",
+                             where, status.ToString()));
+  }
+  if (status.ToString().find("Too many open files") != std::string::npos) {
+    return Error(Reason::kInternal,
+                 fmt::format("{}: {}: raise the limit of open files (`ulimit -n`, or LimitNOFILE= "
+                             "of the service)",
                              where, status.ToString()));
   }
   return Error(SaysDiskFull(status) ? Reason::kDiskFull : Reason::kInternal,

@@ -28,6 +28,7 @@ namespace {
 constexpr char kSlowDiskPage[] = "the disk does not answer\n";
 constexpr std::uint64_t kBlockCacheBytesMin = 256 << 20;
 constexpr auto kHealthPeriod = std::chrono::milliseconds(100);
+constexpr int kDescriptorsFew = 16'384;
 
 NodeOptions ToNodeOptions(const Config& config) {
   NodeOptions options;
@@ -77,7 +78,7 @@ struct Server::Parts {
   std::unique_ptr<HttpServer> http;
   bool stopped = false;
 
-  Status Listen(const std::string& version);
+  Status Listen(const std::string& version, int descriptors_max);
   Status StartHttp();
   void WatchHealth();
 };
@@ -106,8 +107,15 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const std:
   // From here on the destructor takes everything down in order.
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   Parts& all = *server->parts_;
+  const int descriptors_max = RaiseDescriptorLimit();
+  if (descriptors_max < kDescriptorsFew) {
+    all.logger->warn(
+        "at most {} files may be open, and each group needs up to 20: for hundreds of groups raise "
+        "the limit (`ulimit -Hn`, or LimitNOFILE= of the service)",
+        descriptors_max);
+  }
   ASSIGN_OR_RETURN(all.node, Node::Open(ToNodeOptions(config), world));
-  RETURN_IF_ERROR(all.Listen(version));
+  RETURN_IF_ERROR(all.Listen(version, descriptors_max));
   RETURN_IF_ERROR(all.StartHttp());
   all.node->Start(std::move(on_fatal));
   all.WatchHealth();
@@ -115,7 +123,7 @@ StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const std:
   return server;
 }
 
-Status Server::Parts::Listen(const std::string& version) {
+Status Server::Parts::Listen(const std::string& version, int descriptors_max) {
   PipelineSession::Options options;
   options.default_timeout = config.request_timeout;
   options.open_max = config.requests_max;
@@ -134,7 +142,7 @@ Status Server::Parts::Listen(const std::string& version) {
   builder.SetMaxReceiveMessageSize(raft::kPeerMessageBytesMax);
   builder.SetMaxSendMessageSize(raft::kPeerMessageBytesMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
   builder.RegisterService(kv.get());
   builder.RegisterService(cluster.get());
   builder.RegisterService(directory.get());
@@ -142,7 +150,7 @@ Status Server::Parts::Listen(const std::string& version) {
   acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       grpc::InsecureServerCredentials());
-  ASSIGN_OR_RETURN(listener, Listener::Open(config.listen, RaiseDescriptorLimit(), logger));
+  ASSIGN_OR_RETURN(listener, Listener::Open(config.listen, descriptors_max, logger));
   grpc = builder.BuildAndStart();
   if (!grpc) return Error(Reason::kInternal, "gRPC does not start");
   listener->Start(*executor, [this](int descriptor) {
