@@ -145,6 +145,12 @@ void Group::Run() {
   CatchUpTicks();
   DrainReady();
   sender_->Flush();
+  NoteSleep();
+}
+
+void Group::NoteSleep() {
+  const bool asleep = ended_ || core_->quiescent();
+  if (asleep_.exchange(asleep, std::memory_order_relaxed) && !asleep) world_.listener->OnAwake();
 }
 
 void Group::StepMessage(Message message) {
@@ -435,6 +441,7 @@ void Group::Stop() {
     }
     proposals_.clear();
     pump_->Stop();
+    ended_ = true;
   });
 }
 

@@ -16,6 +16,7 @@
 
 #include <spdlog/logger.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -58,6 +59,8 @@ class GroupListener {
   virtual void OnApplied(Index index) = 0;
   virtual void OnReadConfirmed(const ReadConfirmed& read) = 0;
   virtual void OnReadRefused(const ReadRefused& read) = 0;
+  // It was asleep, and needs ticks again.
+  virtual void OnAwake() = 0;
   // A configuration is in force (not necessarily committed).
   virtual void OnConfiguration(const Configuration& configuration) = 0;
   // The replica cannot go on: its data is damaged or its disk failed.
@@ -88,8 +91,9 @@ class Group {
 
   // Handles messages of peers.
   void Receive(std::vector<Message> messages);
-  // One tick of time has passed.
+  // One tick of time has passed. Not needed while it is asleep, which it is not at first.
   void Tick();
+  bool asleep() const { return asleep_.load(std::memory_order_relaxed); }
   // Calls the listener's OnRun() soon; cheap when a run is on its way already.
   void Schedule();
   // Runs `closure` on the raft strand, followed by a look at the core.
@@ -118,6 +122,7 @@ class Group {
   // Fails the proposals that were not applied with OUTCOME_UNKNOWN: others may finish them.
   void AbandonProposals();
   void Wake();
+  void KeepAwake() { core_->KeepAwake(); }
   void Campaign();
   void ReportUnreachable(NodeId node);
 
@@ -159,6 +164,7 @@ class Group {
   void FinishInstall(const SnapshotMark& mark);
   void FlushedUpTo(Index durable);
   void NoteConfiguration();
+  void NoteSleep();
 
   const GroupOptions options_;
   const World world_;
@@ -168,8 +174,10 @@ class Group {
   Inbox inbox_;
   bool scheduled_ = false;
   bool stopped_ = false;
+  std::atomic<bool> asleep_{false};
 
   // Raft strand.
+  bool ended_ = false;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Persister> persister_;
   std::unique_ptr<ApplyPump> pump_;

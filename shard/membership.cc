@@ -245,6 +245,18 @@ void Membership::Progress() {
   }
 }
 
+void Membership::OnConfiguration(const raft::Configuration& configuration) {
+  promotion_waits_ = false;
+  if (configuration.learners.empty()) return;
+  if (registry() && configuration.voters.size() >= kDirectoryVotersMax) return;
+  const StatusOr<Members> members = DecodeMembers(configuration.context);
+  if (!members.ok()) return;
+  promotion_waits_ = std::any_of(
+      members->records.begin(), members->records.end(), [&](const MemberRecord& record) {
+        return record.promote && configuration.learners.contains(record.node);
+      });
+}
+
 void Membership::PromoteWaiting() {
   if (group_->core().role() != raft::Role::kLeader || !waits_.empty()) return;
   const raft::Configuration& now = group_->core().configuration();

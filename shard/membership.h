@@ -42,6 +42,10 @@ class Membership {
   void Progress();
   // Tries the automatic promotions; a few times a second.
   void PromoteWaiting();
+  // A configuration is in force.
+  void OnConfiguration(const raft::Configuration& configuration);
+  // Somebody waits for an answer, or a learner for its promotion.
+  bool busy() const { return !waits_.empty() || !later_.empty() || promotion_waits_; }
   // This node does not lead any more.
   void OnDeposed();
 
@@ -77,6 +81,7 @@ class Membership {
   const Clock* const clock_;
   std::vector<Wait> waits_;   // bounded
   std::vector<Later> later_;  // bounded
+  bool promotion_waits_ = false;
 };
 
 }  // namespace flotilla

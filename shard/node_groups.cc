@@ -30,7 +30,12 @@ NodeId FirstLeader(const ShardDescriptor& shard) {
 
 void NodeImpl::FoundGroups() {
   if (!identity_.member() || stopping_.load()) return;
-  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  std::shared_ptr<const DirectoryImage> image = map_.image();
+  {
+    std::lock_guard lock(mutex_);
+    if (world_.clock->Now() < make_replica_not_before_ || image == founded_) return;
+    founded_ = image;
+  }
   for (const auto& [group, shard] : image->shards()) {
     if (shard.epoch == kFoundedEpoch && shard.voters.contains(identity_.node)) FoundHere(shard);
   }
@@ -41,7 +46,12 @@ void NodeImpl::FoundGroups() {
 void NodeImpl::FoundHere(const ShardDescriptor& shard) {
   {
     std::lock_guard lock(mutex_);
-    if (world_.clock->Now() < make_replica_not_before_ || !had_.insert(shard.group).second) return;
+    if (had_.contains(shard.group)) return;
+    if (!making_replica_.insert(shard.group).second) {
+      founded_ = nullptr;  // for others spoke first; perhaps it is opened in vain
+      return;
+    }
+    had_.insert(shard.group);
   }
   const FoundedGroup founded = FoundGroup(shard);
   raft::LogWrite write;
@@ -51,30 +61,40 @@ void NodeImpl::FoundHere(const ShardDescriptor& shard) {
   const Status queued =
       log_->Append(std::move(write), [this, shard, founded](const Status& status) {
         if (!status.ok()) return;  // the node ends
-        disk_->Post([this, shard, founded] {
+        const std::size_t opener = shard.group.value() % openers_.size();
+        openers_[opener]->Post([this, shard, founded] {
           FinishOpening(shard.group, OpenGroup(founded.group, AsRecovered(founded)));
+          MadeReplica(shard.group);
           if (FirstLeader(shard) != identity_.node) return;
           if (const std::shared_ptr<Replica> replica = FindReplica(shard.group)) {
             replica->group().Post([replica] { replica->group().Campaign(); });
           }
         });
       });
-  if (!queued.ok()) FinishOpening(shard.group, queued);
+  if (!queued.ok()) {
+    FinishOpening(shard.group, queued);
+    MadeReplica(shard.group);
+  }
+}
+
+void NodeImpl::MadeReplica(GroupId group) {
+  std::lock_guard lock(mutex_);
+  making_replica_.erase(group);
 }
 
 void NodeImpl::MakeReplicaOnDemand(GroupId group) {
   {
     std::lock_guard lock(mutex_);
-    if (!identity_.member() || making_replica_.contains(group) || stopping_.load() ||
-        world_.clock->Now() < make_replica_not_before_) {
+    // It may have come since the message's receiver was looked for.
+    if (!identity_.member() || making_replica_.contains(group) || replicas_.contains(group) ||
+        stopping_.load() || world_.clock->Now() < make_replica_not_before_) {
       return;
     }
     making_replica_.insert(group);
   }
   control_->Post([this, group] {
     if (!MayHost(group)) {
-      std::lock_guard lock(mutex_);
-      making_replica_.erase(group);
+      MadeReplica(group);
       return;
     }
     {
@@ -83,8 +103,7 @@ void NodeImpl::MakeReplicaOnDemand(GroupId group) {
     }
     disk_->Post([this, group] {
       FinishOpening(group, OpenGroup(group, raft::RecoveredGroup{}));
-      std::lock_guard lock(mutex_);
-      making_replica_.erase(group);
+      MadeReplica(group);
     });
   });
 }
@@ -116,16 +135,13 @@ void NodeImpl::OpenChild(GroupId parent, GroupId child) {
   }
   disk_->Post([this, parent, child] {
     FinishOpening(child, OpenGroup(child, raft::RecoveredGroup{}));
-    {
-      std::lock_guard lock(mutex_);
-      making_replica_.erase(child);
-    }
+    MadeReplica(child);
     const std::shared_ptr<Replica> born = FindReplica(child);
     if (!born) return;
     // It need not wait for a timeout to have a leader: the parent's is at hand.
     const std::shared_ptr<Replica> from = FindReplica(parent);
     if (from && from->leads()) born->group().Post([born] { born->group().Campaign(); });
-    control_->Post([this] { ReportShards(); });
+    control_->Post([this] { ReportShards(/*all=*/false); });
   });
 }
 
@@ -141,6 +157,7 @@ void NodeImpl::FinishOpening(GroupId group, const Status& opened) {
   // Nor will its leader cease to speak to it.
   std::lock_guard lock(mutex_);
   had_.erase(group);
+  founded_ = nullptr;
   make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
 }
 
@@ -167,12 +184,12 @@ std::optional<ShardDescriptor> NodeImpl::DescribeShard(Replica& replica) const {
   return shard;
 }
 
-void NodeImpl::ReportShards() {
+void NodeImpl::ReportShards(bool all) {
   if (reporting_ || flows_->stopping() || !identity_.member()) return;
   bool news = false;
   std::vector<ShardDescriptor> reports;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    if (replica->id() == kDirectoryGroup) continue;
+    if (replica->id() == kDirectoryGroup || (!all && replica->asleep())) continue;
     std::optional<ShardDescriptor> shard = DescribeShard(*replica);
     if (!shard) continue;
     // A leader's word is enough; what others know completes it, as the other half of a split does.

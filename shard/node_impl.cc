@@ -115,10 +115,22 @@ void NodeImpl::OnMessages(std::vector<raft::PeerMessage> messages) {
 void NodeImpl::OnUnreachable(NodeId node) {
   calls_->OnUnreachable(node);
   router_->OnUnreachable(node);
+  WakeFor(node, /*lost=*/true);
+}
+
+// Who followed is told by nobody who leads now.
+void NodeImpl::OnReachable(NodeId node) { WakeFor(node, /*lost=*/false); }
+
+void NodeImpl::WakeFor(NodeId node, bool lost) {
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    replica->group().Post([replica, node] {
-      replica->group().ReportUnreachable(node);
-      if (replica->leader() == node) replica->group().Wake();
+    const bool follows = replica->leader() == node;
+    if (replica->asleep() && (lost ? !follows : !replica->leads())) continue;
+    replica->group().Post([replica, node, lost] {
+      raft::Group& group = replica->group();
+      if (lost) group.ReportUnreachable(node);
+      const bool wake =
+          lost ? replica->leader() == node : group.core().configuration().Contains(node);
+      if (wake) group.Wake();
     });
   }
 }
@@ -180,8 +192,12 @@ void NodeImpl::OnReplicaFatal(GroupId group, const Status& status) {
 
 void NodeImpl::AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica) {
   router_->SetReplica(group, replica);
-  std::lock_guard lock(mutex_);
-  replicas_[group] = std::move(replica);
+  replica->SetSpaceIsLow(space_is_low_.load());
+  {
+    std::lock_guard lock(mutex_);
+    replicas_[group] = std::move(replica);
+  }
+  OnAwake(group);
 }
 
 std::shared_ptr<Replica> NodeImpl::FindReplica(GroupId group) const {
@@ -262,7 +278,7 @@ void NodeImpl::AdoptNodes() {
 
 void NodeImpl::LookAround() {
   bool lost = false;
-  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+  for (const auto& [group, replica] : awake_) {
     const NodeId leader = replica->leader();
     lost |= !leader || AddressOf(leader).empty();
   }
@@ -491,6 +507,7 @@ void NodeImpl::StopParts(Closure done) {
     std::lock_guard lock(mutex_);
     retired_.swap(replicas_);
   }
+  awake_.clear();
   for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();
   calls_->Stop();
   world_.transport->Stop();

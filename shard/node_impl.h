@@ -77,11 +77,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // raft::TransportHandler
   void OnMessages(std::vector<raft::PeerMessage> messages) override;
   void OnUnreachable(NodeId node) override;
-  void OnReachable(NodeId) override {}
+  void OnReachable(NodeId node) override;
 
   // ReplicaHost
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) override;
   void OnLeader(GroupId group, NodeId leader, bool self) override;
+  void OnAwake(GroupId group) override;
   void OnMembers(GroupId group, const raft::Configuration& configuration) override;
   void OnReplicaFatal(GroupId group, const Status& status) override;
 
@@ -90,6 +91,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   Status OpenLog(raft::LogRecovery& recovery);
   // A member's log is gone, whatever else its directory holds.
   Status LogIsLost() const;
+  // On several threads, if there are any.
+  Status OpenGroups(const std::map<GroupId, raft::RecoveredGroup>& groups);
   Status OpenGroup(GroupId group, const raft::RecoveredGroup& logged);
   kv::StoreOptions StoreOptionsFor(GroupId group);
   raft::GroupOptions GroupOptionsFor(GroupId group) const;
@@ -116,6 +119,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void FoundGroups();
   void FoundHere(const ShardDescriptor& shard);
   void MakeReplicaOnDemand(GroupId group);
+  // It is open, or was not opened.
+  void MadeReplica(GroupId group);
   // `parent` has split. On its apply strand.
   void OpenChild(GroupId parent, GroupId child);
   bool MayHost(GroupId group) const;
@@ -123,7 +128,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void FinishOpening(GroupId group, const Status& opened);
   // Nothing when the directory knows it, or it is in the midst of a change.
   std::optional<ShardDescriptor> DescribeShard(Replica& replica) const;
-  void ReportShards();
+  // Of the groups that are awake, or of all.
+  void ReportShards(bool all);
   Task<> Report(std::vector<ShardDescriptor> reports);
   void RecordSelf();
   Task<> Record(NodeRecord self);
@@ -141,12 +147,16 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   // node_upkeep.cc
   void Tick();
+  // Of the awake replicas alone. The others cost nothing.
+  void TickAwake();
   void Housekeep();
   void WatchDisk();
   void WatchSpace();
 
   // node_impl.cc
   void Fatal(const Status& status);
+  // Wakes those that the node, which is lost or back again, makes a difference to.
+  void WakeFor(NodeId node, bool lost);
   void AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
   std::vector<std::shared_ptr<Replica>> Replicas() const;
@@ -173,8 +183,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::atomic<bool> stopping_{false};
 
   std::unique_ptr<Strand> control_;
-  std::unique_ptr<Strand> disk_;      // blocking: founding, opening groups
-  std::unique_ptr<Strand> catch_up_;  // blocking: old log entries for followers
+  std::unique_ptr<Strand> disk_;                  // blocking: founding, opening groups
+  std::vector<std::unique_ptr<Strand>> openers_;  // blocking: new groups, of which many may come
+  std::unique_ptr<Strand> catch_up_;              // blocking: old log entries for followers
 
   std::unique_ptr<DataDirectory> directory_;
   Directory map_;
@@ -222,14 +233,21 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::set<GroupId> making_replica_;
   std::set<GroupId> had_;  // groups that have, or had, a replica here
   MonoTime make_replica_not_before_{};
-  bool log_was_empty_ = false;  // a member's, when it was opened
+  std::vector<GroupId> woken_;                     // and not yet among `awake_`
+  bool resting_ = false;                           // all are asleep: ticks are rare
+  std::shared_ptr<const DirectoryImage> founded_;  // all new groups of it are being opened
+  bool log_was_empty_ = false;                     // a member's, when it was opened
 
   Duration tick_;
   int ticks_until_housekeeping_ = 0;
   int looks_without_leader_ = 0;
   int ticks_until_disk_watch_ = 0;
+  int rounds_until_all_ = 0;
+  // Control strand.
+  std::map<GroupId, std::shared_ptr<Replica>> awake_;
+  TimerId rare_tick_ = 0;       // the next one, while all are asleep
   MonoTime disk_slow_until_{};  // control strand
-  bool space_is_low_ = false;   // control strand
+  std::atomic<bool> space_is_low_{false};
 };
 
 }  // namespace flotilla

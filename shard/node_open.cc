@@ -3,11 +3,20 @@
 #include <rocksdb/env.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.h"
 #include "base/planted.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
+namespace {
+
+// They wait for the disk most of the time.
+constexpr std::size_t kOpeners = 8;
+
+}  // namespace
 
 StatusOr<std::unique_ptr<Node>> Node::Open(const NodeOptions& options, const World& world) {
   auto node = std::make_unique<NodeImpl>(options, world);
@@ -30,6 +39,9 @@ Status NodeImpl::OpenData() {
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 
+  for (std::size_t i = 0; i < kOpeners; ++i) {
+    openers_.push_back(world_.executor->NewBlockingStrand("open"));
+  }
   const std::uint64_t first_call = random_.Next();
   calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get(),
                                              Planted(Plant::kNumberedAnew) ? 1 : first_call);
@@ -67,9 +79,7 @@ Status NodeImpl::OpenData() {
   ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
   for (const GroupId group : groups) recovery.groups.try_emplace(group);
   for (const auto& [group, logged] : recovery.groups) had_.insert(group);
-  for (const auto& [group, logged] : recovery.groups) {
-    RETURN_IF_ERROR(Annotate(OpenGroup(group, logged), fmt::format("group {}", group.value())));
-  }
+  RETURN_IF_ERROR(OpenGroups(recovery.groups));
   world_.logger->info(
       "node {} of cluster {:016x}: {} groups, {} MiB of log ({} read), {} torn bytes cut off",
       identity_.node.value(), identity_.cluster.value(), recovery.groups.size(),
@@ -154,6 +164,33 @@ raft::GroupOptions NodeImpl::GroupOptionsFor(GroupId group) const {
   options.core.seed = world_.seed ^ (identity_.node.value() * 0x9e3779b97f4a7c15ull) ^
                       group.value() ^ identity_.uuid.value();
   return options;
+}
+
+Status NodeImpl::OpenGroups(const std::map<GroupId, raft::RecoveredGroup>& groups) {
+  std::mutex mutex;
+  auto next = groups.begin();
+  Status failed;
+  const auto work = [&] {
+    std::unique_lock lock(mutex);
+    while (next != groups.end() && failed.ok()) {
+      const auto& [group, logged] = *next++;
+      lock.unlock();
+      const Status opened = OpenGroup(group, logged);
+      lock.lock();
+      if (failed.ok()) failed = Annotate(opened, fmt::format("group {}", group.value()));
+    }
+  };
+  if (world_.inline_background_work) {
+    work();
+  } else {
+    std::vector<std::unique_ptr<Strand>> openers;
+    for (std::size_t i = 0; i < std::min(kOpeners, groups.size()); ++i) {
+      openers.push_back(world_.executor->NewBlockingStrand("open"));
+      openers.back()->Post(work);
+    }
+    openers.clear();  // waits for them
+  }
+  return failed;
 }
 
 Status NodeImpl::OpenGroup(GroupId group, const raft::RecoveredGroup& logged) {

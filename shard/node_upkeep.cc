@@ -9,6 +9,8 @@ namespace {
 
 constexpr int kHousekeepingTicks = 30;
 constexpr int kDiskWatchTicks = 5;
+// What was not said of a shard before its group fell asleep is noticed after so many rounds.
+constexpr int kRoundsUntilAll = 30;
 // A disk that was slow counts as such for so many times the limit: one that is slow with every
 // other sync must not flicker.
 constexpr int kSlowDiskLingers = 10;
@@ -16,8 +18,7 @@ constexpr int kSlowDiskLingers = 10;
 }  // namespace
 
 void NodeImpl::Tick() {
-  if (stopping_.load() && Replicas().empty()) return;
-  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->Tick();
+  TickAwake();
   if (--ticks_until_housekeeping_ <= 0) {
     ticks_until_housekeeping_ = kHousekeepingTicks;
     Housekeep();
@@ -27,7 +28,36 @@ void NodeImpl::Tick() {
     WatchDisk();
     WatchSpace();
   }
-  control_->After(tick_, [this] { Tick(); });
+  int ticks = 1;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_.load() && replicas_.empty()) return;
+    resting_ = awake_.empty() && woken_.empty();
+    if (resting_) ticks = std::exchange(ticks_until_housekeeping_, 0);
+  }
+  const TimerId timer = control_->After(ticks * tick_, [this] { Tick(); });
+  rare_tick_ = ticks > 1 ? timer : 0;
+}
+
+void NodeImpl::TickAwake() {
+  {
+    std::lock_guard lock(mutex_);
+    for (const GroupId group : std::exchange(woken_, {})) {
+      const auto found = replicas_.find(group);
+      if (found != replicas_.end()) awake_.insert(*found);
+    }
+  }
+  std::erase_if(awake_, [](const auto& one) { return one.second->asleep(); });
+  for (const auto& [group, replica] : awake_) replica->Tick();
+}
+
+void NodeImpl::OnAwake(GroupId group) {
+  std::lock_guard lock(mutex_);
+  woken_.push_back(group);
+  if (!std::exchange(resting_, false)) return;
+  control_->Post([this] {
+    if (control_->Cancel(std::exchange(rare_tick_, 0))) Tick();
+  });
 }
 
 void NodeImpl::Housekeep() {
@@ -35,10 +65,15 @@ void NodeImpl::Housekeep() {
   LookAround();
   AdoptNodes();
   FoundGroups();
-  ReportShards();
+  const bool all = --rounds_until_all_ <= 0;
+  if (all) rounds_until_all_ = kRoundsUntilAll;
+  ReportShards(all);
   RecordSelf();
-  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+  for (const auto& [group, replica] : awake_) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
+  }
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });
   }
   for (const GroupId group : log_->Pressure()) {
     if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
@@ -77,8 +112,7 @@ void NodeImpl::WatchSpace() {
   if (!asked.ok()) return;
   const std::uint64_t free_bytes = *asked;
   const bool low = free_bytes < options_.disk_reserve_bytes;
-  if (low != space_is_low_) {
-    space_is_low_ = low;
+  if (space_is_low_.exchange(low) != low) {
     if (low) {
       world_.logger->error(
           "{} MiB are free in {}, less than the reserve of {} MiB: writes are "
@@ -87,8 +121,8 @@ void NodeImpl::WatchSpace() {
     } else {
       world_.logger->info("there is space again in {}", options_.data_directory);
     }
+    for (const std::shared_ptr<Replica>& replica : Replicas()) replica->SetSpaceIsLow(low);
   }
-  for (const std::shared_ptr<Replica>& replica : Replicas()) replica->SetSpaceIsLow(low);
 }
 
 }  // namespace flotilla

@@ -97,6 +97,8 @@ void Replica::OnRun() {
     if (Planted(Plant::kReadBeforeNoop) || Planted(Plant::kReadBeforeApplied)) StartReads();
     return;
   }
+  const bool waits = !transfers_.empty() || !writes_.empty() || membership_->busy();
+  if (waits || ExpiryIsNear()) group_->KeepAwake();
   if (granted) OnGranted(*granted);
   ProposeWrites();
   ProposeExpiry();
@@ -217,8 +219,9 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
 }
 
 void Replica::OnConfiguration(const raft::Configuration& configuration) {
-  if (configuration.context == members_context_) return;
-  members_context_ = configuration.context;
+  if (configuration == members_) return;
+  membership_->OnConfiguration(configuration);
+  if (std::exchange(members_, configuration).context == configuration.context) return;
   world_.host->OnMembers(id_, configuration);
 }
 

@@ -42,6 +42,7 @@ class ReplicaHost {
   // These were not begun, or had no effect; `leader` may be zero (none known).
   virtual void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) = 0;
   virtual void OnLeader(GroupId group, NodeId leader, bool self) = 0;
+  virtual void OnAwake(GroupId group) = 0;
   virtual void OnMembers(GroupId group, const raft::Configuration& configuration) = 0;
   virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
 };
@@ -75,6 +76,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
 
   void Receive(std::vector<raft::Message> messages) { group_->Receive(std::move(messages)); }
   void Tick() { group_->Tick(); }
+  bool asleep() const { return group_->asleep(); }
+  // Asleep, although keys are about to expire.
+  bool Overslept() const { return leads() && asleep() && ExpiryIsNear(); }
   // The node's disk is nearly full: writes are refused.
   void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
 
@@ -124,6 +128,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void OnApplied(raft::Index index) override;
   void OnReadConfirmed(const raft::ReadConfirmed& read) override;
   void OnReadRefused(const raft::ReadRefused& read) override;
+  void OnAwake() override { world_.host->OnAwake(id_); }
   void OnConfiguration(const raft::Configuration& configuration) override;
   void OnFatal(const Status& status) override;
 
@@ -139,6 +144,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void ProposeStamped(Timestamp first, std::uint64_t count);
   // False when the group refused for now.
   bool ProposeEntry(Timestamp first, std::vector<Ticket> tickets);
+  bool ExpiryIsNear() const;
   void ProposeExpiry();
   void MoveTime(Timestamp to);
   void FailWrites(const Status& status);
@@ -186,8 +192,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   MonoTime expiry_not_before_{};
   std::vector<TransferWait> transfers_;
   bool giving_away_ = false;  // in this term
-  raft::Index members_seen_;
-  std::string members_context_;
+  raft::Configuration members_;
 };
 
 }  // namespace flotilla

@@ -29,6 +29,8 @@ constexpr std::uint64_t kEntriesInFlight = 2;
 constexpr Duration kTimestampsWithin = std::chrono::seconds(2);
 // How far past its key's expiry the leader lets replicated time fall behind.
 constexpr std::uint64_t kExpirySlackMs = 5;
+// From so long before a key's expiry on the leader is awake.
+constexpr std::uint64_t kExpiryNearMs = 2000;
 // Between looks whether the oracle's time has come to an expiry, by whose clock it has not.
 constexpr std::uint64_t kExpiryPauseMsMax = 1000;
 
@@ -203,6 +205,13 @@ bool Replica::ProposeEntry(Timestamp first, std::vector<Ticket> tickets) {
     if (ticket.batch->Return(ticket.slot)) writes_.push_front(std::move(ticket));
   }
   return false;
+}
+
+bool Replica::ExpiryIsNear() const {
+  const std::uint64_t next_ms = store_->next_expiry_ms();
+  if (next_ms == 0) return false;
+  const auto now_ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
+  return now_ms + kExpiryNearMs >= next_ms;
 }
 
 // Keys expire in replicated time: an empty entry moves it past an expiry that has come.

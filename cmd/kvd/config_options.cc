@@ -119,7 +119,7 @@ std::vector<ConfigOption> ConfigOptions() {
        "a follower campaigns after one to two of these without a leader",
        Time(&Config::election_timeout)},
       {"heartbeat-interval", "DURATION", "50ms", "of a leader", Time(&Config::heartbeat_interval)},
-      {"quiesce-after", "DURATION", "0", "an idle group falls silent after this; 0: never",
+      {"quiesce-after", "DURATION", "3s", "an idle group falls silent after this; 0: never",
        Time(&Config::quiesce_after)},
       {"leases", "BOOL", "false",
        "linearizable reads under a leader lease; assumes clocks that drift by under 10 %",

@@ -58,6 +58,7 @@ void Core::SnapshotSent(NodeId to, bool delivered, Index mark_index) {
 }
 void Core::SnapshotInstalled(Index index) { impl_->SnapshotInstalled(index); }
 void Core::Wake() { impl_->Wake(); }
+void Core::KeepAwake() { impl_->KeepAwake(); }
 void Core::ReportUnreachable(NodeId node) { impl_->ReportUnreachable(node); }
 void Core::Campaign() { impl_->CampaignUnled(); }
 void Core::StepDown() { impl_->StepDown(); }

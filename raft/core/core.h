@@ -179,6 +179,8 @@ class Core {
 
   // Forget the quiescence: the group has work, or the leader's node is suspected.
   void Wake();
+  // A leader has plans: it falls asleep no sooner than quiesce_after_ticks from here.
+  void KeepAwake();
   // The transport lost the node (false: it is likely down): flow control stops optimism.
   void ReportUnreachable(NodeId node);
 

@@ -49,6 +49,7 @@ class Core::Impl {
   void SnapshotSent(NodeId to, bool delivered, Index mark_index);
   void SnapshotInstalled(Index index);
   void Wake();
+  void KeepAwake();
   void ReportUnreachable(NodeId node);
   void CampaignUnled();
   void StepDown();

@@ -36,4 +36,8 @@ void Core::Impl::Wake() {
   BroadcastHeartbeat(*lead, /*quiesce=*/false);
 }
 
+void Core::Impl::KeepAwake() {
+  if (Leading* lead = leading()) lead->idle_ticks = 0;
+}
+
 }  // namespace flotilla::raft

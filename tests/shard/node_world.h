@@ -25,6 +25,7 @@ class NodeWorld {
   explicit NodeWorld(NodeOptions node = {}, int nodes = 3, int spares = 0)
       : network_(&loop_, Random(7)),
         cluster_(Options(std::move(node), nodes, spares), &loop_, &network_) {
+    network_.SetKeepAlive(std::chrono::milliseconds(500));
     for (int i = 0; i < nodes; ++i) EXPECT_TRUE(cluster_.Start(i)) << cluster_.failure();
     EXPECT_TRUE(Await([this] { return AllReady(); })) << "the nodes form no cluster";
   }

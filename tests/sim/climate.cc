@@ -89,11 +89,15 @@ Climate DrawClimate(Random& random, int nodes) {
   if (climate.leases && apart.Chance(0.5)) {
     climate.weights[static_cast<std::size_t>(Fault::kDeposition)] = apart.Between(4, 16);
   }
+  if (apart.Chance(0.5)) {
+    climate.quiesce_after = std::chrono::milliseconds(OneOf<int>(apart, {50, 150, 500, 2000}));
+  }
   return climate;
 }
 
 void Apply(const Climate& climate, NodeOptions& options) {
   options.leases = climate.leases;
+  options.quiesce_after = climate.quiesce_after;
   options.append_bytes_max = climate.append_bytes_max;
   options.compact_after_bytes = climate.compact_after_bytes;
   options.store.memtable_bytes = climate.memtable_bytes;

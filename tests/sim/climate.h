@@ -59,6 +59,7 @@ struct Climate {
 
   // What the nodes are given.
   bool leases = false;
+  Duration quiesce_after{0};  // 0: never
   std::size_t append_bytes_max = 0;
   std::uint64_t compact_after_bytes = 0;
   std::size_t memtable_bytes = 0;

@@ -1,6 +1,7 @@
 #include "tests/sim/sim_network.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "raft/transport/codec.h"
@@ -13,7 +14,10 @@ enum TraceKind : std::uint32_t {
   kCall = 11,
   kReply = 12,
   kTimeout = 13,
-  kLost = 14
+  kLost = 14,
+  kKeepAlive = 15,
+  kPing = 16,
+  kPong = 17
 };
 
 bool HasBulk(const std::vector<raft::PeerMessage>& batch) {
@@ -71,6 +75,42 @@ void SimTransport::Start(ClusterId cluster, NodeId self, raft::TransportHandler*
   cluster_ = cluster;
   self_ = self;
   handler_ = handler;
+  if (!self_ || network_->keep_alive_ == Duration(0) || keeping_alive_) return;
+  keeping_alive_ = true;
+  KeepAlive();
+}
+
+void SimTransport::KeepAlive() {
+  if (handler_ == nullptr) return;
+  for (const NodeId node : std::exchange(unanswered_, {})) {
+    silent_.insert(node);
+    handler_->OnUnreachable(node);
+  }
+  for (const auto& [node, address] : peers_) {
+    unanswered_.insert(node);
+    SimTransport* const target = network_->FindTransport(address);
+    if (target != nullptr) Ping(node, *target);
+  }
+  network_->loop().At(process_->VirtualNow() + network_->keep_alive_, process_->id(), kKeepAlive,
+                      [this] { KeepAlive(); });
+}
+
+void SimTransport::Ping(NodeId node, SimTransport& target) {
+  const ProcessId here = process_->id();
+  const ProcessId there = target.process_->id();
+  Duration delay{0};
+  if (!network_->Passes(here, there, delay)) return;
+  // The answer finds its way by its receiver's address: that may be dead by then.
+  network_->loop().At(
+      process_->VirtualNow() + delay, there, kPing,
+      [network = network_, here, there, node, life = std::weak_ptr<std::uint64_t>(life_), this] {
+        Duration back{0};
+        if (life.expired() || !network->Passes(there, here, back)) return;
+        network->loop().At(network->loop().now() + back, here, kPong, [this, node] {
+          unanswered_.erase(node);
+          if (silent_.erase(node) != 0 && handler_ != nullptr) handler_->OnReachable(node);
+        });
+      });
 }
 
 void SimTransport::SetPeers(const std::vector<raft::PeerAddress>& peers) {

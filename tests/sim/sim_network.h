@@ -49,6 +49,8 @@ class SimTransport final : public raft::Transport {
 
   void Deliver(ClusterId cluster, NodeId from, NodeId to, const std::string& bytes);
   void NoteUnreachable(NodeId node);
+  void KeepAlive();
+  void Ping(NodeId node, SimTransport& target);
 
   SimNetwork* const network_;
   SimProcess* const process_;
@@ -59,6 +61,9 @@ class SimTransport final : public raft::Transport {
   AddressCallHandler address_calls_;
   std::map<NodeId, std::string> peers_;
   std::set<NodeId> unreachable_;
+  std::set<NodeId> unanswered_;  // pings
+  std::set<NodeId> silent_;      // nodes that were reported for it
+  bool keeping_alive_ = false;
   // Answers to an earlier life of the process find this gone.
   const std::shared_ptr<std::uint64_t> life_;
 };
@@ -70,6 +75,9 @@ class SimNetwork {
   void SetWeather(const NetworkWeather& weather) { weather_ = weather; }
   // Nothing passes from the one process to the other (one way).
   void Cut(ProcessId from, ProcessId to) { cuts_.emplace(from, to); }
+  // Nodes ask each other this often whether they are there, as production's streams do; groups that
+  // are asleep go by it. 0: never.
+  void SetKeepAlive(Duration period) { keep_alive_ = period; }
   void HealAll() { cuts_.clear(); }
   bool CanPass(ProcessId from, ProcessId to) const { return !cuts_.contains({from, to}); }
 
@@ -94,6 +102,7 @@ class SimNetwork {
   EventLoop* const loop_;
   Random random_;
   NetworkWeather weather_;
+  Duration keep_alive_{0};
   std::set<std::pair<ProcessId, ProcessId>> cuts_;
   Observer observer_;
   std::uint64_t next_life_ = 1;

@@ -28,6 +28,7 @@ constexpr int kClients = 4;
 // Machines for nodes that join later.
 constexpr int kSpares = 2;
 constexpr Duration kSlice = std::chrono::milliseconds(100);
+constexpr Duration kKeepAlive = std::chrono::milliseconds(500);
 
 class Simulation {
  public:
@@ -48,6 +49,7 @@ class Simulation {
                   &loop_, &cluster_),
         nemesis_({.seed = random_.Next(), .clients = kClients, .climate = climate_}, &loop_,
                  &cluster_, &network_, &workload_) {
+    if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
     });

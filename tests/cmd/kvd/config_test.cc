@@ -54,7 +54,7 @@ TEST_F(ConfigTest, DefaultsHoldWhenNothingIsSaid) {
   EXPECT_FALSE(got.config.leases);
   EXPECT_EQ(got.config.election_timeout, std::chrono::milliseconds(150));
   EXPECT_EQ(got.config.retention, std::chrono::minutes(10));
-  EXPECT_EQ(got.config.quiesce_after, Duration(0));
+  EXPECT_EQ(got.config.quiesce_after, std::chrono::seconds(3));
   EXPECT_EQ(got.config.block_cache, 0u);
   EXPECT_EQ(got.config.requests_max, 100'000u);
   EXPECT_EQ(got.config.log_format, LogFormat::kText);

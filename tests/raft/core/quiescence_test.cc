@@ -118,6 +118,20 @@ TEST(RaftQuiescence, AMemberThatSleptThroughAMembershipChangeLearnsOfIt) {
   EXPECT_EQ(cluster.core(3).configuration(), MakeConfiguration({1, 2, 3, 4}));
 }
 
+TEST(RaftQuiescence, NotWhileTheDriverHasPlans) {
+  CoreOptions core;
+  core.quiesce_after_ticks = 20;
+  Cluster cluster({.core = core});
+  cluster.Elect(1);
+  for (int i = 0; i < 10; ++i) {
+    cluster.Round(15);
+    cluster.core(1).KeepAwake();
+  }
+  EXPECT_FALSE(cluster.core(1).quiescent());
+  cluster.Round(40);
+  EXPECT_TRUE(cluster.core(1).quiescent());
+}
+
 TEST(RaftQuiescence, AFollowerThatHasNotGotEverythingStaysAwake) {
   Cluster cluster;
   cluster.Deliver(From(2, 1, 1, Append(0, 0, 2, Entries(1, 1, 2))));
