@@ -153,8 +153,8 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
     RETURN_IF_ERROR(DecodeCommand(encoded, command_));
     last_timestamp = timestamp;
     // Before its session is looked at: whoever has the keys has the session's newest state as well.
-    if (!IsOurs(command_)) {
-      results.push_back(Refused(timestamp));
+    if (const Share share = ShareOf(command_); share != Share::kAll) {
+      results.push_back(Refuse(command_, share, timestamp));
       continue;
     }
     if (!command_.session.client || Planted(Plant::kRetryExecutedTwice)) {
@@ -178,17 +178,37 @@ Status Evaluator::RefuseBatch(std::string_view payload, std::vector<WriteResult>
   return reader.status();
 }
 
-bool Evaluator::IsOurs(const CommandView& command) {
-  if (range_.unbounded()) return true;
-  return std::all_of(command.ops.begin(), command.ops.end(), [&](const WriteOp& op) {
-    if (op.kind == WriteKind::kDeleteRange) {
-      const UserRange doomed(command.keyspace, op.key, op.end);
-      return range_.ContainsAll(doomed.first(), doomed.past_last());
-    }
-    key_.clear();
-    AppendEncodedKey(key_, command.keyspace, op.key);
-    return range_.Contains(key_);
-  });
+Evaluator::Share Evaluator::ShareOf(const CommandView& command) {
+  if (range_.unbounded() || command.ops.empty()) return Share::kAll;
+  const Share first = ShareOf(command.keyspace, command.ops.front());
+  const bool alike =
+      std::all_of(command.ops.begin() + 1, command.ops.end(), [&](const WriteOp& op) {
+        return first != Share::kSome && ShareOf(command.keyspace, op) == first;
+      });
+  return alike ? first : Share::kSome;
+}
+
+Evaluator::Share Evaluator::ShareOf(KeyspaceId keyspace, const WriteOp& op) {
+  if (op.kind == WriteKind::kDeleteRange) {
+    const UserRange doomed(keyspace, op.key, op.end);
+    if (range_.ContainsAll(doomed.first(), doomed.past_last())) return Share::kAll;
+    const bool apart =
+        doomed.past_last() <= range_.start || (!range_.end.empty() && doomed.first() >= range_.end);
+    return apart ? Share::kNone : Share::kSome;
+  }
+  key_.clear();
+  AppendEncodedKey(key_, keyspace, op.key);
+  return range_.Contains(key_) ? Share::kAll : Share::kNone;
+}
+
+WriteResult Evaluator::Refuse(const CommandView& command, Share share, Timestamp timestamp) const {
+  // It may have been applied when the range had all of it, and then nobody else can say so: each
+  // part of the range has the sessions, and none has all keys.
+  if (share == Share::kSome && command.session.client) {
+    const std::optional<WriteResult> first = sessions_.Recall(command.session, timestamp);
+    if (first && first->outcome != WriteOutcome::kSessionExpired) return *first;
+  }
+  return Refused(timestamp);
 }
 
 WriteResult Evaluator::Evaluate(const CommandView& command, Timestamp timestamp) {

@@ -91,8 +91,12 @@ class Evaluator {
   // Keys whose time has come by `now` become tombstones of that timestamp; a bounded slice per
   // entry. Readers hide the rest by themselves.
   Status ExpireDue(Timestamp now);
-  // Whether all keys and ranges of the command are the group's.
-  bool IsOurs(const CommandView& command);
+  // How many of the keys and ranges of the command are the group's.
+  enum class Share : std::uint8_t { kNone, kSome, kAll };
+  Share ShareOf(const CommandView& command);
+  Share ShareOf(KeyspaceId keyspace, const WriteOp& op);
+  // Answers a command that is not all ours.
+  WriteResult Refuse(const CommandView& command, Share share, Timestamp timestamp) const;
   WriteResult Evaluate(const CommandView& command, Timestamp timestamp);
   bool ConditionHolds(const WriteOp& op, const Newest& newest, std::uint64_t now_ms) const;
   void Put(const CommandView& command, const WriteOp& op, Timestamp timestamp);

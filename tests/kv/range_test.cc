@@ -178,6 +178,61 @@ TEST(Range, ARepeatedWriteOfAKeyThatHasGoneIsNotAnsweredFromMemory) {
   EXPECT_EQ(machine.Write(kParent, Put("x", "1"), Numbered(1)).outcome, WriteOutcome::kWrongShard);
 }
 
+// Nobody has all keys of a batch that a split has cut through: whoever has some still knows.
+TEST(Range, ARepeatedBatchThatWasCutThroughIsAnsweredFromMemory) {
+  Machine machine;
+  const CommandView batch{.session = Numbered(1), .ops = {Put("b", "1"), Put("x", "1")}};
+  const CommandView doomed{.session = Numbered(2), .ops = {DeleteRange("w", "z")}};
+  const auto first = machine.Write(kParent, {batch, doomed});
+  machine.Control(kParent, SplitAt("wa"));
+  for (const GroupId group : {kParent, kChild}) {
+    const auto again = machine.Write(group, {batch, doomed});
+    EXPECT_EQ(again[0].outcome, WriteOutcome::kApplied);
+    EXPECT_EQ(again[0].timestamp, first[0].timestamp);
+    EXPECT_EQ(again[1].affected, 1u);
+    EXPECT_EQ(again[1].timestamp, first[1].timestamp);
+    const auto others = machine.Write(
+        group, {{.session = Numbered(3), .ops = batch.ops},
+                {.session = {.client = ClientId(5), .sequence = 1, .acknowledged_below = 1},
+                 .ops = {Put(group == kParent ? "x" : "b", "1")}},
+                {.ops = batch.ops}});
+    for (const WriteResult& other : others) EXPECT_EQ(other.outcome, WriteOutcome::kWrongShard);
+  }
+}
+
+// Of commands that came together, those that are refused leave no trace: whoever has their keys
+// executes them, and so does the group itself once it is thawed.
+TEST(Range, RefusedCommandsOfABatchAreExecutedElsewhere) {
+  Machine machine;
+  machine.Write(kParent, Put("a", "0"), Numbered(1));
+  machine.Control(kParent, SplitAt("m"));
+  const Session other{.client = ClientId(6), .sequence = 1};
+  const std::vector<CommandView> gathered{{.session = Numbered(2), .ops = {Put("a", "1")}},
+                                          {.session = other, .ops = {Put("x", "2")}},
+                                          {.session = Numbered(3), .ops = {Put("y", "3")}},
+                                          {.session = Numbered(4), .ops = {Put("b", "4")}}};
+  const auto expect = [&](GroupId group, std::vector<WriteOutcome> wanted) {
+    const auto results = machine.Write(group, gathered);
+    for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_EQ(results[i].outcome, wanted[i]) << i;
+  };
+  constexpr auto kApplied = WriteOutcome::kApplied;
+  constexpr auto kWrong = WriteOutcome::kWrongShard;
+  machine.Control(kParent, Freeze{});
+  expect(kParent, {kWrong, kWrong, kWrong, kWrong});
+  EXPECT_EQ(machine.store(kParent).Stats().sessions, 1u);
+  machine.Control(kParent, Unfreeze{});
+  expect(kParent, {kApplied, kWrong, kWrong, kApplied});
+  EXPECT_EQ(machine.store(kParent).Stats().sessions, 1u);
+  machine.PowerCut(1);
+  for (const GroupId group : machine.groups()) ASSERT_TRUE(machine.Replay(group).ok());
+  expect(kChild, {kWrong, kApplied, kApplied, kWrong});
+  EXPECT_EQ(machine.store(kChild).Stats().sessions, 2u);
+  EXPECT_EQ(machine.Get(kParent, "a"), "1");
+  EXPECT_EQ(machine.Get(kParent, "b"), "4");
+  EXPECT_EQ(machine.Get(kChild, "x"), "2");
+  EXPECT_EQ(machine.Get(kChild, "y"), "3");
+}
+
 TEST(Range, WhatLiesOutsideIsGoneAndDoesNotComeBack) {
   Machine machine;
   for (const char* key : {"a", "b", "c", "d"}) {
