@@ -121,10 +121,11 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
   }
   fmt::print(
-      "{} leaders, {} rejected appends, {} snapshots, {} changes of members, {} nodes that stopped "
+      "{} leaders, {} answers with timestamps, {} rejected appends, {} snapshots, {} changes of "
+      "members, {} nodes that stopped "
       "for a failed disk, {} writes that found no room until their deadline\n",
-      rare.leaders, rare.rejections, rare.snapshots, rare.member_changes, rare.stopped_themselves,
-      rare.refused_for_room);
+      rare.leaders, rare.timestamps, rare.rejections, rare.snapshots, rare.member_changes,
+      rare.stopped_themselves, rare.refused_for_room);
   const double seconds_run = static_cast<double>(virtual_time.count()) / 1e9;
   fmt::print("{:.0f} virtual seconds, {:.0f} per second of CPU\n", seconds_run,
              seconds_run / CpuSeconds());

@@ -129,9 +129,9 @@ int Nemesis::AnyNode() {
   }
 }
 
-int Nemesis::LeaderOrAny() {
+int Nemesis::LeaderOrAny(GroupId group) {
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (cluster_->Leads(node)) return node;
+    if (cluster_->Leads(node, group)) return node;
   }
   return AnyNode();
 }
@@ -153,7 +153,7 @@ void Nemesis::Crash() {
 }
 
 void Nemesis::Kill() {
-  const int node = random_.Chance(0.3) ? LeaderOrAny() : AnyNode();
+  const int node = random_.Chance(0.3) ? AnyLeader() : AnyNode();
   if (!cluster_->running(node)) return;
   cluster_->Kill(node);
   Restart(node, random_.Chance(0.5) ? std::chrono::milliseconds(50) : std::chrono::seconds(2));
@@ -216,7 +216,7 @@ void Nemesis::Uprising() {
 }
 
 void Nemesis::Pause() {
-  const ProcessId process = SimCluster::IdOf(random_.Chance(0.7) ? LeaderOrAny() : AnyNode());
+  const ProcessId process = SimCluster::IdOf(random_.Chance(0.7) ? AnyLeader() : AnyNode());
   loop_->Pause(process);
   const Duration pause =
       random_.Chance(0.5) ? std::chrono::milliseconds(400) : std::chrono::seconds(3);
@@ -233,7 +233,7 @@ void Nemesis::SlowDisks() {
 // ---- the network ----------------------------------------------------------------------------
 
 void Nemesis::IsolateLeader() {
-  const int leader = LeaderOrAny();
+  const int leader = AnyLeader();
   for (int node = 0; node < cluster_->size(); ++node) CutBetween(leader, node);
   CutSomeClients(leader);
   Later(std::chrono::seconds(2), [this] { network_->HealAll(); });
@@ -350,7 +350,7 @@ void Nemesis::Partition() {
 }
 
 void Nemesis::OneWay() {
-  const ProcessId one = SimCluster::IdOf(random_.Chance(0.5) ? LeaderOrAny() : AnyNode());
+  const ProcessId one = SimCluster::IdOf(random_.Chance(0.5) ? AnyLeader() : AnyNode());
   const ProcessId other = SimCluster::IdOf(AnyNode());
   if (random_.Chance(0.5)) {
     network_->Cut(one, other);
@@ -376,7 +376,8 @@ void Nemesis::Storm() {
 void Nemesis::Transfer() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TransferLeadership(GroupId(), NodeId(),
+  const GroupId group = random_.Chance(0.5) ? kDirectoryGroup : GroupId();
+  cluster_->node(node)->TransferLeadership(group, NodeId(),
                                            cluster_->process(node)->Now() + std::chrono::seconds(2),
                                            [](const StatusOr<NodeId>&) {});
 }

@@ -77,7 +77,10 @@ class Nemesis {
   void SetClocks(int node);
 
   int AnyNode();
-  int LeaderOrAny();
+  // Of the data, unless another group is named.
+  int LeaderOrAny(GroupId group = GroupId());
+  // Now the directory's leader, now that of the data.
+  int AnyLeader() { return LeaderOrAny(random_.Chance(0.4) ? kDirectoryGroup : GroupId()); }
   void Restart(int node, Duration within);
   // Runs `closure` within this long; or after it.
   void Later(Duration max, Closure closure);

@@ -79,8 +79,10 @@ class SimCluster {
   bool in_use(int node) const { return members_[Slot(node)].in_use; }
   bool running(int node) const { return members_[Slot(node)].node != nullptr; }
   Node* node(int node) const { return members_[Slot(node)].node.get(); }
-  // It runs, and believes that it leads the data.
-  bool Leads(int number) const { return running(number) && node(number)->Leads(GroupId()); }
+  // It runs, and believes that it leads the group; 0: the data.
+  bool Leads(int number, GroupId group = GroupId()) const {
+    return running(number) && node(number)->Leads(group);
+  }
   SimFileSystem& disk(int node) const { return *members_[Slot(node)].disk; }
   SimProcess* process(int node) const { return members_[Slot(node)].process.get(); }
   SimServer Find(const std::string& address) const;

@@ -15,6 +15,7 @@
 #include "tests/sim/operator.h"
 #include "tests/sim/raft_watch.h"
 #include "tests/sim/sim_cluster.h"
+#include "tests/sim/timestamp_watch.h"
 #include "tests/sim/workload.h"
 
 namespace flotilla::sim {
@@ -39,8 +40,10 @@ class Simulation {
         loop_(options.trace_file),
         network_(&loop_, random_.Fork()),
         cluster_(ClusterOptions(), &loop_, &network_),
-        workload_(WorkloadOptions(), &loop_, &network_,
-                  [this](const std::string& address) { return cluster_.Find(address); }),
+        timestamps_(&loop_, &cluster_, random_.Next()),
+        workload_(
+            WorkloadOptions(), &loop_, &network_,
+            [this](const std::string& address) { return cluster_.Find(address); }, &timestamps_),
         operator_({.seed = random_.Next(),
                    .changes = options.faults && climate_.membership_changes,
                    .between_changes_max = climate_.between_changes_max,
@@ -62,6 +65,7 @@ class Simulation {
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
     workload_.Start();
+    timestamps_.Start();
     operator_.Start();
     if (options_.faults) nemesis_.Start();
     const MonoTime end = loop_.now() + options_.time;
@@ -110,6 +114,7 @@ class Simulation {
   void NoteFailure() {
     if (failure_.empty()) failure_ = cluster_.failure();
     if (failure_.empty()) failure_ = watch_.failure();
+    if (failure_.empty()) failure_ = timestamps_.failure();
   }
 
   template <class Condition>
@@ -137,6 +142,11 @@ class Simulation {
         !Await("all nodes to be ready after healing", [this] { return AllReady(); })) {
       return;
     }
+    const std::uint64_t taken = timestamps_.answers();
+    if (!Await("timestamps after healing", [&] { return timestamps_.answers() > taken + 20; })) {
+      return;
+    }
+    timestamps_.End();
     const std::uint64_t before = workload_.answered();
     if (!Await("operations to succeed after healing",
                [&] { return workload_.answered() > before + 20; })) {
@@ -207,6 +217,7 @@ class Simulation {
     result.answered = workload_.answered();
     result.time = loop_.now().time_since_epoch();
     result.rare.leaders = watch_.leaders();
+    result.rare.timestamps = timestamps_.answers();
     result.rare.rejections = watch_.rejections();
     result.rare.snapshots = watch_.snapshots();
     result.rare.member_changes = operator_.changes();
@@ -222,6 +233,7 @@ class Simulation {
   EventLoop loop_;
   SimNetwork network_;
   SimCluster cluster_;
+  TimestampWatch timestamps_;
   Workload workload_;
   Operator operator_;
   Nemesis nemesis_;
@@ -232,6 +244,7 @@ class Simulation {
 
 RareEvents& RareEvents::operator+=(const RareEvents& other) {
   leaders += other.leaders;
+  timestamps += other.timestamps;
   rejections += other.rejections;
   snapshots += other.snapshots;
   member_changes += other.member_changes;

@@ -23,6 +23,7 @@ struct SimulationOptions {
 // How often rare paths were taken.
 struct RareEvents {
   std::uint64_t leaders = 0;             // terms that had one
+  std::uint64_t timestamps = 0;          // questions to the oracle that were answered
   std::uint64_t rejections = 0;          // of entries that did not fit
   std::uint64_t snapshots = 0;           // announced to followers
   std::uint64_t member_changes = 0;      // seen through

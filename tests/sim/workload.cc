@@ -24,8 +24,8 @@ std::string NameIn(const std::string& value) { return value.substr(0, value.find
 }  // namespace
 
 Workload::Workload(const Options& options, EventLoop* loop, SimNetwork* network,
-                   SimConnector::FindServer find)
-    : options_(options), loop_(loop) {
+                   SimConnector::FindServer find, TimestampWatch* timestamps)
+    : options_(options), loop_(loop), timestamps_(timestamps) {
   Random random(options_.seed);
   for (int i = 0; i < options_.clients; ++i) {
     One one;
@@ -196,9 +196,12 @@ void Workload::Put(Lane lane, Operation operation) {
   const std::string key = operation.key;
   const std::string value = ValueOf(next_value_++);
   const std::size_t number = history_.Invoke(std::move(operation));
-  ClientOf(lane).PutAsync(key, value, {}, [this, lane, number](StatusOr<client::PutResult> result) {
-    Ended(lane, number, result.status());
-  });
+  ClientOf(lane).PutAsync(
+      key, value, {},
+      [this, lane, number, before = timestamps_->newest()](StatusOr<client::PutResult> result) {
+        if (result.ok()) timestamps_->Note(before, result->version, 1);
+        Ended(lane, number, result.status());
+      });
 }
 
 void Workload::Delete(Lane lane, Operation operation) {

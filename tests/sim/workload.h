@@ -15,6 +15,7 @@
 #include "client/dispatcher.h"
 #include "tests/sim/history.h"
 #include "tests/sim/sim_connector.h"
+#include "tests/sim/timestamp_watch.h"
 
 namespace flotilla::sim {
 
@@ -39,7 +40,7 @@ class Workload {
   };
 
   Workload(const Options& options, EventLoop* loop, SimNetwork* network,
-           SimConnector::FindServer find);
+           SimConnector::FindServer find, TimestampWatch* timestamps);
   ~Workload();
 
   void Start();
@@ -95,6 +96,7 @@ class Workload {
 
   const Options options_;
   EventLoop* const loop_;
+  TimestampWatch* const timestamps_;
   std::vector<One> clients_;
   History history_;
   std::uint64_t next_value_ = 1;
