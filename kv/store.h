@@ -130,6 +130,9 @@ class Store : public raft::StateMachine {
 
   // What the group holds, as of applied().
   virtual ShardRange range() const = 0;
+  // Where to split it into halves of about as many bytes: an encoded key, a slot's start in hashed
+  // keyspaces. Empty: nowhere. Reads a little of the disk.
+  virtual StatusOr<std::string> MiddleKey() = 0;
   // What it would hold after a crash, before anything is applied again.
   virtual ShardRange durable_range() const = 0;
 

@@ -48,6 +48,7 @@ class StoreImpl final : public Store {
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
   StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) override;
   ShardRange range() const override;
+  StatusOr<std::string> MiddleKey() override;
   ShardRange durable_range() const override;
   Timestamp last_timestamp() const override { return Timestamp(last_timestamp_.load()); }
   std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }

@@ -42,6 +42,17 @@ auto WithNode(Admin::Done done) {
   };
 }
 
+// It reads a little of the disk.
+void FindMiddle(const std::shared_ptr<Replica>& replica, Admin::Done done) {
+  replica->group().PostToApply([replica, done = std::move(done)]() mutable {
+    StatusOr<std::string> key = replica->store().MiddleKey();
+    AdminResult result;
+    result.status = key.status();
+    if (key.ok()) result.key = *std::move(key);
+    done(std::move(result));
+  });
+}
+
 auto StatusOnly(Admin::Done done) {
   return [done = std::move(done)](const StatusOr<NodeId>& outcome) mutable {
     done(Failed(outcome.status()));
@@ -78,12 +89,13 @@ std::vector<MemberInfo> DescribeMembers(const raft::Core& core) {
 }
 
 Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::Transport* transport,
-             FindReplica find, std::function<std::string(NodeId)> address_of)
+             FindReplica find, Elsewhere elsewhere, std::function<std::string(NodeId)> address_of)
     : clock_(clock),
       strand_(strand),
       calls_(calls),
       transport_(transport),
       find_(std::move(find)),
+      elsewhere_(std::move(elsewhere)),
       address_of_(std::move(address_of)) {
   calls_->Handle(raft::PeerMethod::kAdmin, [this](NodeId, std::uint64_t, const Bytes& body,
                                                   raft::PeerCalls::Reply reply) {
@@ -108,20 +120,25 @@ Admin::Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::T
 
 void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
   const std::shared_ptr<Replica> replica = find_(request.group);
-  if (!replica) {
-    done(Failed(Error(Reason::kNotReady,
-                      fmt::format("this node has no replica of group {} yet: ask another node",
-                                  request.group.value()))));
+  const NodeId self(self_.load());
+  if (OnNodeNamed(request.verb) && request.node && request.node != self) {
+    const NodeId node = request.node;
+    RunThere(node, std::move(request), deadline, std::move(done));
     return;
   }
-  const NodeId self(self_.load());
-  if (request.verb == AdminVerb::kSnapshot) {
-    if (!request.node || request.node == self) {
-      Snapshot(replica, std::move(done));
+  if (!replica) {
+    const NodeId member = OnNodeNamed(request.verb) ? NodeId() : elsewhere_.member(request.group);
+    if (member && member != self) {
+      RunThere(member, std::move(request), deadline, std::move(done));
     } else {
-      const NodeId node = request.node;
-      RunThere(node, std::move(request), deadline, std::move(done));
+      done(Failed(Error(Reason::kNotReady,
+                        fmt::format("this node has no replica of group {}: ask another node",
+                                    request.group.value()))));
     }
+    return;
+  }
+  if (OnNodeNamed(request.verb)) {
+    RunOnNode(replica, request, std::move(done));
     return;
   }
   const NodeId leader = replica->leader();
@@ -136,8 +153,8 @@ void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
 
 void Admin::RunHere(const std::shared_ptr<Replica>& replica, AdminRequest request,
                     MonoTime deadline, Done done) {
-  if (request.verb == AdminVerb::kSnapshot) {
-    Snapshot(replica, std::move(done));
+  if (OnNodeNamed(request.verb)) {
+    RunOnNode(replica, request, std::move(done));
   } else if (request.verb == AdminVerb::kAddAddress && replica->leads()) {
     AddAddress(replica, std::move(request), deadline, std::move(done));
   } else {
@@ -181,8 +198,15 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
             done(std::move(result));
             return;
           }
+          case AdminVerb::kControl:
+            Control(replica, request, std::move(done));
+            return;
+          case AdminVerb::kMiddle:
+            FindMiddle(replica, std::move(done));
+            return;
           case AdminVerb::kAddAddress:
           case AdminVerb::kSnapshot:
+          case AdminVerb::kInspect:
             break;
         }
         done(Failed(Error(Reason::kInternal, "an administrative verb took the wrong path")));
@@ -253,6 +277,7 @@ void Admin::RunThere(NodeId node, AdminRequest request, MonoTime deadline, Done 
                  if (!result.ok()) {
                    done(Failed(result.status()));
                  } else if (ReasonOf(result->status) == Reason::kNotLeader) {
+                   elsewhere_.note_leader(request.group, LeaderNamedBy(result->status));
                    Again(std::move(request), deadline, std::move(done), result->status);
                  } else {
                    done(*std::move(result));
@@ -276,6 +301,39 @@ void Admin::Again(AdminRequest request, MonoTime deadline, Done done, const Stat
                  [this, request = std::move(request), deadline, done = std::move(done)]() mutable {
                    Execute(std::move(request), deadline, std::move(done));
                  });
+}
+
+// On the leader's raft strand.
+void Admin::Control(const std::shared_ptr<Replica>& replica, const AdminRequest& request,
+                    Done done) {
+  const StatusOr<kv::ControlCommand> command = kv::DecodeControl(request.control);
+  if (!command.ok()) {
+    done(Failed(command.status()));
+    return;
+  }
+  replica->ProposeControl(*command,
+                          [done = std::move(done)](StatusOr<kv::ControlResult> result) mutable {
+                            AdminResult answer;
+                            answer.status = result.status();
+                            if (result.ok()) {
+                              answer.outcome = result->outcome;
+                              answer.range = std::move(result->range);
+                            }
+                            done(std::move(answer));
+                          });
+}
+
+void Admin::RunOnNode(const std::shared_ptr<Replica>& replica, const AdminRequest& request,
+                      Done done) {
+  if (request.verb == AdminVerb::kSnapshot) {
+    Snapshot(replica, std::move(done));
+    return;
+  }
+  // One after the other: the range is at least as new as the index.
+  AdminResult result;
+  result.index = replica->store().applied();
+  result.range = replica->store().range();
+  done(std::move(result));
 }
 
 void Admin::Snapshot(const std::shared_ptr<Replica>& replica, Done done) {

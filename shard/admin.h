@@ -30,6 +30,9 @@ enum class AdminVerb : std::uint8_t {
   kTransfer = 5,
   kSnapshot = 6,  // on the node named, not on the leader
   kListMembers = 7,
+  kControl = 8,   // a change of the group itself (kv/control.h)
+  kMiddle = 9,    // where it could be split
+  kInspect = 10,  // its state on the node named
 };
 
 struct AdminRequest {
@@ -39,14 +42,19 @@ struct AdminRequest {
   NodeUuid uuid;
   std::string address;
   bool promote = false;
+  std::string control;  // kControl: encoded
 };
 
 struct AdminResult {
   Status status;
   NodeId node;                      // kAdd*: the new id; kTransfer: the new leader
-  raft::Index index;                // kSnapshot
+  raft::Index index;                // kSnapshot; kInspect: applied
   std::uint64_t bytes = 0;          // kSnapshot
   std::vector<MemberInfo> members;  // kListMembers
+  std::string key;                  // kMiddle: encoded; empty: nowhere
+  // kControl, kInspect
+  kv::ControlOutcome outcome = kv::ControlOutcome::kApplied;
+  kv::ShardRange range;
 };
 
 std::string EncodeAdminRequest(const AdminRequest& request, Duration left);
@@ -60,11 +68,16 @@ std::vector<MemberInfo> DescribeMembers(const raft::Core& core);
 class Admin {
  public:
   using FindReplica = std::function<std::shared_ptr<Replica>(GroupId)>;
+  // Of groups that have no replica here.
+  struct Elsewhere {
+    std::function<NodeId(GroupId)> member;  // whom to ask; none: nobody is known
+    std::function<void(GroupId, NodeId leader)> note_leader;
+  };
   using Done = UniqueFunction<void(AdminResult)>;
 
   // `strand` runs retries. All outlive the object.
   Admin(const Clock* clock, Strand* strand, raft::PeerCalls* calls, raft::Transport* transport,
-        FindReplica find, std::function<std::string(NodeId)> address_of);
+        FindReplica find, Elsewhere elsewhere, std::function<std::string(NodeId)> address_of);
 
   void SetSelf(NodeId self) { self_.store(self.value()); }
 
@@ -83,12 +96,19 @@ class Admin {
   void Remove(const std::shared_ptr<Replica>& replica, AdminRequest request, MonoTime deadline,
               Done done);
   void Snapshot(const std::shared_ptr<Replica>& replica, Done done);
+  void Control(const std::shared_ptr<Replica>& replica, const AdminRequest& request, Done done);
+  static bool OnNodeNamed(AdminVerb verb) {
+    return verb == AdminVerb::kSnapshot || verb == AdminVerb::kInspect;
+  }
+  // On the node named, not on the leader.
+  void RunOnNode(const std::shared_ptr<Replica>& replica, const AdminRequest& request, Done done);
 
   const Clock* const clock_;
   Strand* const strand_;
   raft::PeerCalls* const calls_;
   raft::Transport* const transport_;
   const FindReplica find_;
+  const Elsewhere elsewhere_;
   const std::function<std::string(NodeId)> address_of_;
   std::atomic<std::uint64_t> self_{0};
 };

@@ -21,6 +21,7 @@ std::string EncodeAdminRequest(const AdminRequest& request, Duration left) {
   AppendFixed64(out, request.uuid.value());
   AppendPrefixed(out, request.address);
   out.push_back(request.promote ? 1 : 0);
+  AppendPrefixed(out, request.control);
   AppendVarint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(
                         std::chrono::duration_cast<std::chrono::milliseconds>(left).count(), 1)));
   return out;
@@ -36,10 +37,11 @@ StatusOr<AdminRequest> DecodeAdminRequest(std::string_view body, Duration& left)
   std::uint64_t uuid = 0;
   std::uint64_t left_ms = 0;
   std::string_view address;
+  std::string_view control;
   if (!reader.Byte(verb) || !reader.Varint(group) || !reader.Varint(node) ||
       !reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Byte(promote) ||
-      !reader.Varint(left_ms) || verb < 1 ||
-      verb > static_cast<std::uint8_t>(AdminVerb::kListMembers) || left_ms > 86'400'000) {
+      !reader.Prefixed(control) || !reader.Varint(left_ms) || verb < 1 ||
+      verb > static_cast<std::uint8_t>(AdminVerb::kInspect) || left_ms > 86'400'000) {
     return Malformed();
   }
   request.verb = static_cast<AdminVerb>(verb);
@@ -48,6 +50,7 @@ StatusOr<AdminRequest> DecodeAdminRequest(std::string_view body, Duration& left)
   request.uuid = NodeUuid(uuid);
   request.address = address;
   request.promote = promote != 0;
+  request.control = control;
   left = std::chrono::milliseconds(left_ms);
   return request;
 }
@@ -58,6 +61,9 @@ std::string EncodeAdminResult(const AdminResult& result) {
   AppendVarint(out, result.node.value());
   AppendVarint(out, result.index.value());
   AppendVarint(out, result.bytes);
+  AppendPrefixed(out, result.key);
+  out.push_back(static_cast<char>(result.outcome));
+  AppendPrefixed(out, kv::EncodeShardRange(result.range));
   AppendVarint(out, result.members.size());
   for (const MemberInfo& member : result.members) {
     AppendVarint(out, member.node.value());
@@ -75,11 +81,18 @@ StatusOr<AdminResult> DecodeAdminResult(std::string_view body) {
   std::uint64_t node = 0;
   std::uint64_t index = 0;
   std::uint64_t count = 0;
+  std::string_view key;
+  std::uint8_t outcome = 0;
+  std::string_view range;
   if (!ReadStatus(reader, result.status) || !reader.Varint(node) || !reader.Varint(index) ||
-      !reader.Varint(result.bytes) || !reader.Varint(count) || count > 10'000) {
+      !reader.Varint(result.bytes) || !reader.Prefixed(key) || !reader.Byte(outcome) ||
+      !reader.Prefixed(range) || !kv::DecodeShardRange(range, result.range) ||
+      !reader.Varint(count) || count > 10'000) {
     return Malformed();
   }
   result.node = NodeId(node);
+  result.key = key;
+  result.outcome = static_cast<kv::ControlOutcome>(outcome);
   result.index = raft::Index(index);
   for (std::uint64_t i = 0; i < count; ++i) {
     std::uint64_t id = 0;

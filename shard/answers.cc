@@ -1,5 +1,6 @@
 #include "shard/answers.h"
 
+#include <absl/strings/numbers.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
@@ -167,6 +168,14 @@ Status NotLeaderError(GroupId group, NodeId leader) {
       Reason::kNotLeader,
       fmt::format("this node does not lead group {}: node {} does", group.value(), leader.value()),
       {{std::string(kLeaderNodeMetadata), std::to_string(leader.value())}});
+}
+
+NodeId LeaderNamedBy(const Status& not_leader) {
+  const ErrorMetadata metadata = MetadataOf(not_leader);
+  const auto named = metadata.find(std::string(kLeaderNodeMetadata));
+  std::uint64_t node = 0;
+  if (named == metadata.end() || !absl::SimpleAtoi(named->second, &node)) return {};
+  return NodeId(node);
 }
 
 Status GivenUp(bool in_flight_write, std::string_view why) {

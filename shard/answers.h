@@ -25,6 +25,8 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer);
 
 // `leader` may be zero.
 Status NotLeaderError(GroupId group, NodeId leader);
+// Whom such an error names; none: nobody.
+NodeId LeaderNamedBy(const Status& not_leader);
 
 // What a request gets whose deadline has passed or that was given up: a write in flight may have
 // happened.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "shard/directory/new_shards.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
@@ -35,6 +34,7 @@ void NodeImpl::OnDirectoryChange() {
     router_->OnDirectoryChange();
     FoundGroups();
     RecordSelf();
+    jobs_->Look();
   });
 }
 
@@ -69,27 +69,14 @@ Task<> NodeImpl::Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done)
 Task<> NodeImpl::Changed(DirectoryCall call, MonoTime deadline,
                          UniqueFunction<void(DirectoryAnswer)> done) {
   DirectoryAnswer answer;
-  if (const auto* create = std::get_if<CreateKeyspaceCall>(&call)) {
-    answer = co_await Create(*create, deadline);
-  } else {
-    answer.status = Error(Reason::kUnimplemented, "this version does not know the change");
-  }
-  done(std::move(answer));
-}
-
-Task<DirectoryAnswer> NodeImpl::Create(CreateKeyspaceCall call, MonoTime deadline) {
-  DirectoryAnswer answer;
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {
-    return CreateKeyspace(image, call.spec, PlaceNewShards(image));
+    const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
+    return EditFor(call, image, Timestamp(ms << kTimestampCounterBits), answer);
   };
   const StatusOr<Timestamp> edited = co_await editor_->Edit(std::move(change), deadline);
   answer.status = edited.status();
-  if (!edited.ok()) co_return answer;
-  answer.version = *edited;
-  if (const KeyspaceDescriptor* made = map_.image()->FindKeyspace(call.spec.name)) {
-    answer.keyspace = made->id;
-  }
-  co_return answer;
+  if (edited.ok()) answer.version = *edited;
+  done(std::move(answer));
 }
 
 }  // namespace flotilla

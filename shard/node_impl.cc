@@ -361,12 +361,11 @@ void NodeImpl::StateHash(
 
 void NodeImpl::AddReplica(GroupId group, const std::string& address, bool promote,
                           MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done) {
-  AdminRequest request{.verb = AdminVerb::kAddAddress,
-                       .group = group ? group : kDirectoryGroup,
-                       .node = {},
-                       .uuid = {},
-                       .address = address,
-                       .promote = promote};
+  AdminRequest request;
+  request.verb = AdminVerb::kAddAddress;
+  request.group = group ? group : kDirectoryGroup;
+  request.address = address;
+  request.promote = promote;
   admin_->Execute(std::move(request), deadline,
                   [done = std::move(done)](const AdminResult& result) mutable {
                     if (result.status.ok()) {

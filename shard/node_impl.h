@@ -23,6 +23,7 @@
 #include "shard/directory/locate.h"
 #include "shard/formation.h"
 #include "shard/greeter.h"
+#include "shard/job_runner.h"
 #include "shard/node.h"
 #include "shard/oracle/oracle_client.h"
 #include "shard/oracle/oracle_server.h"
@@ -143,7 +144,6 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void OnDirectoryChange();
   Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
   Task<> Changed(DirectoryCall call, MonoTime deadline, UniqueFunction<void(DirectoryAnswer)> done);
-  Task<DirectoryAnswer> Create(CreateKeyspaceCall call, MonoTime deadline);
 
   // node_upkeep.cc
   void Tick();
@@ -202,6 +202,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   bool reporting_ = false;                   // control strand
   bool recording_ = false;                   // control strand
   std::unique_ptr<DirectoryEditor> editor_;  // control strand
+  std::unique_ptr<JobRunner> jobs_;          // control strand
   std::atomic<bool> look_at_directory_{false};
   std::mutex watchers_mutex_;
   WatchId next_watch_ = 1;

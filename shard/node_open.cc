@@ -66,8 +66,19 @@ Status NodeImpl::OpenData() {
   admin_ = std::make_unique<Admin>(
       world_.clock, control_.get(), calls_.get(), world_.transport,
       [this](GroupId group) { return FindReplica(group); },
+      Admin::Elsewhere{
+          .member = [this](GroupId group) { return router_->SomeMember(group); },
+          .note_leader = [this](GroupId group,
+                                NodeId leader) { router_->NoteLeader(group, leader); }},
       [this](NodeId node) { return AddressOf(node); });
   MakeOracle();
+  jobs_ = std::make_unique<JobRunner>(
+      JobRunner::World{.directory = &map_,
+                       .editor = editor_.get(),
+                       .admin = admin_.get(),
+                       .clock = world_.clock,
+                       .scope = flows_.get(),
+                       .leads = [this] { return Leads(kDirectoryGroup); }});
   if (!identity_.member()) return absl::OkStatus();
 
   // A founder's log is older than its identity; who joined may not have heard of anything yet.

@@ -69,6 +69,7 @@ void NodeImpl::Housekeep() {
   if (all) rounds_until_all_ = kRoundsUntilAll;
   ReportShards(all);
   RecordSelf();
+  jobs_->Look();
   for (const auto& [group, replica] : awake_) {
     replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
   }

@@ -96,6 +96,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // Calls `done` with the node that leads after the transfer; NOT_LEADER when this one does not.
   void TransferLeadership(NodeId target, MonoTime deadline,
                           UniqueFunction<void(StatusOr<NodeId>)> done);
+  // A change of the group itself. NOT_LEADER; SHARD_BUSY: not now; OUTCOME_UNKNOWN.
+  using ControlDone = UniqueFunction<void(StatusOr<kv::ControlResult>)>;
+  void ProposeControl(const kv::ControlCommand& command, ControlDone done);
   // To the best of the others, or else to whom they elect; called again until it has happened. Not
   // when there is no other voter.
   void GiveLeadershipAway();

@@ -106,6 +106,17 @@ std::shared_ptr<Replica> RequestRouter::FindReplica(GroupId group) const {
   return found == replicas_.end() ? nullptr : found->second;
 }
 
+std::shared_ptr<Replica> RequestRouter::FindMember(GroupId group) const {
+  std::shared_ptr<Replica> replica = FindReplica(group);
+  if (!replica || replica->leader()) return replica;
+  const std::shared_ptr<const DirectoryImage> image = directory_->image();
+  const ShardDescriptor* shard = image->Find(group);
+  const NodeId self(self_.load());
+  const bool elsewhere =
+      shard != nullptr && !shard->voters.contains(self) && !shard->learners.contains(self);
+  return elsewhere ? nullptr : replica;
+}
+
 void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
   Admit(std::move(requests), std::move(sink), GroupId());
 }
@@ -258,7 +269,7 @@ void RequestRouter::NoteLeader(GroupId group, NodeId leader) {
 }
 
 void RequestRouter::RouteTo(GroupId group, std::vector<Ticket> tickets) {
-  const std::shared_ptr<Replica> replica = FindReplica(group);
+  const std::shared_ptr<Replica> replica = FindMember(group);
   if (!replica) {
     const NodeId leader = LeaderOf(group, nullptr);
     if (leader) {

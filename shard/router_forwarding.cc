@@ -1,7 +1,5 @@
 // Requests that go to the node that leads their group, and their answers.
 
-#include <absl/strings/numbers.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -63,14 +61,6 @@ void SendInRuns(std::vector<Item> items, Send send) {
   if (!run.empty()) send(std::move(run));
 }
 
-NodeId LeaderNamedBy(const Status& not_leader) {
-  const ErrorMetadata metadata = MetadataOf(not_leader);
-  const auto named = metadata.find(std::string(kLeaderNodeMetadata));
-  std::uint64_t node = 0;
-  if (named == metadata.end() || !absl::SimpleAtoi(named->second, &node)) return {};
-  return NodeId(node);
-}
-
 }  // namespace
 
 // Sends answers of forwarded requests back to the node that asked.
@@ -122,16 +112,23 @@ void RequestRouter::Forward(GroupId group, NodeId to, std::vector<Ticket> ticket
   });
 }
 
-void RequestRouter::AskWhoLeads(GroupId group) {
+NodeId RequestRouter::SomeMember(GroupId group) {
   const std::shared_ptr<const DirectoryImage> image = directory_->image();
   const ShardDescriptor* shard = image->Find(group);
-  if (shard == nullptr || shard->voters.empty()) return;
-  NodeId member;
+  std::lock_guard lock(leaders_mutex_);
+  const auto known = leaders_.find(group);
+  if (known != leaders_.end()) return known->second;
+  if (shard == nullptr || shard->voters.empty()) return {};
+  const auto place = static_cast<std::ptrdiff_t>(asked_++ % shard->voters.size());
+  return *std::next(shard->voters.begin(), place);
+}
+
+void RequestRouter::AskWhoLeads(GroupId group) {
+  const NodeId member = SomeMember(group);
+  if (!member) return;
   {
     std::lock_guard lock(leaders_mutex_);
     if (!asking_.insert(group).second) return;
-    const auto place = static_cast<std::ptrdiff_t>(asked_++ % shard->voters.size());
-    member = *std::next(shard->voters.begin(), place);
   }
   std::string body;
   AppendVarint(body, group.value());

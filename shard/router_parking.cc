@@ -54,7 +54,7 @@ void RequestRouter::RetryParked(bool extra) {
       one.ticket = std::move(placed.front());
     }
     const GroupId group = one.ticket.group;
-    const std::shared_ptr<Replica> replica = FindReplica(group);
+    const std::shared_ptr<Replica> replica = FindMember(group);
     const NodeId leader = LeaderOf(group, replica.get());
     const bool misplaced = one.ticket.misplaced_since != MonoTime() &&
                            now - one.ticket.misplaced_since >= options_.no_leader_timeout;

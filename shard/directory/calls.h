@@ -99,4 +99,8 @@ struct DirectoryAnswer {
   std::vector<ShardSurvey> shards;  // SurveyCall
 };
 
+// The edit that a call asks for, and in `answer` what it makes. Nothing for calls that only look.
+StatusOr<DirectoryEdit> EditFor(const DirectoryCall& call, const DirectoryImage& image,
+                                Timestamp now, DirectoryAnswer& answer);
+
 }  // namespace flotilla

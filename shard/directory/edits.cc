@@ -23,6 +23,11 @@ bool IsNameByte(char byte) {
          byte == '-' || byte == '.';
 }
 
+Status BadReplicas(std::uint32_t replicas) {
+  return Error(Reason::kBadRequest,
+               fmt::format("a shard has 1 to {} replicas, not {}", kReplicasMax, replicas));
+}
+
 Status CheckSpec(const KeyspaceSpec& spec) {
   if (spec.name.empty() || spec.name.size() > kNameBytesMax ||
       !std::all_of(spec.name.begin(), spec.name.end(), IsNameByte)) {
@@ -31,8 +36,7 @@ Status CheckSpec(const KeyspaceSpec& spec) {
         fmt::format("a keyspace's name has 1 to {} of a-z, 0-9, '_', '-' and '.'", kNameBytesMax));
   }
   if (spec.replicas == 0 || spec.replicas > kReplicasMax) {
-    return Error(Reason::kBadRequest,
-                 fmt::format("a shard has 1 to {} replicas, not {}", kReplicasMax, spec.replicas));
+    return BadReplicas(spec.replicas);
   }
   const bool hash = spec.partitioning == Partitioning::kHash;
   if (hash ? !spec.split_keys.empty() : spec.shards != 1) {
@@ -193,6 +197,19 @@ StatusOr<DirectoryEdit> CreateKeyspace(const DirectoryImage& image, const Keyspa
   return edit;
 }
 
+StatusOr<DirectoryEdit> AlterKeyspace(const DirectoryImage& image, std::string_view name,
+                                      const std::function<void(KeyspaceDescriptor&)>& change) {
+  const KeyspaceDescriptor* found = image.FindKeyspace(name);
+  if (found == nullptr || found->dropping) return NoSuchKeyspace(name);
+  KeyspaceDescriptor altered = *found;
+  change(altered);
+  if (altered.replicas == 0 || altered.replicas > kReplicasMax)
+    return BadReplicas(altered.replicas);
+  DirectoryEdit edit;
+  if (altered != *found) edit.put.emplace_back(std::move(altered));
+  return edit;
+}
+
 StatusOr<DirectoryEdit> BeginDropKeyspace(const DirectoryImage& image, std::string_view name) {
   const KeyspaceDescriptor* found = image.FindKeyspace(name);
   if (found == nullptr) return NoSuchKeyspace(name);
@@ -234,6 +251,24 @@ StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord
   // What people have decided about a node is not the node's to say.
   if (known != nullptr) now.role = known->role;
   if (known != nullptr && *known == now) return edit;
+  edit.put.emplace_back(std::move(now));
+  return edit;
+}
+
+StatusOr<DirectoryEdit> SetNodeRole(const DirectoryImage& image, NodeId node, NodeRole role) {
+  const NodeRecord* known = image.Find(node);
+  if (known == nullptr) {
+    return Error(Reason::kNodeNotFound,
+                 fmt::format("there is no node {}: see `kvctl node list`", node.value()));
+  }
+  DirectoryEdit edit;
+  if (known->role == role) return edit;
+  if (known->role == NodeRole::kDecommissioned) {
+    return Error(Reason::kBadRequest,
+                 fmt::format("node {} was decommissioned, and does not come back", node.value()));
+  }
+  NodeRecord now = *known;
+  now.role = role;
   edit.put.emplace_back(std::move(now));
   return edit;
 }

@@ -46,6 +46,9 @@ DirectoryEdit FoundDirectory(const std::vector<NodeRecord>& nodes, NodeId next_n
 // no nodes to place a shard on.
 StatusOr<DirectoryEdit> CreateKeyspace(const DirectoryImage& image, const KeyspaceSpec& spec,
                                        const Placement& placement);
+// KEYSPACE_NOT_FOUND; BAD_REQUEST when it cannot be as asked for. Its name and partitioning stay.
+StatusOr<DirectoryEdit> AlterKeyspace(const DirectoryImage& image, std::string_view name,
+                                      const std::function<void(KeyspaceDescriptor&)>& change);
 // No more requests from here on; a job removes its shards. KEYSPACE_NOT_FOUND; BAD_REQUEST for
 // `default`.
 StatusOr<DirectoryEdit> BeginDropKeyspace(const DirectoryImage& image, std::string_view name);
@@ -54,6 +57,9 @@ StatusOr<DirectoryEdit> FinishDropKeyspace(const DirectoryImage& image, kv::Keys
 
 // A node as it now describes itself. BAD_REQUEST when it was decommissioned.
 StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord& node);
+
+// What people decide about a node. NODE_NOT_FOUND; BAD_REQUEST for one that was decommissioned.
+StatusOr<DirectoryEdit> SetNodeRole(const DirectoryImage& image, NodeId node, NodeRole role);
 
 // What leaders report of their shards, together: those that are new or of a newer epoch than the
 // directory's, in place of those whose range they cover. Empty when nothing is news. NOT_READY when

@@ -1,10 +1,12 @@
 // Many groups as one store: keyspaces of several shards, asked on any node.
 
 #include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
 
 #include <map>
 #include <set>
 
+#include "kv/key_codec.h"
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -43,6 +45,18 @@ class Shards : public ::testing::Test {
     return world_.Wait(world_.Begin(node, std::move(call)));
   }
 
+  const JobRecord* AwaitJob(int node, JobId id) {
+    EXPECT_TRUE(world_.Await(
+        [&] {
+          image_ = world_.node(node).DirectoryView();
+          const JobRecord* job = image_->Find(id);
+          return job != nullptr && job->state != JobState::kRunning &&
+                 job->state != JobState::kCancelling;
+        },
+        seconds(30)));
+    return image_->Find(id);
+  }
+
   std::size_t ShardsOf(int node, kv::KeyspaceId keyspace) {
     const auto image = world_.node(node).DirectoryView();
     std::size_t count = 0;
@@ -51,6 +65,7 @@ class Shards : public ::testing::Test {
   }
 
   NodeWorld world_;
+  std::shared_ptr<const DirectoryImage> image_;
 };
 
 TEST_F(Shards, AKeyspaceOfSeveralShardsIsOneStoreOnEveryNode) {
@@ -137,6 +152,78 @@ TEST_F(Shards, ANodeThatWasAwayAtTheFoundingTakesPart) {
     world_.RunFor(milliseconds(5));
     return std::includes(there.begin(), there.end(), wanted.begin(), wanted.end());
   }));
+}
+
+TEST_F(Shards, AShardIsSplitWhereAskedAndInTheMiddle) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const kv::KeyspaceId hashed = Make({.name = "b", .partitioning = Partitioning::kHash});
+  for (const kv::KeyspaceId one : {keyspace, hashed}) {
+    for (int i = 0; i < 200; ++i) {
+      const std::string key = fmt::format("k{:03}", i);
+      ASSERT_TRUE(Ask(i % 5, Puts(one, {{key, "v" + key}})).status.ok());
+    }
+    const GroupId group = world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(one))->group;
+    const DirectoryAnswer begun = Change(2, SplitCall{.group = group, .key = {}});
+    ASSERT_TRUE(begun.status.ok()) << begun.status;
+    const JobRecord* job = AwaitJob(1, begun.job);
+    EXPECT_EQ(job->state, JobState::kDone) << job->error << job->step;
+    EXPECT_EQ(ShardsOf(1, one), 2u);
+    std::map<GroupId, int> served;
+    for (int i = 0; i < 200; ++i) {
+      const std::string key = fmt::format("k{:03}", i);
+      const GatewayAnswer got = Ask(i % 5, GetCall{.keyspace = one, .key = key});
+      EXPECT_EQ(NodeWorld::ValueOf(got), "v" + key);
+      ++served[got.origin.group];
+    }
+    ASSERT_EQ(served.size(), 2u);
+    for (const auto& [by, count] : served) EXPECT_GE(count, 60);
+  }
+  const GroupId group =
+      world_.node(0).DirectoryView()->Locate(kv::EncodeKey(keyspace, "k000"))->group;
+  const DirectoryAnswer by_hand =
+      Change(0, SplitCall{.group = group, .key = kv::EncodeKey(keyspace, "k010")});
+  ASSERT_TRUE(by_hand.status.ok()) << by_hand.status;
+  EXPECT_EQ(AwaitJob(0, by_hand.job)->state, JobState::kDone);
+  EXPECT_EQ(image_->Locate(kv::EncodeKey(keyspace, "k010"))->start,
+            kv::EncodeKey(keyspace, "k010"));
+  EXPECT_EQ(ReasonOf(Change(0, SplitCall{.group = GroupId(99), .key = {}}).status),
+            Reason::kShardNotFound);
+}
+
+TEST_F(Shards, AReplicaMovesToANodeThatHadNone) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());
+  const ShardDescriptor shard =
+      *world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace));
+  ASSERT_EQ(shard.voters.size(), 3u);
+  NodeId to;
+  for (int i = 1; i <= 5 && !to; ++i) {
+    if (!shard.voters.contains(NodeId(i))) to = NodeId(i);
+  }
+  const NodeId from = *shard.voters.begin();
+  const DirectoryAnswer begun = Change(0, MoveCall{.group = shard.group, .from = from, .to = to});
+  ASSERT_TRUE(begun.status.ok()) << begun.status;
+  EXPECT_EQ(ReasonOf(Change(1, SplitCall{.group = shard.group, .key = {}}).status),
+            Reason::kShardBusy);
+  EXPECT_EQ(AwaitJob(0, begun.job)->state, JobState::kDone);
+  const std::set<NodeId> now = image_->Find(shard.group)->voters;
+  EXPECT_TRUE(now.contains(to));
+  EXPECT_FALSE(now.contains(from));
+  for (int node = 0; node < 5; ++node) {
+    EXPECT_EQ(NodeWorld::ValueOf(Ask(node, GetCall{.keyspace = keyspace, .key = "k"})), "v");
+  }
+}
+
+TEST_F(Shards, ADroppedKeyspaceIsGone) {
+  const kv::KeyspaceId keyspace = Make({.name = "a", .split_keys = {"m"}});
+  ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());
+  const DirectoryAnswer dropped = Change(0, DropKeyspaceCall{.name = "a"});
+  ASSERT_TRUE(dropped.status.ok()) << dropped.status;
+  EXPECT_FALSE(world_.node(0).gateway().FindKeyspace("a").has_value());
+  EXPECT_EQ(AwaitJob(0, dropped.job)->state, JobState::kDone);
+  EXPECT_EQ(ShardsOf(0, keyspace), 0u);
+  EXPECT_EQ(ReasonOf(Ask(0, GetCall{.keyspace = keyspace, .key = "k"}).status),
+            Reason::kKeyspaceNotFound);
 }
 
 }  // namespace

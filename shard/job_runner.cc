@@ -1,0 +1,223 @@
+#include "shard/job_runner.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace flotilla {
+namespace {
+
+// Between two looks at what a job waits for.
+constexpr Duration kPause = std::chrono::milliseconds(50);
+constexpr Duration kAskTimeout = std::chrono::seconds(5);
+constexpr Duration kEditTimeout = std::chrono::seconds(5);
+
+AdminRequest Request(AdminVerb verb, GroupId group, NodeId node = {}) {
+  AdminRequest request;
+  request.verb = verb;
+  request.group = group;
+  request.node = node;
+  return request;
+}
+
+AdminRequest Control(GroupId group, kv::ControlCommand command) {
+  AdminRequest request = Request(AdminVerb::kControl, group);
+  request.control = kv::EncodeControl(command);
+  return request;
+}
+
+bool HasVoter(const ShardDescriptor& shard, NodeId node) { return shard.voters.contains(node); }
+bool Has(const ShardDescriptor& shard, NodeId node) {
+  return shard.voters.contains(node) || shard.learners.contains(node);
+}
+
+std::string Failed(const Status& status) { return std::string(MessageOf(status)); }
+
+}  // namespace
+
+Timestamp JobRunner::Now() const {
+  const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
+  return Timestamp(ms << kTimestampCounterBits);
+}
+
+void JobRunner::Look() {
+  if (!world_.leads() || world_.scope->stopping()) return;
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  for (const auto& [id, job] : image->jobs()) {
+    if (!Ended(job) && running_.insert(id).second) world_.scope->Spawn(Run(id));
+  }
+}
+
+Task<> JobRunner::Run(JobId id) {
+  for (;;) {
+    const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+    const JobRecord* job = image->Find(id);
+    if (job == nullptr || Ended(*job) || !world_.leads()) break;
+    JobRecord record = *job;
+    Step step = co_await Do(record);
+    record.step = std::move(step.text);
+    if (!step.key.empty()) record.key = std::move(step.key);
+    if (step.kind == Step::Kind::kEnded) {
+      record.state = step.state;
+      record.error = std::exchange(record.step, {});
+    }
+    // What is not noted is found out again.
+    const Status noted = co_await Note(std::move(record));
+    noted.IgnoreError();
+    const bool go_on = co_await SleepFor(kPause);
+    if (!go_on) break;
+  }
+  running_.erase(id);
+}
+
+Task<JobRunner::Step> JobRunner::Do(JobRecord job) {
+  switch (job.kind) {
+    case JobKind::kSplit: {
+      Step step = co_await DoSplit(std::move(job));
+      co_return step;
+    }
+    case JobKind::kMove: {
+      Step step = co_await DoMove(std::move(job));
+      co_return step;
+    }
+    case JobKind::kDropKeyspace: {
+      Step step = co_await DoDrop(std::move(job));
+      co_return step;
+    }
+    case JobKind::kMerge:
+    case JobKind::kDrain:
+      break;
+  }
+  co_return End(JobState::kFailed, "this version does not know the kind of job");
+}
+
+Task<AdminResult> JobRunner::Ask(AdminRequest request) {
+  AdminResult result = co_await AwaitCallback<AdminResult>([&](Completion<AdminResult> done) {
+    world_.admin->Execute(std::move(request), world_.clock->Now() + kAskTimeout, std::move(done));
+  });
+  co_return result;
+}
+
+Task<Status> JobRunner::Note(JobRecord job) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) -> StatusOr<DirectoryEdit> {
+    return UpdateJob(image, job, Now());
+  };
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  if (UpdateJob(*image, job, Now()).empty()) co_return absl::OkStatus();
+  const MonoTime deadline = world_.clock->Now() + kEditTimeout;
+  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
+  co_return edited.status();
+}
+
+// ---- splitting --------------------------------------------------------------------------------
+
+Task<JobRunner::Step> JobRunner::DoSplit(JobRecord job) {
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  if (image->Find(job.other) != nullptr) co_return End(JobState::kDone);
+  const ShardDescriptor* shard = image->Find(job.group);
+  if (shard == nullptr) co_return End(JobState::kFailed, "the shard has gone");
+  if (job.state == JobState::kCancelling) {
+    Step cancelled = co_await CancelSplit(std::move(job), *shard);
+    co_return cancelled;
+  }
+  if (job.key.empty()) {
+    const AdminResult middle = co_await Ask(Request(AdminVerb::kMiddle, job.group));
+    if (!middle.status.ok()) co_return Again(Failed(middle.status));
+    if (middle.key.empty()) {
+      co_return End(JobState::kFailed, "the shard has too few keys to be split");
+    }
+    Step found = Again("has a key to split at");
+    found.key = middle.key;
+    co_return found;
+  }
+  // What it was split at before belongs to others by now.
+  if (job.key <= shard->start || job.key >= shard->end) {
+    co_return End(JobState::kFailed, "the key to split at does not lie inside the shard any more");
+  }
+  const AdminResult split = co_await Ask(
+      Control(job.group, {.expected_epoch = shard->epoch,
+                          .change = kv::Split{.child = job.other, .split_key = job.key}}));
+  if (!split.status.ok()) co_return Again(Failed(split.status));
+  switch (split.outcome) {
+    case kv::ControlOutcome::kApplied:
+    case kv::ControlOutcome::kEpochDiffers:
+      co_return Again("waiting for the shards to be told of");
+    case kv::ControlOutcome::kUnfit:
+      co_return End(JobState::kFailed, "the key to split at does not fit the shard");
+    default:
+      co_return Again("waiting for another change of the shard to end");
+  }
+}
+
+// A split that is on its way through the log must not happen later: the shard gets another epoch.
+Task<JobRunner::Step> JobRunner::CancelSplit(JobRecord job, ShardDescriptor shard) {
+  const AdminResult fenced = co_await Ask(
+      Control(job.group, {.expected_epoch = shard.epoch,
+                          .change = kv::SetRange{.start = shard.start, .end = shard.end}}));
+  if (!fenced.status.ok()) co_return Again(Failed(fenced.status));
+  if (fenced.outcome == kv::ControlOutcome::kApplied) co_return End(JobState::kCancelled);
+  co_return Again("waiting for another change of the shard to end");
+}
+
+// ---- moving -----------------------------------------------------------------------------------
+
+Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  const ShardDescriptor* found = image->Find(job.group);
+  if (found == nullptr) co_return End(JobState::kFailed, "the shard has gone");
+  const ShardDescriptor shard = *found;
+  const bool arrived = !job.to || HasVoter(shard, job.to);
+  if (arrived && (!job.from || !Has(shard, job.from))) co_return End(JobState::kDone);
+  // Once the new replica counts, the way forward is the shorter one.
+  if (job.state == JobState::kCancelling && !(arrived && job.to)) {
+    Step cancelled = co_await CancelMove(std::move(job), shard);
+    co_return cancelled;
+  }
+  AdminRequest next;
+  std::string waits;
+  if (!arrived && !Has(shard, job.to)) {
+    next = Request(AdminVerb::kAddMember, job.group, job.to);
+    waits = fmt::format("adding node {}", job.to.value());
+  } else if (!arrived) {
+    next = Request(AdminVerb::kPromote, job.group, job.to);
+    waits = fmt::format("node {} catches up", job.to.value());
+  } else {
+    next = Request(AdminVerb::kRemove, job.group, job.from);
+    waits = fmt::format("removing node {}", job.from.value());
+  }
+  const AdminResult asked = co_await Ask(std::move(next));
+  if (!asked.status.ok() && ReasonOf(asked.status) != Reason::kMembershipRefused) {
+    waits += ": " + Failed(asked.status);
+  }
+  co_return Again(std::move(waits));
+}
+
+Task<JobRunner::Step> JobRunner::CancelMove(JobRecord job, ShardDescriptor shard) {
+  if (!job.to) co_return End(JobState::kCancelled);
+  // Also when it is not there: it may have been asked for.
+  const AdminResult removed = co_await Ask(Request(AdminVerb::kRemove, job.group, job.to));
+  if (!removed.status.ok()) co_return Again(Failed(removed.status));
+  if (Has(shard, job.to)) co_return Again("waiting for the shard to be told of");
+  co_return End(JobState::kCancelled);
+}
+
+// ---- dropping ---------------------------------------------------------------------------------
+
+Task<JobRunner::Step> JobRunner::DoDrop(JobRecord job) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) -> StatusOr<DirectoryEdit> {
+    ASSIGN_OR_RETURN(DirectoryEdit edit, FinishDropKeyspace(image, job.keyspace));
+    JobRecord done = job;
+    done.state = JobState::kDone;
+    for (DirectoryRow& row : UpdateJob(image, std::move(done), Now()).put) {
+      edit.put.push_back(std::move(row));
+    }
+    return edit;
+  };
+  const MonoTime deadline = world_.clock->Now() + kEditTimeout;
+  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
+  if (!edited.ok()) co_return Again(Failed(edited.status()));
+  co_return End(JobState::kDone);
+}
+
+}  // namespace flotilla
