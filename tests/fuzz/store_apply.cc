@@ -117,7 +117,13 @@ std::vector<std::string> Seeds() {
   erase.ops = {{.kind = WriteKind::kDelete, .key = "k", .condition = ConditionKind::kExists},
                {.kind = WriteKind::kDeleteRange, .key = "a", .end = "z"},
                {.key = "l", .value = "x", .condition = ConditionKind::kAbsent}};
-  return {entry(1000, {put}), entry(1000, {put, cas}) + entry(1001, {put, erase}),
+  kv::CommandView hashed;
+  hashed.keyspace = kv::KeyspaceId(7 | kv::kHashedBit);
+  hashed.ops = {{.key = "k", .value = "v"},
+                {.kind = WriteKind::kDeleteRange, .key = "a", .end = "j"},
+                {.key = "k", .value = "w", .condition = ConditionKind::kExists}};
+  return {entry(1000, {put}), entry(1000, {hashed}) + entry(1001, {hashed}),
+          entry(1000, {put, cas}) + entry(1001, {put, erase}),
           entry(1000, {put}) + entry(2000, {erase, cas}) + entry(2001, {})};
 }
 

@@ -57,7 +57,9 @@ TEST(HashedKeyspace, ARangeIsDeletedInAllSlots) {
   // What the batch itself has put goes as well.
   EXPECT_EQ(Write(machine, {Put("m", "1"), DeleteRange(Key(299), "")}).affected, 2u);
   EXPECT_EQ(Get(machine, "m"), std::nullopt);
-  EXPECT_EQ(Write(machine, {DeleteRange("", "")}).affected, 100u);
+  EXPECT_EQ(Write(machine, {Put("a", "1"), DeleteRange("b", "k")}).affected, 0u);
+  EXPECT_EQ(Get(machine, "a"), "1");
+  EXPECT_EQ(Write(machine, {DeleteRange("", "")}).affected, 101u);
   EXPECT_EQ(machine.Get(kParent, Key(5)), "of another keyspace");
 }
 

@@ -194,11 +194,27 @@ void ExpectAgreement(Cluster& cluster, KeyspaceId keyspace) {
   }
 }
 
+// A second machine, fed the same logs in other batches.
+void ExpectEqualReplica(Cluster& cluster) {
+  Machine& machine = cluster.machine();
+  Machine replica;
+  replica.TakeLogs(machine);
+  for (std::size_t done = 0; done < replica.groups().size(); ++done) {
+    const GroupId group = replica.groups()[done];
+    ASSERT_TRUE(replica.Replay(group, cluster.random().Between(1, 20)).ok());
+  }
+  ASSERT_EQ(replica.groups(), machine.groups());
+  for (const GroupId group : machine.groups()) {
+    EXPECT_EQ(replica.Hash(group), machine.Hash(group)) << group.value();
+  }
+}
+
 TEST(Scan, OverTheGroupsOfARangeAgreesWithAModel) {
   for (std::uint64_t seed = 1; seed <= 25; ++seed) {
     SCOPED_TRACE(seed);
     Cluster cluster(seed, kDefaultKeyspace);
     ExpectAgreement(cluster, kDefaultKeyspace);
+    ExpectEqualReplica(cluster);
     if (testing::Test::HasFailure()) return;
   }
 }
@@ -208,6 +224,7 @@ TEST(Scan, OverTheGroupsOfAHashedKeyspaceAgreesWithAModel) {
     SCOPED_TRACE(seed);
     Cluster cluster(seed, kHashed);
     ExpectAgreement(cluster, kHashed);
+    ExpectEqualReplica(cluster);
     if (testing::Test::HasFailure()) return;
   }
 }
