@@ -124,12 +124,14 @@ TEST(AdminCodec, ComesBack) {
                        .node = NodeId(4),
                        .uuid = NodeUuid(99),
                        .address = "h:1",
-                       .promote = true};
+                       .promote = true,
+                       .control = "split"};
   Duration left{0};
   const auto decoded =
       DecodeAdminRequest(EncodeAdminRequest(request, std::chrono::seconds(3)), left);
   ASSERT_TRUE(decoded.ok());
   EXPECT_EQ(decoded->uuid, NodeUuid(99));
+  EXPECT_EQ(decoded->control, "split");
   EXPECT_EQ(left, std::chrono::seconds(3));
 
   AdminResult result;
