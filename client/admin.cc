@@ -35,11 +35,15 @@ Admin::Admin(std::vector<std::string> endpoints, Duration timeout)
 
 Admin::~Admin() = default;
 
-Admin::Stub& Admin::StubFor(const std::string& address) {
+Admin::Stubs& Admin::StubsFor(const std::string& address) {
   std::lock_guard lock(mutex_);
-  std::unique_ptr<Stub>& stub = stubs_[address];
-  if (!stub) stub = std::make_unique<Stub>(NewChannel(address));
-  return *stub;
+  Stubs& stubs = stubs_[address];
+  if (!stubs.cluster) {
+    const auto channel = NewChannel(address);
+    stubs.cluster = std::make_unique<v1::Cluster::Stub>(channel);
+    stubs.directory = std::make_unique<v1::Directory::Stub>(channel);
+  }
+  return stubs;
 }
 
 std::vector<StatusOr<v1::StatusResponse>> Admin::StatusOf(
@@ -55,7 +59,7 @@ std::vector<StatusOr<v1::StatusResponse>> Admin::StatusOf(
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     Question& question = questions[i];
     question.context.set_deadline(In(timeout_));
-    StubFor(addresses[i])
+    StubFor<v1::Cluster::Stub>(addresses[i])
         .async()
         ->Status(&question.context, &question.request, &question.response,
                  [&question, &answered](grpc::Status status) {
@@ -75,17 +79,14 @@ std::vector<StatusOr<v1::StatusResponse>> Admin::StatusOf(
   return results;
 }
 
-template <class Request, class Response>
-StatusOr<Response> Admin::AnyEndpoint(grpc::Status (Stub::*method)(grpc::ClientContext*,
-                                                                   const Request&, Response*),
-                                      const Request& request) {
+Status Admin::Each(
+    const std::function<grpc::Status(const std::string&, grpc::ClientContext&)>& attempt) const {
   std::string refused;
   for (const std::string& endpoint : endpoints_) {
     grpc::ClientContext context;
     context.set_deadline(In(timeout_));
-    Response response;
-    const grpc::Status status = (StubFor(endpoint).*method)(&context, request, &response);
-    if (status.ok()) return response;
+    const grpc::Status status = attempt(endpoint, context);
+    if (status.ok()) return absl::OkStatus();
     Status error = ToStatus(status, endpoint, timeout_);
     // The next one is asked when this endpoint itself cannot be reached: a server's own error has
     // details. It may even have got the request: the changes bear repeating.
@@ -95,31 +96,57 @@ StatusOr<Response> Admin::AnyEndpoint(grpc::Status (Stub::*method)(grpc::ClientC
   return Error(Reason::kUnreachable, refused);
 }
 
+Status Admin::WatchJobs(const v1::WatchJobsRequest& request,
+                        const std::function<bool(const v1::WatchJobsResponse&)>& news) {
+  return Each([&](const std::string& endpoint, grpc::ClientContext& bounded) {
+    (void)bounded;  // a job may take longer
+    grpc::ClientContext context;
+    const auto reader = StubFor<v1::Directory::Stub>(endpoint).WatchJobs(&context, request);
+    v1::WatchJobsResponse message;
+    while (reader->Read(&message)) {
+      if (news(message)) continue;
+      context.TryCancel();
+      reader->Finish();
+      return grpc::Status::OK;
+    }
+    return reader->Finish();
+  });
+}
+
 StatusOr<v1::ListNodesResponse> Admin::ListNodes() {
-  return AnyEndpoint(&Stub::ListNodes, v1::ListNodesRequest());
+  return AnyEndpoint(&v1::Cluster::Stub::ListNodes, v1::ListNodesRequest());
 }
 
 StatusOr<v1::AddReplicaResponse> Admin::AddReplica(const v1::AddReplicaRequest& request) {
-  return AnyEndpoint(&Stub::AddReplica, request);
+  return AnyEndpoint(&v1::Cluster::Stub::AddReplica, request);
 }
 
 StatusOr<v1::RemoveReplicaResponse> Admin::RemoveReplica(const v1::RemoveReplicaRequest& request) {
-  return AnyEndpoint(&Stub::RemoveReplica, request);
+  return AnyEndpoint(&v1::Cluster::Stub::RemoveReplica, request);
 }
 
 StatusOr<v1::PromoteReplicaResponse> Admin::PromoteReplica(
     const v1::PromoteReplicaRequest& request) {
-  return AnyEndpoint(&Stub::PromoteReplica, request);
+  return AnyEndpoint(&v1::Cluster::Stub::PromoteReplica, request);
 }
 
 StatusOr<v1::TransferLeadershipResponse> Admin::TransferLeadership(
     const v1::TransferLeadershipRequest& request) {
-  return AnyEndpoint(&Stub::TransferLeadership, request);
+  return AnyEndpoint(&v1::Cluster::Stub::TransferLeadership, request);
 }
 
 StatusOr<v1::TriggerSnapshotResponse> Admin::TriggerSnapshot(
     const v1::TriggerSnapshotRequest& request) {
-  return AnyEndpoint(&Stub::TriggerSnapshot, request);
+  return AnyEndpoint(&v1::Cluster::Stub::TriggerSnapshot, request);
+}
+
+StatusOr<v1::DrainNodeResponse> Admin::DrainNode(const v1::DrainNodeRequest& request) {
+  return AnyEndpoint(&v1::Cluster::Stub::DrainNode, request);
+}
+
+StatusOr<v1::DecommissionNodeResponse> Admin::DecommissionNode(
+    const v1::DecommissionNodeRequest& request) {
+  return AnyEndpoint(&v1::Cluster::Stub::DecommissionNode, request);
 }
 
 }  // namespace flotilla::client

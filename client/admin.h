@@ -1,17 +1,21 @@
-// Admin: the Cluster service's unary calls, for tools: status, members, leadership, snapshots.
+// Admin: the calls of the services Cluster and Directory, for tools: status, members, leadership,
+// snapshots; keyspaces, shards, jobs.
 //
 // Thin on purpose: requests and answers are the API's own messages. Blocking; any thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
 #include "flotilla/v1/cluster.grpc.pb.h"
+#include "flotilla/v1/directory.grpc.pb.h"
 
 namespace flotilla::client {
 
@@ -34,20 +38,57 @@ class Admin {
   StatusOr<v1::TransferLeadershipResponse> TransferLeadership(
       const v1::TransferLeadershipRequest& request);
   StatusOr<v1::TriggerSnapshotResponse> TriggerSnapshot(const v1::TriggerSnapshotRequest& request);
+  StatusOr<v1::DrainNodeResponse> DrainNode(const v1::DrainNodeRequest& request);
+  StatusOr<v1::DecommissionNodeResponse> DecommissionNode(
+      const v1::DecommissionNodeRequest& request);
+
+  // A unary call of the directory: Directory(&v1::Directory::Stub::SplitShard, request).
+  template <class Request, class Response>
+  StatusOr<Response> Directory(grpc::Status (v1::Directory::Stub::*method)(grpc::ClientContext*,
+                                                                           const Request&,
+                                                                           Response*),
+                               const std::type_identity_t<Request>& request) {
+    return AnyEndpoint<v1::Directory::Stub, Request, Response>(method, request);
+  }
+  // `news` gets every message until it returns false or the server ends the stream. Without a
+  // timeout; tried at another endpoint as long as none has answered.
+  Status WatchJobs(const v1::WatchJobsRequest& request,
+                   const std::function<bool(const v1::WatchJobsResponse&)>& news);
 
  private:
-  using Stub = v1::Cluster::Stub;
+  struct Stubs {
+    std::unique_ptr<v1::Cluster::Stub> cluster;
+    std::unique_ptr<v1::Directory::Stub> directory;
+  };
 
-  Stub& StubFor(const std::string& address);
-  template <class Request, class Response>
+  Stubs& StubsFor(const std::string& address);
+  template <class Stub>
+  Stub& StubFor(const std::string& address) {
+    if constexpr (std::is_same_v<Stub, v1::Cluster::Stub>) {
+      return *StubsFor(address).cluster;
+    } else {
+      return *StubsFor(address).directory;
+    }
+  }
+  // One attempt per endpoint, for as long as none can be reached.
+  Status Each(
+      const std::function<grpc::Status(const std::string&, grpc::ClientContext&)>& attempt) const;
+  template <class Stub, class Request, class Response>
   StatusOr<Response> AnyEndpoint(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                               Response*),
-                                 const Request& request);
+                                 const Request& request) {
+    Response response;
+    RETURN_IF_ERROR(Each([&](const std::string& endpoint, grpc::ClientContext& context) {
+      response.Clear();
+      return (StubFor<Stub>(endpoint).*method)(&context, request, &response);
+    }));
+    return response;
+  }
 
   const std::vector<std::string> endpoints_;
   const Duration timeout_;
   std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<Stub>> stubs_;  // guarded by mutex_
+  std::map<std::string, Stubs> stubs_;  // guarded by mutex_
 };
 
 }  // namespace flotilla::client

@@ -34,6 +34,10 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddBatchCommand(*app, session);
   AddStatusCommand(*app, session);
   AddMemberCommands(*app, session);
+  AddNodeCommands(*app, session);
+  AddKeyspaceCommands(*app, session);
+  AddShardCommands(*app, session);
+  AddJobCommands(*app, session);
   AddBenchCommand(*app, session);
   AddShellCommand(*app, session);
   AddCompletionCommands(*app, session);

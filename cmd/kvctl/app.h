@@ -23,6 +23,10 @@ void AddScanCommand(CLI::App& app, Session& session);         // scan
 void AddBatchCommand(CLI::App& app, Session& session);        // batch
 void AddStatusCommand(CLI::App& app, Session& session);       // status
 void AddMemberCommands(CLI::App& app, Session& session);      // member, leader, snapshot
+void AddNodeCommands(CLI::App& app, Session& session);        // node, timestamp
+void AddKeyspaceCommands(CLI::App& app, Session& session);    // keyspace
+void AddShardCommands(CLI::App& app, Session& session);       // shard
+void AddJobCommands(CLI::App& app, Session& session);         // job
 void AddBenchCommand(CLI::App& app, Session& session);        // bench
 void AddShellCommand(CLI::App& app, Session& session);        // shell
 void AddCompletionCommands(CLI::App& app, Session& session);  // completion, version

@@ -34,6 +34,21 @@ std::string HintFor(const Status& status) {
       return "read the key to see whether the write happened";
     case Reason::kNodeNotFound:
       return "`kvctl member list` shows the nodes";
+    case Reason::kKeyspaceNotFound:
+      return "`kvctl keyspace list` shows them, `kvctl keyspace create` makes one";
+    case Reason::kKeyspaceExists:
+      return "`kvctl keyspace show` tells how it is";
+    case Reason::kShardNotFound:
+      return "`kvctl shard list` shows the shards; splits and merges change their numbers";
+    case Reason::kShardBusy:
+      return "`kvctl job list` shows what is under way; try again when it is done";
+    case Reason::kJobNotFound:
+      return "`kvctl job list --all` shows the jobs";
+    case Reason::kCrossShard:
+      return "write the keys one by one, or keep what belongs together in one shard: "
+             "`kvctl shard explain KEY`";
+    case Reason::kWrongShard:
+      return "shards are changing: try again in a moment";
     case Reason::kMembershipRefused:
       return "`kvctl status` shows who lags, or whether another change is under way";
     case Reason::kInternal:

@@ -1,33 +1,14 @@
 // member list|add|remove|promote, leader transfer, snapshot.
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
+#include "cmd/kvctl/names.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
 namespace flotilla::kvctl {
 namespace {
-
-// "3", "n3", or the address of a member.
-StatusOr<std::uint64_t> FindNode(Session& session, const std::string& name) {
-  const std::string_view digits = name.rfind('n', 0) == 0 ? std::string_view(name).substr(1) : name;
-  std::uint64_t id = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
-  if (error == std::errc() && end == digits.data() + digits.size() && id != 0) return id;
-  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
-  ASSIGN_OR_RETURN(const v1::ListNodesResponse nodes, admin->ListNodes());
-  for (const v1::MemberStatus& node : nodes.nodes()) {
-    if (node.address() == name) return node.node_id();
-  }
-  return Error(Reason::kNodeNotFound, fmt::format("no member has the address {}", name));
-}
-
-void Done(Session& session, const JsonObject& json, const std::string& words) {
-  session.PrintLine(session.FormatFor(false) == Format::kJson ? json.str() : words);
-}
 
 Status ListMembers(Session& session) {
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
@@ -74,10 +55,10 @@ Status AddMember(Session& session, const std::string& address, bool learner) {
   request.set_address(address);
   request.set_promote(!learner);
   ASSIGN_OR_RETURN(const v1::AddReplicaResponse added, admin->AddReplica(request));
-  Done(session, JsonObject().Number64("node_id", added.node_id()),
-       fmt::format("added n{} as a learner{}", added.node_id(),
-                   learner ? "; `kvctl member promote` makes it a voter"
-                           : "; it becomes a voter once it has caught up"));
+  Report(session, JsonObject().Number64("node_id", added.node_id()),
+         fmt::format("added n{} as a learner{}", added.node_id(),
+                     learner ? "; `kvctl member promote` makes it a voter"
+                             : "; it becomes a voter once it has caught up"));
   return absl::OkStatus();
 }
 
@@ -87,7 +68,7 @@ Status RemoveMember(Session& session, const std::string& name) {
   v1::RemoveReplicaRequest request;
   request.set_node_id(node);
   RETURN_IF_ERROR(admin->RemoveReplica(request).status());
-  Done(session, JsonObject().Number64("node_id", node), fmt::format("removed n{}", node));
+  Report(session, JsonObject().Number64("node_id", node), fmt::format("removed n{}", node));
   return absl::OkStatus();
 }
 
@@ -97,7 +78,7 @@ Status PromoteMember(Session& session, const std::string& name) {
   v1::PromoteReplicaRequest request;
   request.set_node_id(node);
   RETURN_IF_ERROR(admin->PromoteReplica(request).status());
-  Done(session, JsonObject().Number64("node_id", node), fmt::format("n{} is a voter", node));
+  Report(session, JsonObject().Number64("node_id", node), fmt::format("n{} is a voter", node));
   return absl::OkStatus();
 }
 
@@ -109,8 +90,8 @@ Status TransferLeadership(Session& session, const std::string& name) {
   }
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   ASSIGN_OR_RETURN(const v1::TransferLeadershipResponse now, admin->TransferLeadership(request));
-  Done(session, JsonObject().Number64("leader_id", now.leader_id()),
-       fmt::format("n{} leads", now.leader_id()));
+  Report(session, JsonObject().Number64("leader_id", now.leader_id()),
+         fmt::format("n{} leads", now.leader_id()));
   return absl::OkStatus();
 }
 

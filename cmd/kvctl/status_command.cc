@@ -5,6 +5,7 @@
 #include "cmd/kvctl/health.h"
 #include "cmd/kvctl/interrupt.h"
 #include "cmd/kvctl/json.h"
+#include "cmd/kvctl/names.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
@@ -13,12 +14,6 @@ namespace {
 
 // A node that is down must not hold up the answer of the others.
 constexpr Duration kStatusTimeoutMax = std::chrono::milliseconds(900);
-
-std::string Lower(const std::string& enum_name, std::string_view prefix) {
-  std::string name = enum_name.substr(std::min(prefix.size(), enum_name.size()));
-  for (char& c : name) c = c == '_' ? ' ' : static_cast<char>(std::tolower(c));
-  return name;
-}
 
 std::string StateName(v1::NodeState state) {
   return Lower(v1::NodeState_Name(state), "NODE_STATE_");

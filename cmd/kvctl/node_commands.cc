@@ -1,0 +1,150 @@
+// node list|drain|activate|decommission, timestamp.
+#include <fmt/format.h>
+
+#include "cmd/kvctl/app.h"
+#include "cmd/kvctl/jobs.h"
+#include "cmd/kvctl/json.h"
+#include "cmd/kvctl/names.h"
+#include "cmd/kvctl/table.h"
+#include "cmd/kvctl/text.h"
+
+namespace flotilla::kvctl {
+namespace {
+
+constexpr unsigned kCounterBits = 18;
+
+std::string RoleOf(const v1::NodeDescriptor& node) {
+  return Lower(v1::NodeRole_Name(node.role()), "NODE_ROLE_");
+}
+
+std::map<std::string, std::string> Sorted(const v1::NodeDescriptor& node) {
+  return {node.labels().begin(), node.labels().end()};
+}
+
+Status ListNodes(Session& session) {
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse nodes, admin->ListNodes());
+  const Format format = session.FormatFor(true);
+  JsonArray json;
+  Table table({"node", "address", "role", "labels", ">weight", ">disk"});
+  for (const v1::NodeDescriptor& node : nodes.descriptors()) {
+    JsonObject labels;
+    std::string words;
+    for (const auto& [name, value] : Sorted(node)) {
+      labels.Text(name, value);
+      words += fmt::format("{}{}={}", words.empty() ? "" : ",", name, value);
+    }
+    json.Add(JsonObject()
+                 .Number64("node_id", node.node_id())
+                 .Text("address", node.address())
+                 .Text("role", RoleOf(node))
+                 .Raw("labels", labels.str())
+                 .Number64("weight", node.weight())
+                 .Number64("disk_bytes", node.disk_bytes())
+                 .str());
+    if (format == Format::kPlain) {
+      session.PrintLine(
+          fmt::format("{}\t{}\t{}\t{}", node.node_id(), node.address(), RoleOf(node), words));
+    }
+    table.Add({fmt::format("n{}", node.node_id()), node.address(), RoleOf(node),
+               words.empty() ? "-" : words, fmt::format("{}", node.weight()),
+               node.disk_bytes() == 0 ? "-" : HumanBytes(node.disk_bytes())});
+  }
+  if (format == Format::kJson) session.PrintLine(JsonObject().Raw("nodes", json.str()).str());
+  if (format == Format::kTable) session.Print(table.Render(session.Color()));
+  return absl::OkStatus();
+}
+
+struct DrainFlags {
+  std::string node;
+  bool dry_run = false;
+  bool wait = true;
+};
+
+template <class Response>
+Status Told(Session& session, const Response& response, const DrainFlags& flags) {
+  if (!flags.dry_run) return Begun(session, response.job_id(), flags.wait);
+  std::string_view plan = response.plan();
+  while (!plan.empty() && plan.back() == '\n') plan.remove_suffix(1);
+  Report(session, JsonObject().Text("plan", plan),
+         plan.empty() ? "nothing would be moved" : std::string(plan));
+  return absl::OkStatus();
+}
+
+Status Drain(Session& session, const DrainFlags& flags, bool undo) {
+  ASSIGN_OR_RETURN(const std::uint64_t node, FindNode(session, flags.node));
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  v1::DrainNodeRequest request;
+  request.set_node_id(node);
+  request.set_dry_run(flags.dry_run);
+  request.set_undo(undo);
+  ASSIGN_OR_RETURN(const v1::DrainNodeResponse response, admin->DrainNode(request));
+  return Told(session, response, flags);
+}
+
+Status Decommission(Session& session, const DrainFlags& flags) {
+  ASSIGN_OR_RETURN(const std::uint64_t node, FindNode(session, flags.node));
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  v1::DecommissionNodeRequest request;
+  request.set_node_id(node);
+  request.set_dry_run(flags.dry_run);
+  ASSIGN_OR_RETURN(const v1::DecommissionNodeResponse response, admin->DecommissionNode(request));
+  return Told(session, response, flags);
+}
+
+Status ShowTimestamp(Session& session) {
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  ASSIGN_OR_RETURN(const v1::GetTimestampResponse now,
+                   admin->Directory(&v1::Directory::Stub::GetTimestamp, {}));
+  const std::uint64_t ms = now.timestamp() >> kCounterBits;
+  const std::uint64_t counter = now.timestamp() & ((1u << kCounterBits) - 1);
+  const auto seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  const std::string time = fmt::format("{}.{:03}Z", text, ms % 1000);
+  Report(session,
+         JsonObject()
+             .Number64("timestamp", now.timestamp())
+             .Text("time", time)
+             .Number64("counter", counter),
+         session.IsTerminal() ? fmt::format("{} ({} + {})", now.timestamp(), time, counter)
+                              : fmt::format("{}", now.timestamp()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddNodeCommands(CLI::App& app, Session& session) {
+  const auto run = [&session](const Status& status) {
+    if (!status.ok()) session.Fail(status);
+  };
+  auto flags = std::make_shared<DrainFlags>();
+  CLI::App* node = app.add_subcommand("node", "Nodes as the balancer sees them");
+  node->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help) {
+    CLI::App* command = node->add_subcommand(name, help);
+    command->add_option("NODE", flags->node, "its number or address")->required();
+    return command;
+  };
+  const auto add_drain = [&](const char* name, const char* help) {
+    CLI::App* command = add(name, help);
+    command->add_flag("--dry-run", flags->dry_run, "only say what would be moved, and why");
+    command->add_flag("!--no-wait", flags->wait, "do not wait for the job's end");
+    return command;
+  };
+  CLI::App* command = node->add_subcommand("list", "Show them: role, labels, weight");
+  command->callback([=, &session] { run(ListNodes(session)); });
+  command = add_drain("drain", "Move everything off a node; it may come back");
+  command->callback([=, &session] { run(Drain(session, *flags, false)); });
+  command = add("activate", "Let a drained node take replicas again");
+  command->callback([=, &session] { run(Drain(session, *flags, true)); });
+  command = add_drain("decommission", "Move everything off a node, for ever");
+  command->callback([=, &session] { run(Decommission(session, *flags)); });
+
+  command = app.add_subcommand("timestamp", "Print a new timestamp of the cluster's clock");
+  command->callback([=, &session] { run(ShowTimestamp(session)); });
+}
+
+}  // namespace flotilla::kvctl
