@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint8_t kShardsListing = 1;
 constexpr std::uint8_t kJobsListing = 2;
+constexpr std::uint32_t kTimestampsMax = 1 << 18;
 // Of the time that a listing has, so much is for asking leaders.
 constexpr Duration kSurveyTime = std::chrono::seconds(1);
 
@@ -413,6 +414,32 @@ grpc::ServerWriteReactor<v1::WatchDirectoryResponse>* DirectoryService::WatchDir
         *told = image;
         return HasRows(out) ? StreamStep::kSend : StreamStep::kWait;
       });
+}
+
+// ---- time
+// ----------------------------------------------------------------------------------------
+
+grpc::ServerUnaryReactor* DirectoryService::GetTimestamp(grpc::CallbackServerContext* context,
+                                                         const v1::GetTimestampRequest* request,
+                                                         v1::GetTimestampResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const std::uint32_t count = std::max(request->count(), 1u);
+  if (count > kTimestampsMax) {
+    reactor->Finish(
+        ToGrpc(Error(Reason::kBadRequest,
+                     fmt::format("{} timestamps were asked for; at most {} are given at once",
+                                 count, kTimestampsMax))));
+    return reactor;
+  }
+  node_->TakeTimestamps(count, DeadlineOf(*context),
+                        [reactor, response, count](const StatusOr<Timestamp>& first) {
+                          if (first.ok()) {
+                            response->set_timestamp(first->value());
+                            response->set_count(count);
+                          }
+                          reactor->Finish(ToGrpc(first.status()));
+                        });
+  return reactor;
 }
 
 }  // namespace flotilla

@@ -59,6 +59,9 @@ class DirectoryService final : public v1::Directory::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchJobsRequest* request) override;
   grpc::ServerWriteReactor<v1::WatchDirectoryResponse>* WatchDirectory(
       grpc::CallbackServerContext* context, const v1::WatchDirectoryRequest* request) override;
+  grpc::ServerUnaryReactor* GetTimestamp(grpc::CallbackServerContext* context,
+                                         const v1::GetTimestampRequest* request,
+                                         v1::GetTimestampResponse* response) override;
 
  private:
   using View = std::shared_ptr<const DirectoryImage>;

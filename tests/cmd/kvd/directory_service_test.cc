@@ -374,6 +374,22 @@ TEST_F(DirectoryServiceTest, WhatASlowReaderMissedComesAsOne) {
   reader->Finish();
 }
 
+TEST_F(DirectoryServiceTest, TimestampsComeInRows) {
+  v1::GetTimestampRequest request;
+  v1::GetTimestampResponse now;
+  EXPECT_EQ(Call(&Stub::GetTimestamp, *stub_, request, &now), Reason::kNone);
+  EXPECT_EQ(now.timestamp(), 1000u);
+  EXPECT_EQ(now.count(), 1u);
+  request.set_count(1 << 18);
+  EXPECT_EQ(Call(&Stub::GetTimestamp, *stub_, request, &now), Reason::kNone);
+  EXPECT_EQ(now.timestamp(), 1001u);
+  request.set_count((1 << 18) + 1);
+  EXPECT_EQ(Call(&Stub::GetTimestamp, *stub_, request, &now), Reason::kBadRequest);
+  node_.refreshed = Error(Reason::kNoQuorum, "the directory has no leader");
+  request.set_count(1);
+  EXPECT_EQ(Call(&Stub::GetTimestamp, *stub_, request, &now), Reason::kNoQuorum);
+}
+
 TEST_F(DirectoryServiceTest, NodesHaveLabelsAndRoles) {
   v1::ListNodesResponse nodes;
   EXPECT_EQ(Call(&v1::Cluster::Stub::ListNodes, *cluster_, {}, &nodes), Reason::kNone);

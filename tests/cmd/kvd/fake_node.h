@@ -76,6 +76,13 @@ class FakeNode final : public Node {
     std::lock_guard lock(mutex_);
     watchers_.erase(watch);
   }
+  void TakeTimestamps(std::uint64_t count, MonoTime,
+                      UniqueFunction<void(StatusOr<Timestamp>)> done) override {
+    if (!refreshed.ok()) return done(refreshed);
+    const Timestamp first(next_timestamp_);
+    next_timestamp_ += count;
+    done(first);
+  }
   void Info(UniqueFunction<void(NodeInfo)> done) override { done(info); }
   void ListMembers(MonoTime,
                    UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) override {
@@ -122,6 +129,7 @@ class FakeNode final : public Node {
   std::shared_ptr<const DirectoryImage> image_ = std::make_shared<const DirectoryImage>();
   std::map<WatchId, std::function<void()>> watchers_;
   WatchId last_watch_ = 0;
+  std::uint64_t next_timestamp_ = 1000;
 };
 
 }  // namespace flotilla
