@@ -210,6 +210,8 @@ class Loader {
             "must be at least 15ms");
     Require(config.request_timeout > Duration(0), {"request-timeout"}, "must be above 0");
     Require(config.wal_segment >= (1 << 20), {"wal-segment"}, "must be at least 1MiB");
+    Require(config.weight == 0 || (config.weight >= 20 && config.weight <= 1000), {"weight"},
+            "must be 0, or 20 to 1000");
     Require(config.requests_max > 0, {"requests-max"}, "must be above 0");
     Require(config.bootstrap_expect > 0 || !config.join.empty(), {"join", "bootstrap-expect"},
             "a node needs others to join, or --bootstrap-expect to found a cluster with (1 for a "
@@ -296,7 +298,9 @@ ConfigResult LoadConfig(const std::vector<std::string>& arguments,
   loader.ReadEnvironment(environment);
   for (const auto& [name, given] : flags) {
     if (given.empty()) continue;
-    loader.Set(name, name == "join" ? fmt::format("{}", fmt::join(given, ",")) : given.back(),
+    const auto option = std::find_if(loader.options().begin(), loader.options().end(),
+                                     [&](const ConfigOption& one) { return one.name == name; });
+    loader.Set(name, option->IsList() ? fmt::format("{}", fmt::join(given, ",")) : given.back(),
                "--" + name);
   }
   result.config = loader.Finish();

@@ -23,6 +23,8 @@ struct Config {
   std::vector<std::string> join;
   std::uint32_t bootstrap_expect = 0;
   bool promote_joined = true;
+  std::map<std::string, std::string> labels;
+  std::uint32_t weight = 100;
 
   std::string log_level;
   LogFormat log_format = LogFormat::kText;

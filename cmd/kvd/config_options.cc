@@ -71,6 +71,26 @@ Status AssignJoin(Config& config, const std::string& text) {
   return absl::OkStatus();
 }
 
+Status AssignLabels(Config& config, const std::string& text) {
+  config.labels.clear();
+  std::istringstream parts(text);
+  std::string part;
+  while (std::getline(parts, part, ',')) {
+    part = Trim(part);
+    if (part.empty()) continue;
+    const std::size_t equals = part.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == part.size()) {
+      return Error(Reason::kBadRequest,
+                   fmt::format("`{}` is no label: write NAME=VALUE, such as zone=a", part));
+    }
+    if (!config.labels.emplace(part.substr(0, equals), part.substr(equals + 1)).second) {
+      return Error(Reason::kBadRequest,
+                   fmt::format("the label `{}` is given twice", part.substr(0, equals)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 Status AssignLevel(Config& config, const std::string& text) {
   for (const char* level : {"trace", "debug", "info", "warning", "error", "critical", "off"}) {
     if (text == level) {
@@ -93,6 +113,8 @@ Status AssignFormat(Config& config, const std::string& text) {
 
 }  // namespace
 
+bool ConfigOption::IsList() const { return kind.ends_with("..."); }
+
 std::vector<ConfigOption> ConfigOptions() {
   return {
       {"data-dir", "PATH", "flotilla-data", "where the node keeps everything",
@@ -109,6 +131,10 @@ std::vector<ConfigOption> ConfigOptions() {
        Number(&Config::bootstrap_expect)},
       {"promote-joined", "BOOL", "true", "become a voter once caught up after joining",
        Switch(&Config::promote_joined)},
+      {"labels", "NAME=VALUE,...", "", "what keyspaces place replicas by, such as zone=a",
+       AssignLabels},
+      {"weight", "N", "100", "this node's share of the replicas, relative to others; 0: none",
+       Number(&Config::weight)},
       {"log-level", "LEVEL", "info", "trace, debug, info, warning, error, critical, off",
        AssignLevel},
       {"log-format", "FORMAT", "text", "text or json", AssignFormat},

@@ -18,6 +18,8 @@ struct ConfigOption {
   // Parses the text into its field. BAD_REQUEST says what is accepted.
   std::function<Status(Config&, const std::string&)> assign;
 
+  // Flags that are repeated add up; in the file it may be an array.
+  bool IsList() const;
   // "data_dir", in the file.
   std::string FileKey() const;
   // "FLOTILLA_DATA_DIR"

@@ -37,6 +37,8 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.join = config.join;
   options.bootstrap_expect = config.bootstrap_expect;
   options.promote_joined = config.promote_joined;
+  options.labels = config.labels;
+  options.weight = config.weight;
   options.election_timeout = config.election_timeout;
   options.heartbeat_interval = config.heartbeat_interval;
   options.leases = config.leases;

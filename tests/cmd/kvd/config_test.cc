@@ -98,6 +98,21 @@ TEST_F(ConfigTest, JoinTakesCommasAndRepetition) {
               ElementsAre("a:1", "b:2", "c:3"));
 }
 
+TEST_F(ConfigTest, LabelsAndWeight) {
+  const std::map<std::string, std::string> both{{"disk", "ssd"}, {"zone", "a"}};
+  EXPECT_EQ(Load({"--labels", "zone=a, disk=ssd"}).config.labels, both);
+  EXPECT_EQ(Load({"--labels", "zone=a", "--labels", "disk=ssd"}).config.labels, both);
+  WriteFile("labels = [\"zone=a\", \"disk=ssd\"]\nweight = 250\n");
+  const ConfigResult got = LoadFile();
+  EXPECT_THAT(got.mistakes, IsEmpty());
+  EXPECT_EQ(got.config.labels, both);
+  EXPECT_EQ(got.config.weight, 250u);
+  for (const char* bad : {"--labels=zone", "--labels==a", "--labels=zone=", "--labels=a=1,a=2",
+                          "--weight=19", "--weight=1001", "--weight=-1"}) {
+    EXPECT_THAT(Load({bad, "--bootstrap-expect=1"}).mistakes, SizeIs(1)) << bad;
+  }
+}
+
 TEST_F(ConfigTest, ARepeatedFlagCountsAsItsLast) {
   const ConfigResult got = Load({"--bootstrap-expect=1", "--data-dir=a", "--data-dir=b"});
   EXPECT_THAT(got.mistakes, IsEmpty());
