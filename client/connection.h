@@ -24,6 +24,7 @@
 namespace flotilla::v1 {
 class PipelineRequest;
 class PipelineResponse;
+class WatchDirectoryResponse;
 }  // namespace flotilla::v1
 
 namespace flotilla::client {
@@ -61,6 +62,22 @@ struct MemberAddress {
   std::string address;
 };
 
+// What follows the directory. Calls come on any thread, never inside WatchDirectory() or Close(),
+// one at a time; OnDirectoryClosed is the last one.
+class DirectoryObserver {
+ public:
+  virtual ~DirectoryObserver() = default;
+  virtual void OnDirectory(const v1::WatchDirectoryResponse& change) = 0;
+  virtual void OnDirectoryClosed(const Status& status) = 0;
+};
+
+class DirectoryWatch {
+ public:
+  virtual ~DirectoryWatch() = default;
+  // OnDirectoryClosed follows soon. Idempotent. Any thread.
+  virtual void Close() = 0;
+};
+
 class Connector {
  public:
   // Waits until no observer will be called any more. All connections have been closed by then.
@@ -76,6 +93,16 @@ class Connector {
   // can go straight to the leader. `done` runs once, on any thread, never inside this call.
   using MembersCallback = UniqueFunction<void(StatusOr<std::vector<MemberAddress>>)>;
   virtual void ListMembers(const std::string& address, Duration timeout, MembersCallback done) = 0;
+
+  // Follows the directory as the node at `address` has it (Directory.WatchDirectory). The observer
+  // is kept until OnDirectoryClosed. Null: this network has no directory, and the client does
+  // without. Any thread.
+  virtual std::shared_ptr<DirectoryWatch> WatchDirectory(
+      const std::string& address, std::shared_ptr<DirectoryObserver> observer) {
+    (void)address;
+    (void)observer;
+    return nullptr;
+  }
 };
 
 }  // namespace flotilla::client

@@ -43,21 +43,64 @@ Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
     lane->sending = lane->in_send = true;
     lanes.push_back(std::move(lane));
   }
-  const auto prepare = [&](std::deque<std::uint64_t>& queue, auto choose) {
+  if (assigned_by_ != routes_.version()) Unassign();
+  Assign(now);
+  const auto send = [&](const std::string& address, std::deque<std::uint64_t>& queue) {
     while (!queue.empty() && in_flight_ < window_.size()) {
-      const auto address = choose();
+      std::shared_ptr<Lane> lane = FreeLane(address, queue.size(), now);
+      if (!lane || !FillBatch(*lane, queue, now)) return;
+      last_served_ = address;
+      lanes.push_back(std::move(lane));
+    }
+  };
+  // Each address has its turn, should there not be room for all.
+  const auto first = assigned_.upper_bound(std::string(last_served_));
+  for (auto it = first; it != assigned_.end(); ++it) send(it->first, it->second);
+  for (auto it = assigned_.begin(); it != first; ++it) send(it->first, it->second);
+  while (!for_replica_.empty() && in_flight_ < window_.size()) {
+    const auto address = routes_.ForReplica(now);
+    if (!address) {
+      NowhereToGo(now);
+      break;
+    }
+    std::shared_ptr<Lane> lane = FreeLane(*address, for_replica_.size(), now);
+    if (!lane || !FillBatch(*lane, for_replica_, now)) break;
+    lanes.push_back(std::move(lane));
+  }
+  return lanes;
+}
+
+void Dispatcher::Assign(MonoTime now) {
+  // Those that come together mostly go together.
+  GroupId group;
+  std::deque<std::uint64_t>* queue = nullptr;
+  while (!for_leader_.empty()) {
+    const Call* call = calls_.Find(for_leader_.front());
+    if (call == nullptr || call->lane != nullptr) {  // ended, or queued twice
+      for_leader_.pop_front();
+      continue;
+    }
+    const GroupId wanted = shard_map_.Locate(RoutingKey(call->request));
+    if (queue == nullptr || wanted != group) {
+      group = wanted;
+      const auto address = group ? routes_.ForGroup(group, now) : routes_.ForLeader(now);
       if (!address) {
         NowhereToGo(now);
         return;
       }
-      std::shared_ptr<Lane> lane = FreeLane(*address, queue.size(), now);
-      if (!lane || !FillBatch(*lane, queue, now)) return;
-      lanes.push_back(std::move(lane));
+      queue = &assigned_[*address];
     }
-  };
-  prepare(for_leader_, [&] { return routes_.ForLeader(now); });
-  prepare(for_replica_, [&] { return routes_.ForReplica(now); });
-  return lanes;
+    queue->push_back(for_leader_.front());
+    for_leader_.pop_front();
+  }
+  assigned_by_ = routes_.version();
+}
+
+void Dispatcher::Unassign() {
+  for (auto it = assigned_.rbegin(); it != assigned_.rend(); ++it) {
+    for_leader_.insert(for_leader_.begin(), it->second.begin(), it->second.end());
+  }
+  assigned_.clear();
 }
 
 bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now) {

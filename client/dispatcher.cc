@@ -67,7 +67,8 @@ Dispatcher::Dispatcher(const ClientOptions& options, const ClientWorld& world)
       random_(world.seed),
       routes_(options.endpoints, random_.Fork()),
       patience_(options.stall_timeout),
-      window_(options.outstanding_max) {
+      window_(options.outstanding_max),
+      shard_map_(options.keyspace) {
   NewSession();
   CHECK_GT(options_.max_pool_size, 0u);
   CHECK_GT(options_.outstanding_max, 0u);
@@ -135,6 +136,7 @@ void Dispatcher::Shutdown() {
     }
   }
   for (const auto& connection : closing) connection->Close();
+  if (watch_) std::exchange(watch_, nullptr)->Close();
   pool_.clear();
   const Finished finished = std::move(finished_);
   lock.unlock();
@@ -175,7 +177,8 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
   const std::size_t in_flight = in_flight_;
   std::size_t refused = 0;
   Duration slowest{0};
-  bool learned = false;  // one answer of a batch tells as much about the leader as all
+  NodeId learned_node;  // one answer of a group tells as much about its leader as all
+  GroupId learned_group;
   for (v1::Response& response : *responses.mutable_responses()) {
     Call* call = calls_.Find(response.id());
     if (call == nullptr || call->lane != &lane) continue;  // ended, or sent elsewhere meanwhile
@@ -194,9 +197,12 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
           now);
       continue;
     }
-    if (!learned && !call->any_replica) {
-      learned = true;
-      LearnLeader(lane, response, now);
+    const v1::ResponseHeader* header = call->any_replica ? nullptr : HeaderOf(response);
+    if (header != nullptr && (NodeId(header->node_id()) != learned_node ||
+                              GroupId(header->group_id()) != learned_group)) {
+      learned_node = NodeId(header->node_id());
+      learned_group = GroupId(header->group_id());
+      LearnLeader(lane, *header, now);
     }
     call->response = &response;
     answered.push_back(Take(call));
@@ -264,6 +270,7 @@ void Dispatcher::AttemptFailed(Call* call, const Status& error, MonoTime now) {
   if (reason == Reason::kNotLeader) {
     const ErrorMetadata metadata = MetadataOf(error);
     const auto leader = metadata.find(std::string(kLeaderAddressMetadata));
+    routes_.ForgetLeader(shard_map_.Locate(RoutingKey(call->request)));
     routes_.LeaderIs(leader == metadata.end() ? std::string() : leader->second);
     ++call->redirects;
   } else if (reason == Reason::kNodeStopping || reason == Reason::kNotReady) {
@@ -336,10 +343,13 @@ void Dispatcher::FinishWith(Call* call, const Status& error) {
   finished_.push_back(Take(call));
 }
 
-void Dispatcher::LearnLeader(const Lane& lane, const v1::Response& response, MonoTime now) {
-  const v1::ResponseHeader* header = HeaderOf(response);
-  if (header == nullptr) return;
-  if (routes_.Answered(NodeId(header->node_id()), lane.address)) AskForMembers(lane.address, now);
+void Dispatcher::LearnLeader(const Lane& lane, const v1::ResponseHeader& header, MonoTime now) {
+  const NodeId node(header.node_id());
+  const GroupId group(header.group_id());
+  const bool unknown =
+      shard_map_.Holds(group) ? routes_.Leads(group, node) : routes_.Answered(node, lane.address);
+  if (unknown) AskForMembers(lane.address, now);
+  ConsiderFollowing(node, lane.address, now);
 }
 
 void Dispatcher::AskForMembers(const std::string& address, MonoTime now) {

@@ -4,6 +4,9 @@
 //                 ▲                      │
 //                 └── delayed ◀── retry ◀┴── answers ──▶ callbacks
 //
+// Where a call goes is asked of the shard map and the routes. The map is there once answers have
+// come from more nodes than one: with a single group there is nothing to tell apart.
+//
 // Batches form by themselves: a call that finds a free connection leaves at once, alone if need be;
 // calls that arrive while a batch is being sent, or while callbacks of an answer run, leave
 // together in the next one. Nothing waits for a batch to fill, and no call hops between threads:
@@ -34,6 +37,7 @@
 #include "client/patience.h"
 #include "client/routes.h"
 #include "client/sequences.h"
+#include "client/shard_map.h"
 #include "client/window.h"
 
 namespace flotilla::client {
@@ -69,6 +73,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
 
  private:
   friend class Lane;
+  class Follower;
   using Lock = std::unique_lock<std::mutex>;
   using Finished = std::vector<std::unique_ptr<Call>>;
   using Lanes = std::vector<std::shared_ptr<Lane>>;
@@ -95,14 +100,24 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   // Unlinks a call that has its answer from everything.
   std::unique_ptr<Call> Take(Call* call);
   void FinishWith(Call* call, const Status& error);
-  void LearnLeader(const Lane& lane, const v1::Response& response, MonoTime now);
+  void LearnLeader(const Lane& lane, const v1::ResponseHeader& header, MonoTime now);
   void AskForMembers(const std::string& address, MonoTime now);
+
+  // ---- follow.cc: the client's copy of the directory --------------------------------------------
+  // `node` has answered. Begins to follow the directory, through `address`, when that may help.
+  void ConsiderFollowing(NodeId node, const std::string& address, MonoTime now);
+  void DirectoryChanged(const v1::WatchDirectoryResponse& change);
+  void DirectoryClosed(const Status& status);
 
   // ---- dispatch.cc: from pending to the wire ----------------------------------------------------
   // Sends what can be sent and runs the callbacks of calls that failed meanwhile, until neither is
   // left. Called whenever something may have become possible; releases the lock in between.
   void Drive(Lock& lock);
   Lanes PrepareBatches(MonoTime now);
+  // Says where each call for a leader goes.
+  void Assign(MonoTime now);
+  // Takes that back, since another place may now be right.
+  void Unassign();
   // Fills the lane's batch; false when nothing could go.
   bool FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now);
   std::shared_ptr<Lane> FreeLane(const std::string& address, std::size_t backlog, MonoTime now);
@@ -134,6 +149,9 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   Routes routes_;
   // Ids of calls to be sent; those of ended calls are skipped.
   std::deque<std::uint64_t> for_leader_;
+  std::map<std::string, std::deque<std::uint64_t>> assigned_;  // of for_leader_, by address
+  std::uint64_t assigned_by_ = 0;                              // version of the routes
+  std::string last_served_;                                    // of the addresses, in turn
   std::deque<std::uint64_t> for_replica_;
   std::deque<std::uint64_t> for_window_;  // writes that wait for a number
   std::multimap<MonoTime, std::uint64_t> delayed_;
@@ -153,6 +171,13 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   MonoTime armed_for_ = MonoTime::max();
   Patience patience_;
   Window window_;
+  ShardMap shard_map_;
+  std::shared_ptr<DirectoryWatch> watch_;
+  bool following_ = false;
+  bool no_directory_ = false;  // nobody has one to follow
+  NodeId last_answerer_;
+  std::uint32_t answerer_changes_ = 0;
+  MonoTime followed_at_ = MonoTime::min();
   bool asking_for_members_ = false;
   MonoTime members_asked_at_ = MonoTime::min();
 };

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "client/errors.h"
 #include "flotilla/v1/cluster.grpc.pb.h"
+#include "flotilla/v1/directory.grpc.pb.h"
 #include "flotilla/v1/kv.grpc.pb.h"
 
 namespace flotilla::client {
@@ -153,6 +154,61 @@ class GrpcConnection final : public Connection,
   grpc::ByteBuffer outgoing_;   // of whoever may write
 };
 
+// The directory's stream. It keeps itself alive until OnDone.
+class GrpcDirectoryWatch final : public DirectoryWatch,
+                                 public grpc::ClientReadReactor<v1::WatchDirectoryResponse>,
+                                 public std::enable_shared_from_this<GrpcDirectoryWatch> {
+ public:
+  GrpcDirectoryWatch(std::string address, std::shared_ptr<DirectoryObserver> observer,
+                     std::shared_ptr<Gate> gate)
+      : address_(std::move(address)),
+        observer_(std::move(observer)),
+        gate_(std::move(gate)),
+        stub_(NewChannel(address_)) {}
+
+  void Start() {
+    gate_->Enter();
+    self_ = shared_from_this();
+    stub_.async()->WatchDirectory(&context_, &request_, this);
+    StartRead(&change_);
+    StartCall();
+  }
+
+  void Close() override { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // OnDone says why
+    observer_->OnDirectory(change_);
+    change_.Clear();
+    StartRead(&change_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    auto self = std::move(self_);
+    const auto gate = gate_;
+    if (status.ok()) {
+      observer_->OnDirectoryClosed(Error(Reason::kUnreachable, address_ + " ended the stream"));
+    } else {
+      observer_->OnDirectoryClosed(FromGrpc(static_cast<int>(status.error_code()),
+                                            status.error_message(), status.error_details(),
+                                            address_));
+    }
+    observer_.reset();
+    self.reset();  // often the end of this object
+    gate->Leave();
+  }
+
+ private:
+  const std::string address_;
+  std::shared_ptr<DirectoryObserver> observer_;
+  const std::shared_ptr<Gate> gate_;
+  v1::Directory::Stub stub_;
+  grpc::ClientContext context_;
+  v1::WatchDirectoryRequest request_;
+  v1::WatchDirectoryResponse change_;
+  std::shared_ptr<GrpcDirectoryWatch> self_;
+};
+
 struct MembersCall {
   explicit MembersCall(const std::shared_ptr<grpc::Channel>& channel) : stub(channel) {}
 
@@ -225,6 +281,13 @@ void GrpcConnector::ListMembers(const std::string& address, Duration timeout,
         call.reset();
         gate->Leave();
       });
+}
+
+std::shared_ptr<DirectoryWatch> GrpcConnector::WatchDirectory(
+    const std::string& address, std::shared_ptr<DirectoryObserver> observer) {
+  auto watch = std::make_shared<GrpcDirectoryWatch>(address, std::move(observer), gate_);
+  watch->Start();
+  return watch;
 }
 
 void GrpcConnector::Gate::Enter() {

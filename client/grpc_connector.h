@@ -31,6 +31,8 @@ class GrpcConnector final : public Connector {
   std::shared_ptr<Connection> Connect(const std::string& address,
                                       std::shared_ptr<ConnectionObserver> observer) override;
   void ListMembers(const std::string& address, Duration timeout, MembersCallback done) override;
+  std::shared_ptr<DirectoryWatch> WatchDirectory(
+      const std::string& address, std::shared_ptr<DirectoryObserver> observer) override;
 
   // Counts what is under way, so that the destructor can wait for it.
   class Gate {

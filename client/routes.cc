@@ -44,6 +44,33 @@ std::optional<std::string> Routes::ForLeader(MonoTime now) {
   return places_[current_].address;
 }
 
+std::optional<std::string> Routes::ForGroup(GroupId group, MonoTime now) {
+  const auto leader = leaders_.find(group);
+  if (leader != leaders_.end()) {
+    for (const Place& place : places_) {
+      if (place.node == leader->second && Usable(place, now)) return place.address;
+    }
+  }
+  return ForLeader(now);
+}
+
+bool Routes::Leads(GroupId group, NodeId node) {
+  if (!node) return false;
+  NodeId& leader = leaders_[group];
+  if (leader == node) return false;
+  leader = node;
+  ++version_;
+  return std::none_of(places_.begin(), places_.end(),
+                      [&](const Place& place) { return place.node == node; });
+}
+
+void Routes::ForgetLeader(GroupId group) { version_ += leaders_.erase(group); }
+
+void Routes::ForgetLeaders() {
+  leaders_.clear();
+  ++version_;
+}
+
 std::optional<std::string> Routes::ForReplica(MonoTime now) {
   if (++replica_uses_ > kReplicaUses) {
     replica_uses_ = 0;
@@ -76,13 +103,18 @@ void Routes::Failed(const std::string& address, const Status& error, MonoTime no
   place->rests_until = now + Backoff(place->failures, kRestMin, kRestMax, random_);
   place->error = error;
   if (leader_ == address) leader_.clear();
+  ++version_;
 }
 
 void Routes::Worked(const std::string& address) {
-  if (Place* place = Find(address)) place->failures = 0;
+  Place* const place = Find(address);
+  if (place == nullptr || place->failures == 0) return;
+  place->failures = 0;
+  ++version_;
 }
 
 void Routes::LeaderIs(const std::string& address) {
+  ++version_;
   leader_ = address;
   leader_node_ = NodeId();
   if (address.empty()) {
@@ -98,6 +130,7 @@ void Routes::LeaderIs(const std::string& address) {
 bool Routes::Answered(NodeId node, const std::string& address) {
   if (!node || (node == leader_node_ && leader_ == address)) return false;
   leader_node_ = node;
+  ++version_;
   const auto at = std::find_if(places_.begin(), places_.end(),
                                [&](const Place& place) { return place.node == node; });
   if (at == places_.end()) return true;
@@ -108,6 +141,7 @@ bool Routes::Answered(NodeId node, const std::string& address) {
 }
 
 void Routes::SetMembers(const std::vector<MemberAddress>& members) {
+  ++version_;
   std::erase_if(places_, [&](const Place& place) {
     return !place.endpoint && std::none_of(members.begin(), members.end(), [&](const auto& member) {
       return member.address == place.address;

@@ -1,10 +1,13 @@
 // Routes: which node to ask next.
 //
-// Knows the endpoints that the user gave, the members that the cluster named, who leads, and which
-// addresses have failed lately. A node that does not lead forwards, so that a wrong route costs a
-// hop and never a wrong answer. Pure but for its random numbers; not synchronized.
+// Knows the endpoints that the user gave, the members that the cluster named, who leads which
+// group, and which addresses have failed lately. A node that does not lead forwards, so that a
+// wrong route costs a hop and never a wrong answer. Pure but for its random numbers; not
+// synchronized.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +29,8 @@ class Routes {
   // Where writes and linearizable reads go: the leader if known, else some node that works.
   // Nothing: every known address has failed and is left alone until NextTry().
   std::optional<std::string> ForLeader(MonoTime now);
+  // The node that leads the group, where that is known and works; else as ForLeader().
+  std::optional<std::string> ForGroup(GroupId group, MonoTime now);
   // Where reads go that any node may answer: changes now and then, to spread them.
   std::optional<std::string> ForReplica(MonoTime now);
   // When a failed address is tried again; MonoTime::max() when none has failed.
@@ -42,7 +47,16 @@ class Routes {
   // `node` answered what was sent to `address`. True when that is news whose address is unknown:
   // the members should be asked for.
   bool Answered(NodeId node, const std::string& address);
+  // `node` answered for the group. True as of Answered().
+  bool Leads(GroupId group, NodeId node);
+  // Somebody else leads it, or nobody.
+  void ForgetLeader(GroupId group);
+  // Forgets the leaders of all groups.
+  void ForgetLeaders();
   void SetMembers(const std::vector<MemberAddress>& members);
+
+  // Rises whenever another address may be right than before.
+  std::uint64_t version() const { return version_; }
 
   // UNREACHABLE, naming every address and what is wrong with it.
   Status Unreachable() const;
@@ -65,6 +79,8 @@ class Routes {
   std::optional<std::size_t> NextUsable(std::size_t from, MonoTime now) const;
 
   Random random_;
+  std::uint64_t version_ = 0;
+  std::map<GroupId, NodeId> leaders_;
   std::vector<Place> places_;
   std::string leader_;       // empty: unknown
   NodeId leader_node_;       // the last one heard of, its address known or not

@@ -262,6 +262,35 @@ std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& o
   return Ready(std::move(call), keyspace);
 }
 
+std::string_view RoutingKey(const v1::Request& request) {
+  switch (request.request_case()) {
+    case Kind::kGet:
+      return request.get().key();
+    case Kind::kBatchGet:
+      return request.batch_get().keys().empty() ? std::string_view() : request.batch_get().keys(0);
+    case Kind::kPut:
+      return request.put().key();
+    case Kind::kDelete:
+      return request.delete_().key();
+    case Kind::kDeleteRange:
+      return request.delete_range().start();
+    case Kind::kCompareAndSet:
+      return request.compare_and_set().key();
+    case Kind::kBatch: {
+      if (request.batch().operations().empty()) return {};
+      const v1::WriteOperation& first = request.batch().operations(0);
+      if (first.has_put()) return first.put().key();
+      if (first.has_delete_()) return first.delete_().key();
+      return first.delete_range().start();
+    }
+    case Kind::kScan:
+      return request.scan().prefix().empty() ? request.scan().start() : request.scan().prefix();
+    case Kind::REQUEST_NOT_SET:
+      break;
+  }
+  return {};
+}
+
 void Stamp(Call& call, std::uint32_t timeout_ms) {
   call.request.set_id(call.id);
   call.request.set_timeout_ms(timeout_ms);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/call.h"
@@ -33,6 +34,9 @@ std::unique_ptr<Call> BatchCall(const std::string& keyspace, const WriteBatch& b
 std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& options,
                                std::uint64_t rows, const std::string& token,
                                Callback<ScanPage> done);
+
+// The key that says which shard the request is about: its first one; empty: none is named.
+std::string_view RoutingKey(const v1::Request& request);
 
 // Writes id, deadline and, for writes, the sequence numbers into the call's request.
 void Stamp(Call& call, std::uint32_t timeout_ms);

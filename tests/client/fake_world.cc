@@ -107,9 +107,12 @@ v1::Response Answer(const v1::Request& request, std::uint64_t node) {
   return response;
 }
 
-void FakeConnection::Ok(const v1::Request& request, std::uint64_t node) {
+void FakeConnection::Ok(const v1::Request& request, std::uint64_t node, std::uint64_t group) {
   v1::PipelineResponse responses;
-  *responses.add_responses() = Answer(request, node);
+  v1::Response& response = *responses.add_responses();
+  response = Answer(request, node);
+  if (response.has_get()) response.mutable_get()->mutable_header()->set_group_id(group);
+  if (response.has_put()) response.mutable_put()->mutable_header()->set_group_id(group);
   Respond(std::move(responses));
 }
 
@@ -129,6 +132,16 @@ std::shared_ptr<Connection> FakeConnector::Connect(const std::string& address,
 
 void FakeConnector::ListMembers(const std::string& address, Duration, MembersCallback done) {
   member_questions.emplace_back(address, std::move(done));
+}
+
+std::shared_ptr<DirectoryWatch> FakeConnector::WatchDirectory(
+    const std::string& address, std::shared_ptr<DirectoryObserver> observer) {
+  if (!has_directory) return nullptr;
+  auto watch = std::make_shared<Watch>();
+  watch->address = address;
+  watch->observer = std::move(observer);
+  watches.push_back(watch);
+  return watch;
 }
 
 std::unique_ptr<Client> FakeWorld::NewClient(ClientOptions options) {

@@ -58,8 +58,8 @@ class FakeConnection final : public Connection {
   void Flush();
   void Break(const std::string& why);
 
-  // Answers one request: with success of its kind...
-  void Ok(const v1::Request& request, std::uint64_t node = 1);
+  // Answers one request: with success of its kind (gets and puts can name the group)...
+  void Ok(const v1::Request& request, std::uint64_t node = 1, std::uint64_t group = 0);
   // ... or with an error.
   void Fail(const v1::Request& request, const Status& error);
   // Lets go of the client, which holds this object in turn.
@@ -91,7 +91,19 @@ class FakeConnector final : public Connector {
   void ListMembers(const std::string& address, Duration timeout, MembersCallback done) override;
 
   std::vector<std::shared_ptr<FakeConnection>> connections;
+  std::shared_ptr<DirectoryWatch> WatchDirectory(
+      const std::string& address, std::shared_ptr<DirectoryObserver> observer) override;
+
   std::vector<std::pair<std::string, MembersCallback>> member_questions;
+  // Without one the network has no directory.
+  bool has_directory = false;
+  struct Watch final : DirectoryWatch {
+    void Close() override { close_asked = true; }
+    std::string address;
+    std::shared_ptr<DirectoryObserver> observer;
+    bool close_asked = false;
+  };
+  std::vector<std::shared_ptr<Watch>> watches;
 };
 
 struct FakeWorld {

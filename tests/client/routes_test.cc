@@ -86,5 +86,48 @@ TEST(ClientRoutes, ForgetsMembersThatLeftButNeverEndpoints) {
   EXPECT_EQ(asked, (std::set<std::string>{"a:1", "c:1"}));
 }
 
+TEST(ClientRoutes, EachGroupHasALeaderOfItsOwn) {
+  Routes routes({"a:1"}, Random(1));
+  routes.SetMembers({{NodeId(1), "a:1"}, {NodeId(2), "b:1"}, {NodeId(3), "c:1"}});
+  EXPECT_FALSE(routes.Leads(GroupId(7), NodeId(2)));
+  EXPECT_FALSE(routes.Leads(GroupId(8), NodeId(3)));
+  EXPECT_EQ(routes.ForGroup(GroupId(7), kStart), "b:1");
+  EXPECT_EQ(routes.ForGroup(GroupId(8), kStart), "c:1");
+  EXPECT_TRUE(routes.ForGroup(GroupId(9), kStart).has_value()) << "anybody can be asked";
+  EXPECT_TRUE(routes.Leads(GroupId(9), NodeId(4))) << "whose address is not known";
+  routes.ForgetLeader(GroupId(7));
+  EXPECT_NE(routes.ForGroup(GroupId(7), kStart), "b:1");
+}
+
+TEST(ClientRoutes, ALeaderThatRestsIsNotAsked) {
+  Routes routes({"a:1"}, Random(1));
+  routes.SetMembers({{NodeId(1), "a:1"}, {NodeId(2), "b:1"}});
+  routes.Leads(GroupId(7), NodeId(2));
+  routes.Failed("b:1", Error(Reason::kUnreachable, "b:1 is gone"), kStart);
+  EXPECT_EQ(routes.ForGroup(GroupId(7), kStart), "a:1");
+  routes.Worked("b:1");
+  EXPECT_EQ(routes.ForGroup(GroupId(7), kStart), "b:1");
+}
+
+TEST(ClientRoutes, TheVersionRisesWhenAnotherAddressMayBeRight) {
+  Routes routes({"a:1"}, Random(1));
+  std::uint64_t seen = routes.version();
+  const auto rose = [&] { return std::exchange(seen, routes.version()) < routes.version(); };
+  routes.SetMembers({{NodeId(1), "a:1"}, {NodeId(2), "b:1"}});
+  EXPECT_TRUE(rose());
+  routes.Leads(GroupId(7), NodeId(2));
+  EXPECT_TRUE(rose());
+  routes.Leads(GroupId(7), NodeId(2));
+  EXPECT_FALSE(rose());
+  routes.Worked("b:1");
+  EXPECT_FALSE(rose());
+  routes.Answered(NodeId(2), "b:1");
+  EXPECT_TRUE(rose());
+  routes.Answered(NodeId(2), "b:1");
+  EXPECT_FALSE(rose());
+  routes.Failed("b:1", Error(Reason::kUnreachable, "gone"), kStart);
+  EXPECT_TRUE(rose());
+}
+
 }  // namespace
 }  // namespace flotilla::client
