@@ -63,6 +63,10 @@ struct RecoveredGroup {
   std::vector<Item> entries;  // from start_index + 1
   // Configuration entries among them, decoded.
   std::vector<std::pair<Index, Configuration>> configurations;
+
+  // Nothing but a hard state: of a group that has been forgotten (see Forgetting()), or has only
+  // voted.
+  bool only_hard_state() const { return !start_index && entries.empty(); }
 };
 
 struct LogRecovery {
@@ -89,6 +93,17 @@ struct LogWrite {
   // before that.
   bool sync = true;
 };
+
+// The write by which a group goes from this node, all but its term and vote. Those stay for as long
+// as the log does: should the node be a member once more, it must not vote twice in a term. The
+// last write of its group, then; what comes afterwards begins at index 1, or with another reset.
+inline LogWrite Forgetting(GroupId group, const HardState& hard_state) {
+  LogWrite write;
+  write.group = group;
+  write.hard_state = HardState{.term = hard_state.term, .vote = hard_state.vote, .commit = {}};
+  write.reset_to = std::pair(Index(), Term());
+  return write;
+}
 
 struct LogStats {
   std::uint64_t segments = 0;
@@ -153,8 +168,11 @@ class Log {
   // The group needs nothing up to and including `index` any more; `term` is that entry's.
   // Durable with the next write; a crash before gives the entries back.
   virtual void Release(GroupId group, Index index, Term term) = 0;
-  // The group is gone from this node.
+  // The group is gone from this node, and so is its vote: for one that never comes back.
   virtual void Remove(GroupId group) = 0;
+  // The newest that was written or is about to be; zero when the log has nothing of the group. Any
+  // strand.
+  virtual HardState hard_state(GroupId group) const = 0;
 
   // Groups that hold the oldest segments while held_bytes exceeds live_bytes_soft_max: they should
   // flush and release. Empty otherwise.

@@ -130,6 +130,8 @@ void LogImpl::Release(GroupId group, Index index, Term term) {
 
 void LogImpl::Remove(GroupId group) { state_.Remove(group); }
 
+HardState LogImpl::hard_state(GroupId group) const { return state_.hard_state(group); }
+
 std::vector<GroupId> LogImpl::Pressure() { return state_.Pressure(); }
 
 LogStats LogImpl::Stats() const {

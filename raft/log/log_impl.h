@@ -33,6 +33,7 @@ class LogImpl final : public Log {
                                     std::size_t bytes_max) override;
   void Release(GroupId group, Index index, Term term) override;
   void Remove(GroupId group) override;
+  HardState hard_state(GroupId group) const override;
   std::vector<GroupId> Pressure() override;
   LogStats Stats() const override;
   void Stop(Closure done) override;

@@ -112,6 +112,12 @@ void LogState::Remove(GroupId group) {
   queue_.push_back(std::move(queued));
 }
 
+HardState LogState::hard_state(GroupId group) const {
+  std::lock_guard lock(mutex_);
+  const auto found = groups_.find(group);
+  return found == groups_.end() ? HardState() : found->second.hard_state();
+}
+
 // --- The writer strand -------------------------------------------------------------------------
 
 LogState::Take LogState::TakeBatch(std::size_t room, Mode mode, Batch& batch) {

@@ -101,6 +101,7 @@ class LogState {
   Status Append(LogWrite write, UniqueFunction<void(Status)> done, bool& wake);
   void Release(GroupId group, Index index, Term term, bool& wake);
   void Remove(GroupId group);
+  HardState hard_state(GroupId group) const;
   std::optional<std::vector<Entry>> ReadCached(GroupId group, IndexRange range,
                                                std::size_t bytes_max) const;
   // Give the plan back to EndRead().

@@ -11,7 +11,7 @@ namespace flotilla::raft {
 namespace {
 
 // Everything that a log does: it starts, writes, overwrites, rolls over, releases, recycles,
-// rewrites, resets, removes and stops.
+// rewrites, resets, removes, forgets and stops.
 class Script {
  public:
   Script(LogHarness& harness, LogModel& model) : harness_(harness), model_(model) {}
@@ -48,6 +48,11 @@ class Script {
       harness_.log->Remove(GroupId(3));
     }
     Submit(MakeWrite(3, 1, 2, 9));
+    // Group 2 goes, all but its vote, and comes back.
+    Submit(Forgetting(GroupId(2), MakeHardState(4, 2, 100)));
+    Submit(MakeWrite(2, 1, 2, 5));
+    Settle();
+    Submit(Forgetting(GroupId(2), MakeHardState(5, 3, 1)));
     Settle();
     if (harness_.files.powered()) {
       harness_.log->Stop([] {});

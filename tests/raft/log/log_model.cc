@@ -35,6 +35,7 @@ std::uint64_t LogModel::Write(const LogWrite& write) {
   state.exists = true;
   if (write.reset_to.has_value()) {
     state.entries.clear();
+    ++state.resets;
     state.base = write.reset_to->first;
     state.base_term = write.reset_to->second;
     state.released = state.base;
@@ -116,7 +117,7 @@ std::optional<std::string> LogModel::Check(const LogRecovery& recovery, Log& log
       const State& state = group.states[i];
       std::uint64_t later = i;
       while (later + 1 < group.states.size() && group.states[later + 1].exists &&
-             group.states[later + 1].base == state.base) {
+             group.states[later + 1].resets == state.resets) {
         ++later;
       }
       const auto wrong = CheckState(state, group.states[later], id, recovered, log);

@@ -42,6 +42,7 @@ class LogModel {
   struct State {
     bool exists = false;
     HardState hard_state;
+    std::uint64_t resets = 0;
     Index base;  // of the last reset
     Term base_term;
     Index released;

@@ -88,8 +88,10 @@ class Life {
       Commit(group);
     } else if (what < 75) {
       Release(group);
-    } else if (what < 77) {
+    } else if (what < 76) {
       Reset(group);
+    } else if (what < 77) {
+      if (model_.exists(group)) Submit(Forgetting(group, model_.hard_state(group)));
     } else if (what < 79) {
       Fill();
     } else if (what < 80) {

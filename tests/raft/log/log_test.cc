@@ -188,6 +188,31 @@ TEST_F(LogTest, AResetReplacesEverything) {
   EXPECT_EQ(Recovered(1).hard_state, MakeHardState(5, 0, 100));
 }
 
+TEST_F(LogTest, AForgottenGroupKeepsItsVoteForEver) {
+  LogWrite write = MakeWrite(1, 1, 10, 6);
+  write.hard_state = MakeHardState(6, 2, 9);
+  ExpectOk(Write(std::move(write)));
+  EXPECT_EQ(log->hard_state(GroupId(1)), MakeHardState(6, 2, 9));
+  EXPECT_EQ(log->hard_state(GroupId(7)), HardState());
+  ExpectOk(Write(Forgetting(GroupId(1), log->hard_state(GroupId(1)))));
+  // Through many segments, which come and go.
+  for (std::uint64_t i = 1; i <= 4000; ++i) {
+    ExpectOk(Write(MakeWrite(2, i, i, 1, 1000)));
+    if (i % 20 == 0) log->Release(GroupId(2), Index(i - 10), Term(1));
+  }
+  EXPECT_LT(log->Stats().held_bytes, 2'000'000u);
+  Reopen();
+  EXPECT_TRUE(Recovered(1).only_hard_state());
+  EXPECT_EQ(Recovered(1).hard_state, MakeHardState(6, 2, 0));
+  EXPECT_EQ(log->hard_state(GroupId(1)), MakeHardState(6, 2, 0));
+  EXPECT_FALSE(Recovered(2).only_hard_state());
+  // It comes back.
+  ExpectOk(Write(MakeWrite(1, 1, 3, 7)));
+  Reopen();
+  EXPECT_EQ(Recovered(1).entries.size(), 3u);
+  EXPECT_EQ(Recovered(1).hard_state, MakeHardState(6, 2, 0));
+}
+
 TEST_F(LogTest, ARemovedGroupIsGoneAndMayComeBack) {
   ExpectOk(Write(MakeWrite(1, 1, 10, 1)));
   ExpectOk(Write(MakeWrite(2, 1, 1, 1)));
