@@ -82,6 +82,12 @@ void NodeImpl::MadeReplica(GroupId group) {
   making_replica_.erase(group);
 }
 
+raft::RecoveredGroup NodeImpl::Unlogged(GroupId group) const {
+  raft::RecoveredGroup logged;
+  logged.hard_state = log_->hard_state(group);
+  return logged;
+}
+
 void NodeImpl::MakeReplicaOnDemand(GroupId group) {
   {
     std::lock_guard lock(mutex_);
@@ -102,7 +108,7 @@ void NodeImpl::MakeReplicaOnDemand(GroupId group) {
       had_.insert(group);
     }
     disk_->Post([this, group] {
-      FinishOpening(group, OpenGroup(group, raft::RecoveredGroup{}));
+      FinishOpening(group, OpenGroup(group, Unlogged(group)));
       MadeReplica(group);
     });
   });
@@ -134,7 +140,7 @@ void NodeImpl::OpenChild(GroupId parent, GroupId child) {
     if (replicas_.contains(child) || !making_replica_.insert(child).second) return;
   }
   disk_->Post([this, parent, child] {
-    FinishOpening(child, OpenGroup(child, raft::RecoveredGroup{}));
+    FinishOpening(child, OpenGroup(child, Unlogged(child)));
     MadeReplica(child);
     const std::shared_ptr<Replica> born = FindReplica(child);
     if (!born) return;

@@ -120,6 +120,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void FoundGroups();
   void FoundHere(const ShardDescriptor& shard);
   void MakeReplicaOnDemand(GroupId group);
+  // What the log has of a group that is to be made: a vote, of when it was here before.
+  raft::RecoveredGroup Unlogged(GroupId group) const;
   // It is open, or was not opened.
   void MadeReplica(GroupId group);
   // `parent` has split. On its apply strand.

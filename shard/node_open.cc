@@ -88,6 +88,10 @@ Status NodeImpl::OpenData() {
   router_->SetSelf(identity_.node);
   admin_->SetSelf(identity_.node);
   ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
+  // Of a group that has gone from here the log keeps the vote.
+  std::erase_if(recovery.groups, [&](const auto& one) {
+    return one.second.only_hard_state() && std::ranges::find(groups, one.first) == groups.end();
+  });
   for (const GroupId group : groups) recovery.groups.try_emplace(group);
   for (const auto& [group, logged] : recovery.groups) had_.insert(group);
   RETURN_IF_ERROR(OpenGroups(recovery.groups));
