@@ -51,7 +51,8 @@ void ApplyPump::Push(Work work) {
     std::lock_guard lock(mutex_);
     if (!stopped_) {
       queue_.push_back(std::move(work));
-      if (!std::exchange(scheduled_, true)) strand_->Post([this] { Run(); });
+      if (!std::exchange(scheduled_, true))
+        strand_->Post([this, hold = callbacks_.hold()] { Run(); });
       return;
     }
   }
@@ -172,7 +173,7 @@ void ApplyPump::Stop() {
     queue.swap(queue_);
   }
   for (Work& work : queue) FailAll(work.proposals, Stopping());
-  strand_->Post([this] { Run(); });
+  strand_->Post([this, hold = callbacks_.hold()] { Run(); });
 }
 
 }  // namespace flotilla::raft

@@ -36,6 +36,8 @@ class ApplyPump {
     std::function<void(Index)> on_applied;
     // It cannot go on. On the apply strand, once; nothing is applied afterwards.
     std::function<void(Status)> on_fatal;
+    // What keeps the group until the apply strand is done.
+    std::function<std::shared_ptr<void>()> hold = [] { return nullptr; };
   };
 
   ApplyPump(GroupId group, Log* log, StateMachine* machine, std::unique_ptr<Strand> strand,
@@ -76,7 +78,6 @@ class ApplyPump {
   Log* const log_;
   StateMachine* const machine_;
   const Callbacks callbacks_;
-  const std::unique_ptr<Strand> strand_;
 
   std::mutex mutex_;
   std::vector<Work> queue_;
@@ -89,6 +90,8 @@ class ApplyPump {
   bool failed_ = false;
 
   std::atomic<bool> out_of_space_{false};
+
+  const std::unique_ptr<Strand> strand_;  // ends before the rest
 };
 
 }  // namespace flotilla::raft

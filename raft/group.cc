@@ -47,18 +47,20 @@ bool Group::Note(Add add) {
 
 template <class Add>
 void Group::Push(Add add) {
-  if (Note(std::move(add))) strand_->Post([this] { Run(); });
+  if (Note(std::move(add))) strand_->Post([this, hold = Hold()] { Run(); });
 }
 
 template <class Add>
 void Group::PushNow(Add add) {
-  if (Note(std::move(add))) strand_->Dispatch([this] { Run(); });
+  if (Note(std::move(add))) strand_->Dispatch([this, hold = Hold()] { Run(); });
 }
 
 Group::Group(const GroupOptions& options, const World& world, const RestoredState& recovered)
     : options_(options),
       world_(world),
       strand_(world.executor->NewStrand("raft")),
+      own_hold_(std::make_shared<LastCall>(world.executor)),
+      last_call_(own_hold_),
       core_(std::make_unique<Core>(options.core, recovered)),
       applied_(recovered.applied) {
   persister_ = std::make_unique<Persister>(
@@ -73,6 +75,7 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
           .on_persisted = [this](const PersistToken& token) { core_->Persisted(token); },
           .on_release =
               [this](std::vector<OutgoingMessage> held) { sender_->Add(std::move(held)); },
+          .hold = [this] { return Hold(); },
       });
   // The state machine waits for its disk now and then, which must not hold up what does not.
   pump_ = std::make_unique<ApplyPump>(
@@ -84,11 +87,13 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
               },
           .on_fatal =
               [this](Status status) { Post([this, status] { world_.listener->OnFatal(status); }); },
+          .hold = [this] { return Hold(); },
       });
   sender_ = std::make_unique<Sender>(
       options_.group, options_.core.self, options_.core.append_bytes_max, world_.log,
       world_.transport, world_.catch_up, [this](Closure closure) { Post(std::move(closure)); },
-      [this](const Status& status) { world_.listener->OnFatal(status); });
+      [this](const Status& status) { world_.listener->OnFatal(status); },
+      [this] { return Hold(); });
   for (const LoggedEntry& entry : recovered.log) log_bytes_ += entry.bytes;
   CHECK(!options_.core.leases || (world_.clock != nullptr && options_.tick > Duration(0)));
 }
@@ -146,6 +151,13 @@ void Group::Run() {
   DrainReady();
   sender_->Flush();
   NoteSleep();
+  LetGo();
+}
+
+void Group::LetGo() {
+  std::shared_ptr<LastCall> hold;
+  const std::lock_guard lock(mutex_);
+  if (stopped_) hold.swap(own_hold_);
 }
 
 void Group::NoteSleep() {
@@ -309,13 +321,14 @@ void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
   compacting_ = true;
   // On the apply strand: the request waits there while writes are stalled.
   pump_->Post([this, owed = Owed(std::move(done))]() mutable {
-    world_.machine->Flush([this, owed = std::move(owed)](StatusOr<Index> durable) mutable {
-      Post([this, durable] {
-        compacting_ = false;
-        if (durable.ok()) FlushedUpTo(*durable);
-      });
-      owed.Pay(std::move(durable));
-    });
+    world_.machine->Flush(
+        [this, hold = Hold(), owed = std::move(owed)](StatusOr<Index> durable) mutable {
+          Post([this, durable] {
+            compacting_ = false;
+            if (durable.ok()) FlushedUpTo(*durable);
+          });
+          owed.Pay(std::move(durable));
+        });
   });
 }
 
@@ -352,7 +365,8 @@ void Group::SendSnapshot(NodeId to) {
       return;
     }
     world_.snapshots->Send(
-        options_.group, to, *snapshot, [this, to, snapshot = *snapshot](Status status) {
+        options_.group, to, *snapshot,
+        [this, hold = Hold(), to, snapshot = *snapshot](Status status) {
           world_.machine->DropSnapshot(snapshot);
           Post([this, to, status, mark = snapshot.mark] {
             // Only a leader speaks in the name of its term.
@@ -420,6 +434,15 @@ void Group::Abandon() {
     std::swap(inbox, inbox_);
   }
   pump_->Abandon();
+}
+
+void Group::Retire(Closure done) {
+  if (const std::shared_ptr<LastCall> hold = last_call_.lock()) {
+    hold->done = std::move(done);
+    Stop();
+  } else {
+    world_.executor->Post(std::move(done));
+  }
 }
 
 void Group::Stop() {

@@ -103,6 +103,12 @@ class Group {
   void Stop();
   // Drops what waits, which may hold this group itself. Once its strands run nothing any more.
   void Abandon();
+  // Stops, while the node lives on. `done` runs on the executor's pool once nothing calls this
+  // group any more, its state machine's flushes included: whoever has it may destroy it then. Waits
+  // for a snapshot that is being sent. Once.
+  void Retire(Closure done);
+  // Who holds this may call the group after it has stopped. Null when it has been let go.
+  std::shared_ptr<void> Hold() const { return last_call_.lock(); }
 
   // ---- raft strand ---------------------------------------------------------------------------
 
@@ -143,6 +149,18 @@ class Group {
 
   // Adds to the inbox and makes sure that a run follows: on the strand, or, if it is idle, here and
   // now. Any thread.
+  // Gone when nothing outside has a hold on the group; then `done` runs, if there is one.
+  struct LastCall {
+    explicit LastCall(Executor* where) : executor(where) {}
+    LastCall(const LastCall&) = delete;
+    LastCall& operator=(const LastCall&) = delete;
+    ~LastCall() {
+      if (done) executor->Post(std::move(done));
+    }
+    Executor* const executor;
+    Closure done;
+  };
+
   template <class Add>
   void Push(Add add);
   template <class Add>
@@ -151,6 +169,7 @@ class Group {
   template <class Add>
   bool Note(Add add);
   void Run();
+  void LetGo();
   void DrainReady();
   void CarryOut(Ready ready);
   void Commit(IndexRange range);
@@ -174,6 +193,8 @@ class Group {
   Inbox inbox_;
   bool scheduled_ = false;
   bool stopped_ = false;
+  std::shared_ptr<LastCall> own_hold_;  // until the last run has ended
+  const std::weak_ptr<LastCall> last_call_;
   std::atomic<bool> asleep_{false};
 
   // Raft strand.

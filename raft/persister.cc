@@ -44,9 +44,10 @@ void Persister::Submit(Pending& pending) {
   pending.in_log = true;
   const std::uint64_t number = pending.number;
   if (Planted(Plant::kAcknowledgeBeforeSync)) callbacks_.on_completion(number, absl::OkStatus());
-  const Status queued = log_->Append(std::move(write), [this, number](Status status) {
-    callbacks_.on_completion(number, std::move(status));
-  });
+  const Status queued =
+      log_->Append(std::move(write), [this, number, hold = callbacks_.hold()](Status status) {
+        callbacks_.on_completion(number, std::move(status));
+      });
   if (queued.ok()) return;
   // At once: what comes next, perhaps smaller, must not be accepted before this.
   pending.in_log = false;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -31,6 +32,8 @@ class Persister {
     // Durable, in order.
     std::function<void(const PersistToken& token)> on_persisted;
     std::function<void(std::vector<OutgoingMessage> messages)> on_release;
+    // What keeps the group until on_completion has been called.
+    std::function<std::shared_ptr<void>()> hold = [] { return nullptr; };
   };
 
   Persister(GroupId group, Log* log, Callbacks callbacks);

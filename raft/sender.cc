@@ -10,7 +10,7 @@ namespace flotilla::raft {
 
 Sender::Sender(GroupId group, NodeId self, std::size_t append_bytes_max, Log* log,
                Transport* transport, Strand* catch_up, std::function<void(Closure)> post,
-               std::function<void(Status)> on_fatal)
+               std::function<void(Status)> on_fatal, std::function<std::shared_ptr<void>()> hold)
     : group_(group),
       self_(self),
       append_bytes_max_(append_bytes_max),
@@ -18,7 +18,8 @@ Sender::Sender(GroupId group, NodeId self, std::size_t append_bytes_max, Log* lo
       transport_(transport),
       catch_up_(catch_up),
       post_(std::move(post)),
-      on_fatal_(std::move(on_fatal)) {}
+      on_fatal_(std::move(on_fatal)),
+      hold_(std::move(hold)) {}
 
 PeerMessage Sender::Wrap(NodeId to, Term term, MessageBody body) const {
   GroupMessage message{.group = group_,
@@ -79,7 +80,7 @@ void Sender::AddAppend(const Order& order) {
 
 void Sender::CatchUp(const Order& order) {
   ++catching_up_[order.to];
-  catch_up_->Post([this, rest = order]() mutable {
+  catch_up_->Post([this, hold = hold_(), rest = order]() mutable {
     Status damage;
     while (!rest.append.range.empty()) {
       auto entries = log_->Read(group_, rest.append.range, append_bytes_max_);

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "base/executor.h"
@@ -21,9 +22,10 @@ namespace flotilla::raft {
 class Sender {
  public:
   // `post` runs a closure on the raft strand, where `on_fatal` learns that the log cannot be read.
-  // All pointers outlive the sender, and everything that it has posted to `catch_up`.
+  // `hold` keeps the group until what was posted to `catch_up` is done. All pointers outlive that.
   Sender(GroupId group, NodeId self, std::size_t append_bytes_max, Log* log, Transport* transport,
-         Strand* catch_up, std::function<void(Closure)> post, std::function<void(Status)> on_fatal);
+         Strand* catch_up, std::function<void(Closure)> post, std::function<void(Status)> on_fatal,
+         std::function<std::shared_ptr<void>()> hold);
 
   // Adds to the batch that Flush() hands to the transport. Raft strand.
   void Add(std::vector<OutgoingMessage> messages);
@@ -48,6 +50,7 @@ class Sender {
   Strand* const catch_up_;
   const std::function<void(Closure)> post_;
   const std::function<void(Status)> on_fatal_;
+  const std::function<std::shared_ptr<void>()> hold_;
 
   std::vector<PeerMessage> batch_;
   // Followers with reads from the disk under way, and how many: later appends queue behind them.

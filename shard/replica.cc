@@ -168,10 +168,10 @@ void Replica::ServeReads(std::vector<Ticket> tickets) {
     const auto begin = tickets.begin() + static_cast<std::ptrdiff_t>(next);
     const auto end =
         begin + static_cast<std::ptrdiff_t>(std::min(kReadPortion, tickets.size() - next));
-    world_.executor->Post([this, portion = std::vector<Ticket>(std::make_move_iterator(begin),
-                                                               std::make_move_iterator(end))] {
-      ReadLocal(portion);
-    });
+    world_.executor->Post(
+        [this, hold = group_->Hold(),
+         portion = std::vector<Ticket>(std::make_move_iterator(begin),
+                                       std::make_move_iterator(end))] { ReadLocal(portion); });
   }
 }
 
@@ -277,6 +277,11 @@ void Replica::SettleTransfers() {
     }
   }
   transfers_ = std::move(waiting);
+}
+
+void Replica::Retire(Closure done) {
+  Stop();
+  group_->Retire(std::move(done));
 }
 
 void Replica::Stop() {

@@ -105,6 +105,10 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
 
   // Fails what waits. Any thread; see raft::Group::Stop().
   void Stop();
+  // Stop(), while the node lives on and no longer finds this replica. `done` runs on the pool once
+  // nothing is under way in it: let it go then, and with it its state machine, which flushes
+  // nothing. Any thread; once. See raft::Group::Retire().
+  void Retire(Closure done);
 
  private:
   class EntryProposal;
