@@ -122,8 +122,8 @@ std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& addre
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // A node that is paused or cut off is noticed after the sum of both: groups that are asleep have
-  // nothing else to notice it by.
+  // A node that is paused or cut off is noticed after the sum of both, and of a pulse of the link:
+  // groups that are asleep have nothing else to notice it by.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);

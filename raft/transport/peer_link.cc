@@ -10,6 +10,7 @@ namespace flotilla::raft {
 namespace {
 
 constexpr auto kLargeLinger = std::chrono::seconds(2);
+constexpr auto kPulsePeriod = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -159,10 +160,12 @@ void PeerLink::Write(Stream& stream, const std::vector<PeerMessage>& messages) {
 
 void PeerLink::OnAnswered(bool accepted) {
   std::shared_ptr<Stream> refused;
+  std::weak_ptr<Stream> beating;
   {
     std::lock_guard lock(mutex_);
     if (accepted) {
       if (closed_) return;
+      beating = stream_;
       reachable_ = true;
       reported_codes_ = 0;
       pause_ = options_.reconnect_pause_min;
@@ -174,7 +177,26 @@ void PeerLink::OnAnswered(bool accepted) {
   }
   // Not cancelled: OnDone shall bring the peer's own word.
   if (refused) refused->Release();
-  if (accepted) world_.on_reachable(peer_);
+  if (!accepted) return;
+  Pulse(beating);
+  world_.on_reachable(peer_);
+}
+
+void PeerLink::Pulse(const std::weak_ptr<Stream>& beating) {
+  world_.strand->After(kPulsePeriod, [weak = weak_from_this(), beating] {
+    const std::shared_ptr<PeerLink> link = weak.lock();
+    const std::shared_ptr<Stream> stream = beating.lock();
+    if (!link || !stream) return;
+    bool busy = false;
+    {
+      std::lock_guard lock(link->mutex_);
+      if (link->closed_ || link->stream_ != stream) return;
+      // A write that is under way will say the same.
+      busy = std::exchange(link->writing_, true);
+    }
+    if (!busy) Write(*stream, {});
+    link->Pulse(beating);
+  });
 }
 
 void PeerLink::OnWritten(bool ok) {

@@ -71,6 +71,9 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   class DeferredWrite;
 
   void OnAnswered(bool accepted);
+  // Writes a batch of nothing now and then: gRPC says that a stream has ended, as one does whose
+  // peer no longer answers keep-alives, only to who writes.
+  void Pulse(const std::weak_ptr<Stream>& beating);
   void OnWritten(bool ok);
   void OnEnded(const grpc::Status& status);
   // With the lock held: whether the code is news.
