@@ -147,8 +147,10 @@ class FlotillaUnary final : public System {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<System>> OpenFlotillaBatch(const std::vector<std::string>& endpoints) {
-  ASSIGN_OR_RETURN(auto client, client::Client::Create({.endpoints = endpoints}));
+StatusOr<std::unique_ptr<System>> OpenFlotillaBatch(const std::vector<std::string>& endpoints,
+                                                    const std::string& keyspace) {
+  ASSIGN_OR_RETURN(auto client,
+                   client::Client::Create({.endpoints = endpoints, .keyspace = keyspace}));
   return std::unique_ptr<System>(new FlotillaBatch(std::move(client)));
 }
 

@@ -27,6 +27,7 @@ struct Flags {
   std::uint32_t keys = 100'000;
   int connections = 4;
   bool quick = false;
+  std::string keyspace;
   std::string json;
   std::string picture;
 };
@@ -46,7 +47,7 @@ Status OpenAll(const Flags& flags, std::vector<Contender>& contenders) {
     return std::find(flags.apis.begin(), flags.apis.end(), api) != flags.apis.end();
   };
   if (!flags.flotilla.empty() && wants("batch")) {
-    ASSIGN_OR_RETURN(auto system, OpenFlotillaBatch(flags.flotilla));
+    ASSIGN_OR_RETURN(auto system, OpenFlotillaBatch(flags.flotilla, flags.keyspace));
     contenders.push_back({std::move(system), flags.flotilla_pids});
   }
   if (!flags.flotilla.empty() && wants("unary")) {
@@ -133,6 +134,7 @@ int main(int argc, char** argv) {
   app.add_option("--apis", flags.apis, "of Flotilla: batch,unary")->delimiter(',');
   const auto* seconds = app.add_option("--seconds", flags.seconds, "measured, per row");
   const auto* warm_up = app.add_option("--warm-up", flags.warm_up, "seconds before, per row");
+  app.add_option("--keyspace", flags.keyspace, "of Flotilla, by batch; default: default");
   app.add_option("--keys", flags.keys, "loaded before")->check(CLI::Range(1001, 10'000'000));
   app.add_option("--connections", flags.connections, "of unary calls, to the leader");
   app.add_flag("--quick", flags.quick, "fewer and shorter rows: under three minutes in all");

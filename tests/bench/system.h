@@ -43,7 +43,8 @@ const std::string& ValueOf(std::uint32_t number);
 inline constexpr std::uint32_t kScanRows = 100;
 
 // Flotilla by the C++ client library.
-StatusOr<std::unique_ptr<System>> OpenFlotillaBatch(const std::vector<std::string>& endpoints);
+StatusOr<std::unique_ptr<System>> OpenFlotillaBatch(const std::vector<std::string>& endpoints,
+                                                    const std::string& keyspace);
 // Flotilla by plain unary calls to the leader, over that many connections.
 StatusOr<std::unique_ptr<System>> OpenFlotillaUnary(const std::vector<std::string>& endpoints,
                                                     int connections);

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Measures three nodes with many groups, and prints a table.
+
+    tests/bench/groups.py BIN_DIRECTORY [--shards 1000] [--parts cold,idle,kill,pause,put]
+
+A cold start of all nodes, CPU and memory when all is idle, the time without leaders after the end
+(or the pause) of the node that leads the most, and put over one and over sixteen shards. Needs kvd,
+kvctl and, for put, flotilla_bench. Data goes below a temporary directory.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+PORTS = (24301, 24302, 24303)
+HTTP_PORTS = (24401, 24402, 24403)
+PARTS = ("cold", "idle", "kill", "pause", "put")
+TICKS_PER_SECOND = 100
+
+
+class Nodes:
+    def __init__(self, programs, directory):
+        self.programs = programs
+        self.directory = directory
+        self.processes = [None] * 3
+
+    def endpoints(self):
+        return [f"127.0.0.1:{port}" for port in PORTS]
+
+    def start(self, node):
+        command = [
+            self.programs / "kvd",
+            "--data-dir", self.directory / f"n{node}",
+            "--listen", f"127.0.0.1:{PORTS[node]}",
+            "--http-listen", f"127.0.0.1:{HTTP_PORTS[node]}",
+            "--join", ",".join(self.endpoints()),
+            "--bootstrap-expect", "3",
+        ]  # fmt: skip
+        log = open(self.directory / f"n{node}.log", "ab")
+        self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def start_all(self):
+        for node in range(3):
+            self.start(node)
+
+    def stop_all(self):
+        for process in self.processes:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in self.processes:
+            process.wait(timeout=120)
+
+    def kill_all(self):
+        for process in self.processes:
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def metrics(self, node):
+        """Sums over the node's groups; nothing when it does not answer."""
+        try:
+            url = f"http://127.0.0.1:{HTTP_PORTS[node]}/metrics"
+            text = urllib.request.urlopen(url, timeout=5).read().decode()
+        except (urllib.error.URLError, OSError):
+            return {}
+        found = re.findall(r"^flotilla_(groups\w*) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    def total(self, name, nodes=(0, 1, 2)):
+        return sum(int(self.metrics(node).get(name, 0)) for node in nodes)
+
+    def cpu_seconds(self):
+        ticks = 0
+        for process in self.processes:
+            stat = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks += int(stat[11]) + int(stat[12])
+        return ticks / TICKS_PER_SECOND
+
+    def from_proc(self, what):
+        values = []
+        for process in self.processes:
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            values.append(int(re.search(rf"^{what}:\s+(\d+)", status, re.MULTILINE)[1]))
+        return values
+
+
+def wait_for(what, condition, seconds=120.0, pause=0.02):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= end:
+            sys.exit(f"error: waited {seconds:.0f} s for {what}")
+        time.sleep(pause)
+
+
+class Measurement:
+    def __init__(self, nodes, shards):
+        self.nodes = nodes
+        self.shards = shards
+        self.groups = shards + 2  # and the directory, and `default`
+        self.rows = []
+
+    def note(self, what, value, bound=""):
+        self.rows.append((what, value, bound))
+        print(f"{what}: {value}", flush=True)
+
+    def create(self, name, shards):
+        subprocess.run(
+            [self.nodes.programs / "kvctl", "--endpoints", self.nodes.endpoints()[0],
+             "keyspace", "create", name, "--partitioning", "hash", "--shards", str(shards)],
+            check=True, timeout=120, stdout=subprocess.DEVNULL)  # fmt: skip
+
+    def all_led(self, nodes=(0, 1, 2)):
+        return self.nodes.total("groups_led", nodes) >= self.groups
+
+    def found(self):
+        self.nodes.start_all()
+        led = lambda: self.nodes.total("groups_led") >= 2
+        wait_for("a cluster", led)
+        began = time.monotonic()
+        self.create("many", self.shards)
+        wait_for("leaders", self.all_led)
+        self.note(f"creation of {self.shards} shards", f"{time.monotonic() - began:.1f} s")
+
+    def await_sleep(self):
+        asleep = lambda: self.nodes.total("groups_quiescent") >= 3 * self.groups
+        wait_for("all groups to fall asleep", asleep, pause=0.5)
+
+    def idle(self):
+        self.await_sleep()
+        time.sleep(15)
+        before = self.nodes.cpu_seconds()
+        time.sleep(20)
+        used = (self.nodes.cpu_seconds() - before) / 20
+        self.note("CPU of all nodes, idle", f"{used * 100:.1f} % of a core", "3 %")
+        resident = sum(self.nodes.from_proc("VmRSS")) / 2**20
+        self.note("memory of all nodes, idle", f"{resident:.2f} GiB", "4 GiB")
+        self.note("threads of a node", str(max(self.nodes.from_proc("Threads"))))
+        files = [len(list(pathlib.Path(f"/proc/{p.pid}/fd").iterdir()))
+                 for p in self.nodes.processes]  # fmt: skip
+        self.note("open files of a node", str(max(files)))
+
+    def cold(self):
+        began = time.monotonic()
+        self.nodes.stop_all()
+        self.note("stop of all nodes", f"{time.monotonic() - began:.1f} s")
+        began = time.monotonic()
+        self.nodes.start_all()
+        wait_for("leaders", self.all_led)
+        self.note("cold start of all nodes, until all groups are led",
+                  f"{time.monotonic() - began:.1f} s", "30 s")  # fmt: skip
+
+    def fail_over(self, what, strike, undo):
+        self.await_sleep()
+        led = [self.nodes.total("groups_led", [node]) for node in range(3)]
+        victim = led.index(max(led))
+        others = [node for node in range(3) if node != victim]
+        began = time.monotonic()
+        strike(self.nodes.processes[victim])
+        wait_for("leaders", lambda: self.all_led(others))
+        self.note(f"{what} of the node that leads {max(led)}, until all groups are led",
+                  f"{time.monotonic() - began:.1f} s", "5 s")  # fmt: skip
+        undo(victim)
+
+    def kill(self):
+        def strike(process):
+            process.kill()
+            process.wait()
+
+        self.fail_over("kill", strike, self.nodes.start)
+
+    def pause(self):
+        self.fail_over(
+            "pause",
+            lambda process: process.send_signal(signal.SIGSTOP),
+            lambda victim: self.nodes.processes[victim].send_signal(signal.SIGCONT),
+        )
+
+    def put(self):
+        """Rounds in turn, for the machine's other work to meet both alike."""
+        rates = {1: [], 16: []}
+        for shards in rates:
+            self.create(f"of{shards}", shards)
+            self.groups += shards
+        for _ in range(3):
+            for shards, found in rates.items():
+                done = subprocess.run(
+                    [self.nodes.programs / "flotilla_bench",
+                     "--flotilla", ",".join(self.nodes.endpoints()), "--keyspace", f"of{shards}",
+                     "--ops", "put", "--outstanding", "256", "--apis", "batch",
+                     "--seconds", "4", "--warm-up", "1", "--keys", "20000"],
+                    check=True, timeout=120, capture_output=True, text=True)  # fmt: skip
+                row = re.search(r"^put\s.*$", done.stdout, re.MULTILINE)[0].split()
+                found.append(int(row[4].replace(",", "")))
+        for shards, found in rates.items():
+            self.note(f"put, 256 outstanding, {shards} shard(s)",
+                      f"{sorted(found)[1]:,} a second of {found}")  # fmt: skip
+
+    def print_table(self):
+        print("\n| | measured | bound |\n| --- | --- | --- |")
+        for what, value, bound in self.rows:
+            print(f"| {what} | {value} | {bound} |")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs", type=pathlib.Path)
+    parser.add_argument("--shards", type=int, default=1000)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    flags = parser.parse_args()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="flotilla-groups-"))
+    nodes = Nodes(flags.programs.resolve(), directory)
+    measurement = Measurement(nodes, flags.shards)
+    try:
+        measurement.found()
+        for part in flags.parts.split(","):
+            getattr(measurement, part)()
+        measurement.print_table()
+    finally:
+        nodes.kill_all()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
