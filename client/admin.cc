@@ -42,6 +42,7 @@ Admin::Stubs& Admin::StubsFor(const std::string& address) {
     const auto channel = NewChannel(address);
     stubs.cluster = std::make_unique<v1::Cluster::Stub>(channel);
     stubs.directory = std::make_unique<v1::Directory::Stub>(channel);
+    stubs.kv = std::make_unique<v1::KV::Stub>(channel);
   }
   return stubs;
 }
@@ -147,6 +148,10 @@ StatusOr<v1::DrainNodeResponse> Admin::DrainNode(const v1::DrainNodeRequest& req
 StatusOr<v1::DecommissionNodeResponse> Admin::DecommissionNode(
     const v1::DecommissionNodeRequest& request) {
   return AnyEndpoint(&v1::Cluster::Stub::DecommissionNode, request);
+}
+
+StatusOr<v1::AggregateResponse> Admin::Aggregate(const v1::AggregateRequest& request) {
+  return AnyEndpoint(&v1::KV::Stub::Aggregate, request);
 }
 
 }  // namespace flotilla::client

@@ -1,5 +1,5 @@
 // Admin: the calls of the services Cluster and Directory, for tools: status, members, leadership,
-// snapshots; keyspaces, shards, jobs.
+// snapshots; keyspaces, shards, jobs; and KV.Aggregate.
 //
 // Thin on purpose: requests and answers are the API's own messages. Blocking; any thread.
 #pragma once
@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "flotilla/v1/cluster.grpc.pb.h"
 #include "flotilla/v1/directory.grpc.pb.h"
+#include "flotilla/v1/kv.grpc.pb.h"
 
 namespace flotilla::client {
 
@@ -42,6 +43,9 @@ class Admin {
   StatusOr<v1::DecommissionNodeResponse> DecommissionNode(
       const v1::DecommissionNodeRequest& request);
 
+  // Any node adds up what all shards say.
+  StatusOr<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request);
+
   // A unary call of the directory: Directory(&v1::Directory::Stub::SplitShard, request).
   template <class Request, class Response>
   StatusOr<Response> Directory(grpc::Status (v1::Directory::Stub::*method)(grpc::ClientContext*,
@@ -59,6 +63,7 @@ class Admin {
   struct Stubs {
     std::unique_ptr<v1::Cluster::Stub> cluster;
     std::unique_ptr<v1::Directory::Stub> directory;
+    std::unique_ptr<v1::KV::Stub> kv;
   };
 
   Stubs& StubsFor(const std::string& address);
@@ -66,6 +71,8 @@ class Admin {
   Stub& StubFor(const std::string& address) {
     if constexpr (std::is_same_v<Stub, v1::Cluster::Stub>) {
       return *StubsFor(address).cluster;
+    } else if constexpr (std::is_same_v<Stub, v1::KV::Stub>) {
+      return *StubsFor(address).kv;
     } else {
       return *StubsFor(address).directory;
     }

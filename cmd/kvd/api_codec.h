@@ -28,6 +28,9 @@ Status DecodeRequest(v1::BatchRequest& request, KeyspaceNames& names, GatewayReq
 // One page: of at most `page_size` rows, and of at most `limit` when that is smaller.
 Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequest& call);
 
+// Its first page.
+Status DecodeRequest(v1::AggregateRequest& request, KeyspaceNames& names, GatewayRequest& call);
+
 // What the tokens of a decoded scan are bound to.
 ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace);
 
@@ -45,6 +48,10 @@ void EncodeAnswer(GatewayAnswer& answer, v1::CompareAndSetResponse& response);
 void EncodeAnswer(GatewayAnswer& answer, v1::BatchResponse& response);
 // `scan` is the request that was decoded: the token continues it.
 void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse& response);
+
+// `total`: of all pages.
+void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,
+                  v1::AggregateResponse& response);
 
 // With google.rpc.ErrorInfo: domain "flotilla", the reason, the metadata and the retry class.
 void EncodeError(const Status& status, google::rpc::Status& out);

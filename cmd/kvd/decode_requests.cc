@@ -121,6 +121,54 @@ Status DecodeOperation(const v1::WriteOperation& operation, kv::WriteOp& op) {
                "an operation of the batch is empty: put, delete or delete_range");
 }
 
+// A prefix becomes a range.
+template <class Request>
+Status DecodeBounds(Request& request) {
+  for (const std::string* key : {&request.prefix(), &request.start(), &request.end()}) {
+    if (key->size() > kv::kKeyBytesMax) {
+      return Error(Reason::kKeyTooLarge,
+                   fmt::format("a bound of the range has {} bytes; at most {} are allowed",
+                               key->size(), kv::kKeyBytesMax));
+    }
+  }
+  if (!request.prefix().empty()) {
+    if (!request.start().empty() || !request.end().empty()) {
+      return Error(Reason::kBadRequest, "give a prefix or a range, not both");
+    }
+    request.set_start(request.prefix());
+    request.set_end(PrefixEnd(request.prefix()));
+    request.clear_prefix();
+  }
+  if (!request.end().empty() && request.end() <= request.start()) {
+    return Error(Reason::kBadRange,
+                 "the range is empty: its end must lie after its start (the end is exclusive)");
+  }
+  return absl::OkStatus();
+}
+
+Status DecodeFilter(v1::AggregateRequest& request, kv::AggregateRequest& out) {
+  switch (request.filter_case()) {
+    case v1::AggregateRequest::FILTER_NOT_SET:
+      return absl::OkStatus();
+    case v1::AggregateRequest::kValueIs:
+      out.filter = kv::ValueFilter::kEquals;
+      out.filter_value = std::move(*request.mutable_value_is());
+      break;
+    case v1::AggregateRequest::kValueContains:
+      out.filter = kv::ValueFilter::kContains;
+      out.filter_value = std::move(*request.mutable_value_contains());
+      break;
+    case v1::AggregateRequest::kValuePrefix:
+      out.filter = kv::ValueFilter::kBeginsWith;
+      out.filter_value = std::move(*request.mutable_value_prefix());
+      break;
+  }
+  if (out.filter_value.size() <= kv::kValueBytesMax) return absl::OkStatus();
+  return Error(Reason::kValueTooLarge,
+               fmt::format("the filter has {} bytes; at most {} are allowed",
+                           out.filter_value.size(), kv::kValueBytesMax));
+}
+
 }  // namespace
 
 ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace) {
@@ -224,25 +272,7 @@ Status DecodeRequest(v1::BatchRequest& request, KeyspaceNames& names, GatewayReq
 Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   ScanCall scan;
   ASSIGN_OR_RETURN(scan.request.keyspace, names.Find(request.header().keyspace()));
-  for (const std::string* key : {&request.prefix(), &request.start(), &request.end()}) {
-    if (key->size() > kv::kKeyBytesMax) {
-      return Error(Reason::kKeyTooLarge,
-                   fmt::format("a bound of the scan has {} bytes; at most {} are allowed",
-                               key->size(), kv::kKeyBytesMax));
-    }
-  }
-  if (!request.prefix().empty()) {
-    if (!request.start().empty() || !request.end().empty()) {
-      return Error(Reason::kBadRequest, "give a prefix or a range, not both");
-    }
-    request.set_start(request.prefix());
-    request.set_end(PrefixEnd(request.prefix()));
-    request.clear_prefix();
-  }
-  if (!request.end().empty() && request.end() <= request.start()) {
-    return Error(Reason::kBadRange,
-                 "the range is empty: its end must lie after its start (the end is exclusive)");
-  }
+  RETURN_IF_ERROR(DecodeBounds(request));
   RETURN_IF_ERROR(DecodeConsistency(request.consistency(), scan.consistency));
   kv::ScanRequest& range = scan.request;
   range.start = request.start();
@@ -260,6 +290,19 @@ Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequ
     (range.reverse ? range.end : range.start) = std::move(resume);
   }
   call.call = std::move(scan);
+  return absl::OkStatus();
+}
+
+Status DecodeRequest(v1::AggregateRequest& request, KeyspaceNames& names, GatewayRequest& call) {
+  AggregateCall aggregate;
+  ASSIGN_OR_RETURN(aggregate.request.keyspace, names.Find(request.header().keyspace()));
+  RETURN_IF_ERROR(DecodeBounds(request));
+  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), aggregate.consistency));
+  RETURN_IF_ERROR(DecodeFilter(request, aggregate.request));
+  aggregate.request.start = request.start();
+  aggregate.request.end = request.end();
+  aggregate.request.sum = request.add_up();
+  call.call = std::move(aggregate);
   return absl::OkStatus();
 }
 

@@ -138,6 +138,15 @@ void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse
   if (page.more) response.set_continuation_token(EncodeScanToken(scan, page.resume_key));
 }
 
+void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,
+                  v1::AggregateResponse& response) {
+  EncodeOrigin(origin, response);
+  response.set_count(total.keys);
+  response.set_bytes(total.bytes);
+  response.set_sum(total.sum);
+  response.set_not_integers(total.not_integers);
+}
+
 void EncodeError(const Status& status, google::rpc::Status& out) {
   CHECK(!status.ok());
   const ReasonInfo& reason = InfoOf(ReasonOf(status));

@@ -30,6 +30,46 @@ class UnarySink final : public AnswerSink {
   RequestTimer timer_;
 };
 
+// Finishes a call of Aggregate, page by page: each goes to whoever holds what comes next.
+class Aggregation final : public AnswerSink, public std::enable_shared_from_this<Aggregation> {
+ public:
+  Aggregation(Gateway* gateway, grpc::ServerUnaryReactor* reactor, v1::AggregateResponse* response,
+              RequestTimer timer)
+      : gateway_(gateway), reactor_(reactor), response_(response), timer_(timer) {}
+
+  void Ask(GatewayRequest request) {
+    request_ = std::move(request);
+    gateway_->Submit({request_}, shared_from_this());
+  }
+
+  void OnAnswers(std::vector<GatewayAnswer> answers) override {
+    const GatewayAnswer& answer = answers.front();
+    if (!answer.status.ok()) return End(answer.status);
+    const auto& page = std::get<kv::AggregatePage>(answer.result);
+    if (const Status added = kv::AddPage(page, total_); !added.ok()) return End(added);
+    if (page.more) {
+      std::get<AggregateCall>(request_.call).request.resume = page.resume;
+      gateway_->Submit({request_}, shared_from_this());
+      return;
+    }
+    EncodeAnswer(answer.origin, total_, *response_);
+    End(absl::OkStatus());
+  }
+
+ private:
+  void End(const Status& status) {
+    timer_.Done(status);
+    reactor_->Finish(ToGrpc(status));
+  }
+
+  Gateway* const gateway_;
+  grpc::ServerUnaryReactor* const reactor_;
+  v1::AggregateResponse* const response_;
+  const RequestTimer timer_;
+  GatewayRequest request_;
+  kv::AggregatePage total_;
+};
+
 }  // namespace
 
 KvService::KvService(const PipelineSession::Options& options, Gateway* gateway, const Clock* clock,
@@ -100,6 +140,30 @@ grpc::ServerUnaryReactor* KvService::Batch(grpc::CallbackServerContext* context,
                                            const v1::BatchRequest* request,
                                            v1::BatchResponse* response) {
   return Unary(Method::kBatch, context, request, response);
+}
+
+grpc::ServerUnaryReactor* KvService::Aggregate(grpc::CallbackServerContext* context,
+                                               const v1::AggregateRequest* request,
+                                               v1::AggregateResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const RequestTimer timer(metrics_, Method::kAggregate, clock_);
+  auto call = std::make_shared<GatewayRequest>();
+  call->deadline = DeadlineOf(*context, *clock_, options_.default_timeout);
+  const auto decode = [this, request, call] {
+    KeyspaceNames names(gateway_);
+    return DecodeRequest(*const_cast<v1::AggregateRequest*>(request), names, *call);
+  };
+  DecodeOrRefresh(
+      *gateway_, call->deadline, decode,
+      [this, call, reactor, response, timer](const Status& status) {
+        if (status.ok()) {
+          std::make_shared<Aggregation>(gateway_, reactor, response, timer)->Ask(std::move(*call));
+        } else {
+          timer.Done(status);
+          reactor->Finish(ToGrpc(status));
+        }
+      });
+  return reactor;
 }
 
 grpc::ServerWriteReactor<v1::ScanResponse>* KvService::Scan(grpc::CallbackServerContext* context,

@@ -24,8 +24,9 @@ enum class Method : std::uint8_t {
   kCompareAndSet,
   kBatch,
   kScan,
+  kAggregate,
 };
-inline constexpr std::size_t kMethods = 8;
+inline constexpr std::size_t kMethods = 9;
 
 class RequestMetrics {
  public:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <thread>
 
 #include "cmd/kvd/kv_service.h"
@@ -122,6 +123,51 @@ TEST_F(StreamsTest, AScanLooksOnceMoreForItsKeyspace) {
   EXPECT_TRUE(reader->Read(&page));
   EXPECT_FALSE(reader->Read(&page));
   EXPECT_TRUE(reader->Finish().ok());
+}
+
+TEST_F(StreamsTest, AnAggregateAddsItsPagesUp) {
+  std::jthread answering([this] {
+    const FakeGateway::Open first = gateway_.Take(1).front();
+    const kv::AggregateRequest& asked = std::get<AggregateCall>(first.request.call).request;
+    EXPECT_EQ(asked.start, "user/");
+    EXPECT_EQ(asked.end, "user0");
+    EXPECT_EQ(asked.filter, kv::ValueFilter::kContains);
+    EXPECT_EQ(asked.filter_value, "7");
+    EXPECT_TRUE(asked.sum);
+    EXPECT_EQ(asked.resume, "");
+    kv::AggregatePage page{.keys = 3, .bytes = 30, .sum = 5, .more = true, .resume = "there"};
+    first.sink->OnAnswers({FakeGateway::AnswerTo(first, page)});
+    const FakeGateway::Open second = gateway_.Take(1).front();
+    EXPECT_EQ(std::get<AggregateCall>(second.request.call).request.resume, "there");
+    EXPECT_EQ(std::get<AggregateCall>(second.request.call).request.filter_value, "7");
+    page = {.keys = 2, .bytes = 20, .sum = -6, .not_integers = 1};
+    second.sink->OnAnswers({FakeGateway::AnswerTo(second, page)});
+  });
+  grpc::ClientContext context;
+  v1::AggregateRequest request;
+  request.set_prefix("user/");
+  request.set_value_contains("7");
+  request.set_add_up(true);
+  v1::AggregateResponse total;
+  EXPECT_TRUE(stub_->Aggregate(&context, request, &total).ok());
+  EXPECT_EQ(total.count(), 5u);
+  EXPECT_EQ(total.bytes(), 50u);
+  EXPECT_EQ(total.sum(), -1);
+  EXPECT_EQ(total.not_integers(), 1u);
+}
+
+TEST_F(StreamsTest, AnAggregateEndsWithTheFirstError) {
+  std::jthread answering([this] {
+    const FakeGateway::Open first = gateway_.Take(1).front();
+    const kv::AggregatePage page{
+        .sum = std::numeric_limits<std::int64_t>::max(), .more = true, .resume = "there"};
+    first.sink->OnAnswers({FakeGateway::AnswerTo(first, page)});
+    const FakeGateway::Open second = gateway_.Take(1).front();
+    second.sink->OnAnswers({FakeGateway::AnswerTo(second, kv::AggregatePage{.sum = 1})});
+  });
+  grpc::ClientContext context;
+  v1::AggregateResponse total;
+  EXPECT_EQ(ReasonIn(stub_->Aggregate(&context, {}, &total)), Reason::kBadRequest);
 }
 
 TEST_F(StreamsTest, AUnaryErrorCarriesItsDetails) {
