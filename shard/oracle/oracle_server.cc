@@ -45,7 +45,10 @@ void OracleServer::Extend(std::unique_lock<std::mutex> lock) {
   moving_ = true;
   const raft::Term term = term_;
   lock.unlock();
-  if (Planted(Plant::kOracleWindowNotDurable)) OnMoved(term, move, absl::OkStatus());
+  if (Planted(Plant::kOracleWindowNotDurable)) {
+    OnMoved(term, move, absl::OkStatus());
+    return;
+  }
   world_.move_row(move, [this, term, move](const Status& status) { OnMoved(term, move, status); });
 }
 
