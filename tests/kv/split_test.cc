@@ -273,7 +273,9 @@ TEST(Split, ReadersSeeTheRowsOrAreSentOn) {
         if (scans) {
           const auto page = (*store)->Scan({.start = Key(0), .end = Key(50)});
           status = page.status();
-          if (page.ok() && page->rows.size() != 50) ++wrong;
+          const bool sent_on = page.ok() && page->more && page->resume_key == Key(30);
+          if (page.ok() && page->rows.size() != (sent_on ? 30 : 50)) ++wrong;
+          if (sent_on) return;
         } else {
           const auto row = (*store)->Get(kDefaultKeyspace, Key(40));
           status = row.status();
