@@ -31,6 +31,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   app->add_flag("-v,--verbose", flags.verbose, "more messages on standard error");
   AddDataCommands(*app, session);
   AddScanCommand(*app, session);
+  AddCountCommands(*app, session);
   AddBatchCommand(*app, session);
   AddStatusCommand(*app, session);
   AddMemberCommands(*app, session);

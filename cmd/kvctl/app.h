@@ -20,6 +20,7 @@ std::vector<std::string> Complete(const std::vector<std::string>& words);
 
 void AddDataCommands(CLI::App& app, Session& session);        // put, get, delete, cas
 void AddScanCommand(CLI::App& app, Session& session);         // scan
+void AddCountCommands(CLI::App& app, Session& session);       // count, sum
 void AddBatchCommand(CLI::App& app, Session& session);        // batch
 void AddStatusCommand(CLI::App& app, Session& session);       // status
 void AddMemberCommands(CLI::App& app, Session& session);      // member, leader, snapshot

@@ -194,6 +194,22 @@ TEST_F(KvctlDirectory, ATimestampIsANumberAndATime) {
               HasSubstr(R"("time":"2023-11-14T22:13:20.123Z","counter":"5")"));
 }
 
+TEST_F(KvctlDirectory, KeysAreCountedAndValuesAddedUp) {
+  EXPECT_EQ(Run({"count", "--prefix", "user/", "--keyspace", "users"}).out, "12\n");
+  EXPECT_EQ(server_.asked.back(),
+            "AggregateRequest header { keyspace: \"users\" } prefix: \"user/\"");
+  const Outcome sum = Run({"-v", "sum", "--from", "a", "--to", "b", "--value-contains", "7"});
+  EXPECT_EQ(sum.out, "-7\n");
+  EXPECT_THAT(sum.err, HasSubstr("2 of 12"));
+  EXPECT_EQ(server_.asked.back(),
+            "AggregateRequest header { } start: \"a\" end: \"b\" value_contains: \"7\" "
+            "add_up: true");
+  EXPECT_EQ(Run({"sum", "-o", "json"}).out,
+            "{\"count\":\"12\",\"bytes\":\"3456\",\"sum\":\"-7\",\"not_integers\":\"2\"}\n");
+  EXPECT_EQ(Run({"count", "--prefix", "a", "--from", "b"}).exit_code, kUsage);
+  EXPECT_EQ(Run({"count", "--value-is", "a", "--value-prefix", "b"}).exit_code, kUsage);
+}
+
 TEST_F(KvctlDirectory, CompletionKnowsTheCommands) {
   EXPECT_EQ(Complete({"keyspace", "cr"}), std::vector<std::string>{"create"});
   EXPECT_EQ(Complete({"shard", "ex"}), std::vector<std::string>{"explain"});

@@ -32,6 +32,7 @@ DirectoryServer::DirectoryServer() {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(static_cast<v1::Directory::Service*>(this));
   builder.RegisterService(static_cast<v1::Cluster::Service*>(this));
+  builder.RegisterService(static_cast<v1::KV::Service*>(this));
   server_ = builder.BuildAndStart();
   CHECK(server_ != nullptr);
 }
@@ -113,6 +114,15 @@ FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse) {
   v1::MemberStatus& member = *out->add_nodes();
   member.set_node_id(3);
   member.set_address("host3:7101");
+  return Changed(*in);
+}
+FLOTILLA_CALL(Aggregate, AggregateRequest, AggregateResponse) {
+  out->set_count(12);
+  out->set_bytes(3456);
+  if (in->add_up()) {
+    out->set_sum(-7);
+    out->set_not_integers(2);
+  }
   return Changed(*in);
 }
 FLOTILLA_CALL(DrainNode, DrainNodeRequest, DrainNodeResponse) {

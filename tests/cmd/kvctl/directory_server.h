@@ -9,10 +9,13 @@
 #include "base/status.h"
 #include "flotilla/v1/cluster.grpc.pb.h"
 #include "flotilla/v1/directory.grpc.pb.h"
+#include "flotilla/v1/kv.grpc.pb.h"
 
 namespace flotilla::kvctl {
 
-class DirectoryServer final : public v1::Directory::Service, public v1::Cluster::Service {
+class DirectoryServer final : public v1::Directory::Service,
+                              public v1::Cluster::Service,
+                              public v1::KV::Service {
  public:
   // Two keyspaces, a node with labels, no jobs.
   DirectoryServer();
@@ -23,7 +26,7 @@ class DirectoryServer final : public v1::Directory::Service, public v1::Cluster:
   // ---- of the test; not while a call is under way
   // ------------------------------------------------
   std::vector<std::string> asked;  // in protobuf's short text form
-  flotilla::Status error;                    // of every change
+  flotilla::Status error;          // of every change
   v1::ListKeyspacesResponse keyspaces;
   v1::ListShardsResponse shards;
   v1::LocateKeyResponse located;
@@ -47,6 +50,7 @@ class DirectoryServer final : public v1::Directory::Service, public v1::Cluster:
   FLOTILLA_CALL(CancelJob, CancelJobRequest, CancelJobResponse);
   FLOTILLA_CALL(GetTimestamp, GetTimestampRequest, GetTimestampResponse);
   FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse);
+  FLOTILLA_CALL(Aggregate, AggregateRequest, AggregateResponse);
   FLOTILLA_CALL(DrainNode, DrainNodeRequest, DrainNodeResponse);
   FLOTILLA_CALL(DecommissionNode, DecommissionNodeRequest, DecommissionNodeResponse);
 #undef FLOTILLA_CALL
