@@ -30,6 +30,7 @@ enum class PeerMethod : std::uint32_t {
   kSnapshotPart = 4,
   kAdmin = 5,  // membership, transfer, snapshot: see shard/admin_codec.h
   kTimestamps = 6,  // of the oracle
+  kNodeStats = 8,  // one way: shard/node_stats.h
   kWhoLeads = 7,    // a group, for a node that has no replica of it
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there

@@ -25,6 +25,7 @@
 #include "shard/directory/calls.h"
 #include "shard/directory/image.h"
 #include "shard/gateway.h"
+#include "shard/placement/balancer.h"
 
 namespace flotilla {
 
@@ -55,6 +56,10 @@ struct NodeOptions {
   // (NodeRecord::weight).
   Labels labels;
   std::uint32_t weight = 100;
+
+  // Whether the balancer moves, splits and merges shards by itself, and how.
+  bool balance = false;
+  BalancerOptions balancer;
 
   Duration election_timeout = std::chrono::milliseconds(150);
   Duration heartbeat_interval = std::chrono::milliseconds(50);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shard/answers.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
@@ -69,6 +70,11 @@ Task<> NodeImpl::Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done)
 Task<> NodeImpl::Changed(DirectoryCall call, MonoTime deadline,
                          UniqueFunction<void(DirectoryAnswer)> done) {
   DirectoryAnswer answer;
+  if (std::holds_alternative<PlanCall>(call) || std::holds_alternative<SurveyCall>(call)) {
+    LookAt(call, answer);
+    done(std::move(answer));
+    co_return;
+  }
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {
     const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
     return EditFor(call, image, Timestamp(ms << kTimestampCounterBits), answer);
@@ -77,6 +83,18 @@ Task<> NodeImpl::Changed(DirectoryCall call, MonoTime deadline,
   answer.status = edited.status();
   if (edited.ok()) answer.version = *edited;
   done(std::move(answer));
+}
+
+// What only the directory's leader knows.
+void NodeImpl::LookAt(const DirectoryCall& call, DirectoryAnswer& answer) {
+  if (!Leads(kDirectoryGroup)) {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    answer.status = NotLeaderError(kDirectoryGroup, replica ? replica->leader() : NodeId());
+  } else if (const auto* plan = std::get_if<PlanCall>(&call)) {
+    answer.text = balancing_->Dry(plan->node);
+  } else {
+    answer.shards = watch_.Survey(*map_.image());
+  }
 }
 
 }  // namespace flotilla

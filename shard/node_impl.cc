@@ -58,6 +58,7 @@ void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
       StartFormation();
     }
     Tick();
+    Tell();
   });
 }
 

@@ -17,6 +17,7 @@
 #include "raft/peer_calls.h"
 #include "raft/snapshot_transfer.h"
 #include "shard/admin.h"
+#include "shard/balancing.h"
 #include "shard/data_directory.h"
 #include "shard/directory/directory.h"
 #include "shard/directory/editor.h"
@@ -142,9 +143,16 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void ConfirmOracle(UniqueFunction<void(StatusOr<raft::Term>)> done);
   void MoveWindow(const TimestampOracle::Move& move, UniqueFunction<void(const Status&)> done);
 
+  // node_load.cc
+  void StartTelling();
+  void Tell();
+  NodeStats OwnStats();
+  static void NoteBehind(Replica& replica);
+
   // node_directory.cc
   void OnDirectoryChange();
   Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
+  void LookAt(const DirectoryCall& call, DirectoryAnswer& answer);
   Task<> Changed(DirectoryCall call, MonoTime deadline, UniqueFunction<void(DirectoryAnswer)> done);
 
   // node_upkeep.cc
@@ -205,6 +213,11 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   bool recording_ = false;                   // control strand
   std::unique_ptr<DirectoryEditor> editor_;  // control strand
   std::unique_ptr<JobRunner> jobs_;          // control strand
+  ClusterWatch watch_;                       // control strand
+  std::unique_ptr<Balancing> balancing_;     // control strand
+  std::map<GroupId, ShardStats> told_;       // control strand
+  int periods_ = 0;                          // control strand
+  bool watching_ = false;                    // control strand
   std::atomic<bool> look_at_directory_{false};
   std::mutex watchers_mutex_;
   WatchId next_watch_ = 1;

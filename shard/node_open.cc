@@ -79,6 +79,15 @@ Status NodeImpl::OpenData() {
                        .clock = world_.clock,
                        .scope = flows_.get(),
                        .leads = [this] { return Leads(kDirectoryGroup); }});
+  balancing_ = std::make_unique<Balancing>(
+      options_.balancer, Balancing::World{.directory = &map_,
+                                          .editor = editor_.get(),
+                                          .admin = admin_.get(),
+                                          .watch = &watch_,
+                                          .clock = world_.clock,
+                                          .scope = flows_.get(),
+                                          .leads = [this] { return Leads(kDirectoryGroup); }});
+  StartTelling();
   if (!identity_.member()) return absl::OkStatus();
 
   // A founder's log is older than its identity; who joined may not have heard of anything yet.

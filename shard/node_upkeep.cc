@@ -71,7 +71,10 @@ void NodeImpl::Housekeep() {
   RecordSelf();
   jobs_->Look();
   for (const auto& [group, replica] : awake_) {
-    replica->group().Post([replica] { replica->membership().PromoteWaiting(); });
+    replica->group().Post([replica] {
+      replica->membership().PromoteWaiting();
+      NoteBehind(*replica);
+    });
   }
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });

@@ -36,6 +36,7 @@ Replica::Replica(const raft::GroupOptions& options, const World& world,
 Replica::~Replica() = default;
 
 void Replica::Submit(std::vector<Ticket> tickets) {
+  load_.Count(tickets);
   {
     std::lock_guard lock(mutex_);
     if (submitted_.empty()) {

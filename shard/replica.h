@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@
 #include "base/executor.h"
 #include "kv/store.h"
 #include "raft/group.h"
+#include "shard/load_meter.h"
 #include "shard/local_timestamps.h"
 #include "shard/membership.h"
 #include "shard/oracle/timestamp_source.h"
@@ -81,6 +83,17 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   bool Overslept() const { return leads() && asleep() && ExpiryIsNear(); }
   // The node's disk is nearly full: writes are refused.
   void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
+
+  LoadMeter& load() { return load_; }
+  // Members that lag, as the leader saw it last.
+  std::set<NodeId> behind() const {
+    std::lock_guard lock(behind_mutex_);
+    return behind_;
+  }
+  void SetBehind(std::set<NodeId> behind) {
+    std::lock_guard lock(behind_mutex_);
+    behind_ = std::move(behind);
+  }
 
   GroupId id() const { return id_; }
   NodeId leader() const { return NodeId(leader_.load(std::memory_order_relaxed)); }
@@ -175,6 +188,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::atomic<bool> leads_{false};
   std::atomic<bool> serving_{false};
   std::atomic<bool> space_is_low_{false};
+  LoadMeter load_;
+  mutable std::mutex behind_mutex_;
+  std::set<NodeId> behind_;
 
   std::mutex mutex_;
   std::vector<Ticket> submitted_;
