@@ -9,6 +9,9 @@
 namespace flotilla {
 namespace {
 
+// Behind the name of a group that is being removed.
+constexpr std::string_view kGone = ".gone";
+
 Status FromIO(const rocksdb::IOStatus& status, std::string_view path) {
   if (status.ok()) return absl::OkStatus();
   return Error(status.IsNoSpace() ? Reason::kDiskFull : Reason::kInternal,
@@ -126,13 +129,36 @@ Status DataDirectory::RemoveUnfounded() const {
   return FromIO(handle->Fsync(io, nullptr), path_);
 }
 
+Status DataDirectory::SyncGroups() const {
+  const rocksdb::IOOptions io;
+  std::unique_ptr<rocksdb::FSDirectory> handle;
+  RETURN_IF_ERROR(FromIO(files_->NewDirectory(groups(), io, &handle, nullptr), groups()));
+  return FromIO(handle->Fsync(io, nullptr), groups());
+}
+
+Status DataDirectory::RemoveGroup(GroupId id) const {
+  const std::string gone = group(id) + std::string(kGone);
+  RETURN_IF_ERROR(RemoveTree(gone));
+  RETURN_IF_ERROR(FromIO(files_->RenameFile(group(id), gone, rocksdb::IOOptions(), nullptr), gone));
+  RETURN_IF_ERROR(SyncGroups());
+  return RemoveTree(gone);
+}
+
+Status DataDirectory::RemoveLeavings() const {
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(
+      FromIO(files_->GetChildren(groups(), rocksdb::IOOptions(), &names, nullptr), groups()));
+  for (const std::string& name : names) {
+    if (name.ends_with(kGone)) RETURN_IF_ERROR(RemoveTree(groups() + "/" + name));
+  }
+  return absl::OkStatus();
+}
+
 Status DataDirectory::MakeGroup(GroupId id) const {
   const rocksdb::IOOptions io;
   const std::string path = group(id);
   RETURN_IF_ERROR(FromIO(files_->CreateDirIfMissing(path, io, nullptr), path));
-  std::unique_ptr<rocksdb::FSDirectory> handle;
-  RETURN_IF_ERROR(FromIO(files_->NewDirectory(groups(), io, &handle, nullptr), groups()));
-  return FromIO(handle->Fsync(io, nullptr), groups());
+  return SyncGroups();
 }
 
 }  // namespace flotilla

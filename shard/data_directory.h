@@ -50,12 +50,17 @@ class DataDirectory {
   // had told anybody.
   Status RemoveUnfounded() const;
   Status MakeGroup(GroupId group) const;
+  // It is gone in one step, and its files soon after.
+  Status RemoveGroup(GroupId group) const;
+  // What removals that were cut short have left.
+  Status RemoveLeavings() const;
 
  private:
   DataDirectory(std::shared_ptr<rocksdb::FileSystem> files, std::string path)
       : files_(std::move(files)), path_(std::move(path)) {}
 
   Status RemoveTree(const std::string& path) const;
+  Status SyncGroups() const;
 
   const std::shared_ptr<rocksdb::FileSystem> files_;
   const std::string path_;

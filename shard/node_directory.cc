@@ -34,6 +34,7 @@ void NodeImpl::OnDirectoryChange() {
     editor_->OnChange();
     router_->OnDirectoryChange();
     FoundGroups();
+    RetireStrangers();
     RecordSelf();
     jobs_->Look();
   });

@@ -12,6 +12,7 @@ namespace flotilla {
 namespace {
 
 constexpr Duration kFullDiskPause = std::chrono::seconds(1);
+constexpr Duration kRetirePause = std::chrono::milliseconds(50);
 constexpr Duration kReportTimeout = std::chrono::seconds(5);
 
 bool Overlap(const kv::ShardRange& range, const ShardDescriptor& shard) {
@@ -165,6 +166,83 @@ void NodeImpl::FinishOpening(GroupId group, const Status& opened) {
   had_.erase(group);
   founded_ = nullptr;
   make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
+}
+
+// ---- groups that go ---------------------------------------------------------------------------
+
+void NodeImpl::RetireStrangers() {
+  if (stopping_.load() || !identity_.member()) return;
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  if (image->shards().empty()) return;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    // Of the first data group every node is a member.
+    if (replica->id() == kDirectoryGroup || replica->id() == kFirstDataGroup) continue;
+    if (IsStranger(*image, *replica)) Retire(replica);
+  }
+}
+
+// The directory is told late, never wrongly: what is newer here than there is left alone, and so is
+// what a job has to do with.
+bool NodeImpl::IsStranger(const DirectoryImage& image, Replica& replica) const {
+  const GroupId group = replica.id();
+  if (JobAbout(image, group) != nullptr) return false;
+  const ShardDescriptor* shard = image.Find(group);
+  if (shard == nullptr) return group < image.counters().next_group;
+  const NodeId self = identity_.node;
+  if (shard->voters.contains(self) || shard->learners.contains(self)) return false;
+  return shard->epoch >= replica.store().range().epoch;
+}
+
+void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
+  const GroupId group = replica->id();
+  {
+    std::lock_guard lock(mutex_);
+    // Nor is it made again meanwhile.
+    if (!making_replica_.insert(group).second) return;
+    replicas_.erase(group);
+    retired_[group] = replica;
+  }
+  awake_.erase(group);
+  told_.erase(group);
+  router_->SetReplica(group, nullptr);
+  world_.logger->info("group {}: this node's replica goes", group.value());
+  replica->Retire([this, group] { Remove(group); });
+}
+
+void NodeImpl::Remove(GroupId group) {
+  const Status queued = log_->Append(raft::Forgetting(group, log_->hard_state(group)),
+                                     [this, group](const Status& forgotten) {
+                                       if (forgotten.ok())
+                                         disk_->Post([this, group] { RemoveFiles(group); });
+                                     });
+  if (queued.ok()) return;
+  world_.logger->error("group {} is not forgotten before the next start: {}", group.value(),
+                       MessageOf(queued));
+}
+
+void NodeImpl::RemoveFiles(GroupId group) {
+  std::shared_ptr<Replica> last;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = retired_.find(group);
+    // A node that stops keeps it to its end.
+    if (found == retired_.end() || stopping_.load()) return;
+    if (found->second.use_count() == 1) {
+      last = std::move(found->second);
+      retired_.erase(found);
+    }
+  }
+  if (!last) {
+    // Somebody had it in hand when it went.
+    disk_->After(kRetirePause, [this, group] { RemoveFiles(group); });
+    return;
+  }
+  last.reset();
+  if (const Status removed = directory_->RemoveGroup(group); !removed.ok()) {
+    world_.logger->error("the files of group {} are left behind: {}", group.value(),
+                         MessageOf(removed));
+  }
+  MadeReplica(group);
 }
 
 // ---- what the directory is told ---------------------------------------------------------------

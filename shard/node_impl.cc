@@ -505,7 +505,8 @@ void NodeImpl::StopParts(Closure done) {
   const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
   {
     std::lock_guard lock(mutex_);
-    retired_.swap(replicas_);
+    retired_.merge(replicas_);
+    replicas_.clear();
   }
   awake_.clear();
   for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();

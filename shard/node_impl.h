@@ -130,6 +130,13 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   bool MayHost(GroupId group) const;
   // Tried again while the disk is full.
   void FinishOpening(GroupId group, const Status& opened);
+  // Replicas that the directory knows of no more.
+  void RetireStrangers();
+  bool IsStranger(const DirectoryImage& image, Replica& replica) const;
+  void Retire(const std::shared_ptr<Replica>& replica);
+  // Its vote stays in the log, its files go.
+  void Remove(GroupId group);
+  void RemoveFiles(GroupId group);
   // Nothing when the directory knows it, or it is in the midst of a change.
   std::optional<ShardDescriptor> DescribeShard(Replica& replica) const;
   // Of the groups that are awake, or of all.

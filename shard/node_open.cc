@@ -96,7 +96,9 @@ Status NodeImpl::OpenData() {
   calls_->SetSelf(identity_.node);
   router_->SetSelf(identity_.node);
   admin_->SetSelf(identity_.node);
+  RETURN_IF_ERROR(directory_->RemoveLeavings());
   ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
+  for (const auto& [group, logged] : recovery.groups) had_.insert(group);
   // Of a group that has gone from here the log keeps the vote.
   std::erase_if(recovery.groups, [&](const auto& one) {
     return one.second.only_hard_state() && std::ranges::find(groups, one.first) == groups.end();

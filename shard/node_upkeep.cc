@@ -65,6 +65,7 @@ void NodeImpl::Housekeep() {
   LookAround();
   AdoptNodes();
   FoundGroups();
+  RetireStrangers();
   const bool all = --rounds_until_all_ <= 0;
   if (all) rounds_until_all_ = kRoundsUntilAll;
   ReportShards(all);

@@ -57,6 +57,10 @@ class Shards : public ::testing::Test {
     return image_->Find(id);
   }
 
+  bool HasDirectory(int node, const std::string& path) {
+    return world_.cluster().disk(node).FileExists(path, {}, nullptr).ok();
+  }
+
   std::size_t ShardsOf(int node, kv::KeyspaceId keyspace) {
     const auto image = world_.node(node).DirectoryView();
     std::size_t count = 0;
@@ -212,6 +216,15 @@ TEST_F(Shards, AReplicaMovesToANodeThatHadNone) {
   for (int node = 0; node < 5; ++node) {
     EXPECT_EQ(NodeWorld::ValueOf(Ask(node, GetCall{.keyspace = keyspace, .key = "k"})), "v");
   }
+  // What was left behind goes, and does not come back with a restart.
+  const int left = static_cast<int>(from.value()) - 1;
+  const std::string path = "/data/groups/" + std::to_string(shard.group.value());
+  EXPECT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }));
+  world_.cluster().Crash(left);
+  ASSERT_TRUE(world_.cluster().Start(left)) << world_.cluster().failure();
+  world_.RunFor(seconds(2));
+  EXPECT_FALSE(HasDirectory(left, path));
+  EXPECT_EQ(NodeWorld::ValueOf(Ask(left, GetCall{.keyspace = keyspace, .key = "k"})), "v");
 }
 
 TEST_F(Shards, ADroppedKeyspaceIsGone) {
