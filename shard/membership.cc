@@ -116,8 +116,25 @@ void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.voters.erase(node);
   change.learners.erase(node);
+  if (now.voters.contains(node) && !HasActiveMajority(change.voters)) {
+    done(Error(Reason::kMembershipRefused,
+               fmt::format("without node {} group {} would have no majority of voters that are "
+                           "running: start the others, or remove those that are lost first",
+                           node.value(), id_.value())));
+    return;
+  }
   Change(node, std::move(change), deadline, std::move(done),
          [this, node, deadline](Done again) { Remove(node, deadline, std::move(again)); });
+}
+
+bool Membership::HasActiveMajority(const std::set<NodeId>& voters) const {
+  const raft::CoreStatus status = group_->core().Status();
+  std::size_t active = voters.contains(status.leader) ? 1 : 0;
+  for (const raft::FollowerProgress& follower : status.followers) {
+    if (follower.recently_active && voters.contains(follower.node)) ++active;
+  }
+  // With none left the core has its say.
+  return voters.empty() || 2 * active > voters.size();
 }
 
 void Membership::Promote(NodeId node, MonoTime deadline, Done done) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class Membership {
   void Add(NodeId member, NodeUuid uuid, const std::string& address, bool promote,
            MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   // A voter or learner. The leader itself must have handed leadership over before.
+  // MEMBERSHIP_REFUSED when too few of the voters that remain are running.
   void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
 
@@ -67,6 +69,8 @@ class Membership {
   bool registry() const { return id_ == kDirectoryGroup; }
   void AddById(NodeId member, bool promote, MonoTime deadline, Done done);
   StatusOr<Members> Current() const;
+  // Of these, as the leader has heard them lately.
+  bool HasActiveMajority(const std::set<NodeId>& voters) const;
   // `again` is the whole request, for when another change or a new leader is in the way.
   void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,
               UniqueFunction<void(Done)> again);

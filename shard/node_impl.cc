@@ -227,7 +227,19 @@ std::vector<raft::PeerAddress> NodeImpl::Peers() const {
     const bool known = addresses_.contains(node) || departed_.contains(node);
     if (!known && node != identity_.node) peers.push_back({.node = node, .address = address});
   }
+  // Of the registry no more, but needed: a node that was restarted has this from the directory.
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  for (const auto& [node, record] : image->nodes()) {
+    const bool known = addresses_.contains(node) || departed_.contains(node) || met_.contains(node);
+    if (known || node == identity_.node || !Needed(node)) continue;
+    peers.push_back({.node = node, .address = record.address});
+  }
   return peers;
+}
+
+bool NodeImpl::Needed(NodeId node) const {
+  return std::any_of(replicas_.begin(), replicas_.end(),
+                     [&](const auto& one) { return one.second->HasMember(node); });
 }
 
 // On the control strand.
@@ -236,9 +248,10 @@ void NodeImpl::ForgetDeparted() {
   {
     std::lock_guard lock(mutex_);
     const MonoTime now = world_.clock->Now();
-    if (std::erase_if(departed_, [&](const auto& one) { return one.second.until <= now; }) == 0) {
-      return;
-    }
+    const std::size_t gone = std::erase_if(departed_, [&](const auto& one) {
+      return one.second.until <= now && !Needed(one.first);
+    });
+    if (gone == 0) return;
     peers = Peers();
   }
   if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);

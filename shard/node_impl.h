@@ -179,6 +179,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::vector<std::shared_ptr<Replica>> Replicas() const;
   GroupId GroupOr(GroupId group) const { return group ? group : kFirstDataGroup; }
   std::string AddressOf(NodeId node) const;
+  // With the lock held. A group here counts on it, and may need its vote to let it go.
+  bool Needed(NodeId node) const;
   // With the lock held: whom the transport is to reach.
   std::vector<raft::PeerAddress> Peers() const;
   // Until the directory says which groups are where: every node of the cluster is a member of the

@@ -30,6 +30,7 @@ Replica::Replica(const raft::GroupOptions& options, const World& world,
   group_world.machine = store_.get();
   group_world.listener = this;
   group_ = std::make_unique<raft::Group>(options, group_world, restored);
+  configuration_ = group_->core().configuration();
   membership_ = std::make_unique<Membership>(id_, group_.get(), world_.clock);
 }
 
@@ -222,6 +223,10 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
 void Replica::OnConfiguration(const raft::Configuration& configuration) {
   if (configuration == members_) return;
   membership_->OnConfiguration(configuration);
+  {
+    std::lock_guard lock(mutex_);
+    configuration_ = configuration;
+  }
   if (std::exchange(members_, configuration).context == configuration.context) return;
   world_.host->OnMembers(id_, configuration);
 }

@@ -85,6 +85,11 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
 
   LoadMeter& load() { return load_; }
+  // It is a member of the group, as far as this replica knows. Any thread.
+  bool HasMember(NodeId node) const {
+    std::lock_guard lock(mutex_);
+    return configuration_.Contains(node);
+  }
   // Members that lag, as the leader saw it last.
   std::set<NodeId> behind() const {
     std::lock_guard lock(behind_mutex_);
@@ -192,7 +197,8 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   mutable std::mutex behind_mutex_;
   std::set<NodeId> behind_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  raft::Configuration configuration_;
   std::vector<Ticket> submitted_;
   std::vector<Confirm> confirms_submitted_;
   std::optional<Grant> granted_;
@@ -210,12 +216,13 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   Timestamp last_timestamp_;  // of what it has proposed, or found
   std::uint64_t next_take_ = 1;
   std::uint64_t taking_ = 0;  // the question that is open; 0: none
-  raft::Index taking_at_;     // where the log ended when it was asked
+  bool taking_for_writes_ = false;
+  raft::Index taking_at_;  // where the log ended when it was asked
   std::uint64_t expiry_proposed_ms_ = 0;
   MonoTime expiry_not_before_{};
   std::vector<TransferWait> transfers_;
-  bool giving_away_ = false;  // in this term
-  raft::Configuration members_;
+  bool giving_away_ = false;     // in this term
+  raft::Configuration members_;  // as the host was told
 };
 
 }  // namespace flotilla

@@ -79,6 +79,7 @@ void Replica::FailWrites(const Status& status) {
   AnswerCollector answers;
   for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
   writes_.clear();
+  taking_ = 0;  // what comes for these is too old for others
 }
 
 bool Replica::WayIsFree() const {
@@ -104,6 +105,7 @@ void Replica::ProposeWrites() {
 
 void Replica::TakeTimestamps(std::uint64_t count) {
   taking_ = next_take_++;
+  taking_for_writes_ = !writes_.empty();
   taking_at_ = group_->core().last_index();
   if (world_.timestamps == nullptr) {
     OnGranted({.number = taking_, .count = count, .first = local_timestamps_.Allocate(count)});
@@ -142,10 +144,11 @@ void Replica::OnGranted(const Grant& grant) {
     return;
   }
   if (DiskFull()) return;
-  if (writes_.empty()) {
-    MoveTime(*grant.first);
-  } else {
+  // Writes that have come since the question was asked for an expiry's sake need later ones.
+  if (taking_for_writes_) {
     ProposeStamped(*grant.first, grant.count);
+  } else {
+    MoveTime(*grant.first);
   }
 }
 

@@ -122,6 +122,14 @@ void Operator::NoteInfo(int node, const NodeInfo& info) {
         group.group.value(), static_cast<int>(core.role), core.term.value(), core.leader.value(),
         core.snapshot.index.value(), core.last.value(), core.durable.value(), core.commit.value(),
         group.applied.value(), core.configuration_index.value());
+    const auto list = [&](std::string_view what, const std::set<NodeId>& nodes) {
+      if (nodes.empty()) return;
+      said_[node] += fmt::format(", {}", what);
+      for (const NodeId one : nodes) said_[node] += fmt::format(" {}", one.value());
+    };
+    list("voters", core.configuration.voters);
+    list("outgoing", core.configuration.outgoing);
+    list("learners", core.configuration.learners);
     if (core.configuration_index > core.commit || core.configuration.joint()) continue;
     View& view = group.group == kDirectoryGroup ? registry_ : data_;
     if (core.configuration_index < view.index) continue;
