@@ -10,6 +10,8 @@ namespace {
 
 // Requests that wait, of each kind.
 constexpr std::size_t kWaitingMax = 64;
+// How long a removal waits for signs of life of those that remain.
+constexpr Duration kPatience = std::chrono::seconds(1);
 // Of the directory's group.
 constexpr std::size_t kDirectoryVotersMax = 5;
 
@@ -95,6 +97,11 @@ void Membership::AddById(NodeId member, bool promote, MonoTime deadline, Done do
 }
 
 void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
+  // A leader that is new has yet to hear the others.
+  RemoveSafely(node, deadline, std::min(deadline, clock_->Now() + kPatience), std::move(done));
+}
+
+void Membership::RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_until, Done done) {
   StatusOr<Members> members = Current();
   if (!members.ok()) {
     done(members.status());
@@ -116,15 +123,21 @@ void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.voters.erase(node);
   change.learners.erase(node);
+  UniqueFunction<void(Done)> again = [this, node, deadline, patient_until](Done later) {
+    RemoveSafely(node, deadline, patient_until, std::move(later));
+  };
   if (now.voters.contains(node) && !HasActiveMajority(change.voters)) {
+    if (clock_->Now() < patient_until && later_.size() < kWaitingMax) {
+      later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
+      return;
+    }
     done(Error(Reason::kMembershipRefused,
                fmt::format("without node {} group {} would have no majority of voters that are "
                            "running: start the others, or remove those that are lost first",
                            node.value(), id_.value())));
     return;
   }
-  Change(node, std::move(change), deadline, std::move(done),
-         [this, node, deadline](Done again) { Remove(node, deadline, std::move(again)); });
+  Change(node, std::move(change), deadline, std::move(done), std::move(again));
 }
 
 bool Membership::HasActiveMajority(const std::set<NodeId>& voters) const {

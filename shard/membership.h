@@ -69,6 +69,7 @@ class Membership {
   bool registry() const { return id_ == kDirectoryGroup; }
   void AddById(NodeId member, bool promote, MonoTime deadline, Done done);
   StatusOr<Members> Current() const;
+  void RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_until, Done done);
   // Of these, as the leader has heard them lately.
   bool HasActiveMajority(const std::set<NodeId>& voters) const;
   // `again` is the whole request, for when another change or a new leader is in the way.

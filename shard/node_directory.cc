@@ -27,7 +27,7 @@ void NodeImpl::OnDirectoryChange() {
     for (const auto& [id, watcher] : watchers_) watcher();
   }
   // While the node is opened there is nobody to tell.
-  if (control_ == nullptr || look_at_directory_.exchange(true)) return;
+  if (!started_.load() || look_at_directory_.exchange(true)) return;
   control_->Post([this] {
     look_at_directory_.store(false);
     if (stopping_.load()) return;

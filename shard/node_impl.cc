@@ -43,6 +43,7 @@ NodeImpl::~NodeImpl() {
 }
 
 void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
+  started_ = true;
   on_fatal_ = std::move(on_fatal);
   world_.transport->SetAddressCallHandler(
       [this](std::uint32_t method, Bytes body, UniqueFunction<void(StatusOr<Bytes>)> reply) {

@@ -200,6 +200,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   UniqueFunction<void(Status)> on_fatal_;
   std::atomic<bool> fatal_{false};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> started_{false};
 
   std::unique_ptr<Strand> control_;
   std::unique_ptr<Strand> disk_;                  // blocking: founding, opening groups

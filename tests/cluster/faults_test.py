@@ -197,7 +197,7 @@ class Decay(DecayTest):
         tables = list(database.glob("*.sst"))
         join_again = "join"
         for paths, offset, said in (
-                ([segments[0]], 5000, [str(segments[0]), "offset 2048", join_again]),
+                ([segments[0]], 5000, [str(segments[0]), "at offset ", join_again]),
                 ([node.data / "IDENTITY"], 30, [str(node.data / "IDENTITY"), join_again]),
                 ([current], 20, [current.name, join_again]),
                 (tables, -10, [str(database), join_again])):

@@ -62,7 +62,8 @@ def make_stubs(directory):
     subprocess.run(
         ["protoc", f"-I{REPOSITORY / 'proto'}", f"-I{directory}", f"--python_out={directory}",
          f"--grpc_python_out={directory}", f"--plugin=protoc-gen-grpc_python={plugin}",
-         "flotilla/v1/kv.proto", "flotilla/v1/cluster.proto", "google/rpc/status.proto",
+         "flotilla/v1/kv.proto", "flotilla/v1/cluster.proto", "flotilla/v1/directory.proto",
+         "google/rpc/status.proto",
          "google/rpc/error_details.proto", "health.proto", "reflection.proto"], check=True)
     sys.path.insert(0, str(directory))
 
@@ -76,6 +77,8 @@ import reflection_pb2 as reflection  # noqa: E402
 import reflection_pb2_grpc as reflection_grpc  # noqa: E402
 from flotilla.v1 import cluster_pb2 as admin  # noqa: E402
 from flotilla.v1 import cluster_pb2_grpc as admin_grpc  # noqa: E402
+from flotilla.v1 import directory_pb2 as directory  # noqa: E402
+from flotilla.v1 import directory_pb2_grpc as directory_grpc  # noqa: E402
 from flotilla.v1 import kv_pb2 as kv  # noqa: E402
 from flotilla.v1 import kv_pb2_grpc as kv_grpc  # noqa: E402
 from google.protobuf import descriptor_pb2  # noqa: E402
@@ -92,6 +95,7 @@ class Peer:
                            ("grpc.max_send_message_length", -1)])
         self.kv = kv_grpc.KVStub(self.channel)
         self.admin = admin_grpc.ClusterStub(self.channel)
+        self.directory = directory_grpc.DirectoryStub(self.channel)
 
 
 def info_in(status):
@@ -374,6 +378,72 @@ class Requests(Base):
             self.kv.Put(kv.PutRequest(key=b"late", value=bytes(VALUE_MAX)), timeout=0.001)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
         self.assertLess(time.monotonic() - start, 2)
+
+
+class Shards(Base):
+    def job_ends(self, job):
+        """Follows the job to its end."""
+        for message in self.follower.directory.WatchJobs(
+                directory.WatchJobsRequest(job_id=job), timeout=30):
+            for one in message.jobs:
+                if one.state == directory.JOB_STATE_DONE:
+                    return one
+                self.assertIn(one.state, (directory.JOB_STATE_RUNNING,), one)
+        return self.fail("the stream ended before the job")
+
+    def test_keyspaces_of_many_shards_are_one_store(self):
+        asked = self.follower.directory
+        asked.CreateKeyspace(directory.CreateKeyspaceRequest(
+            name="many", partitioning=directory.PARTITIONING_HASH, shards=6))
+        asked.CreateKeyspace(directory.CreateKeyspaceRequest(
+            name="ordered", partitioning=directory.PARTITIONING_RANGE, split_keys=[b"k05"]))
+        self.refused("KEYSPACE_EXISTS", asked.CreateKeyspace,
+                     directory.CreateKeyspaceRequest(name="many"),
+                     code=grpc.StatusCode.ALREADY_EXISTS)
+        keys = [b"k%02d" % number for number in range(10)]
+        for name in ("many", "ordered"):
+            header = kv.RequestHeader(keyspace=name)
+            for number, key in enumerate(keys):
+                # Any node serves, also one that has not heard of the keyspace yet.
+                self.peers[number % 3].kv.Put(kv.PutRequest(header=header, key=key, value=b"v" + key))
+            for peer in self.peers:
+                found = peer.kv.BatchGet(kv.BatchGetRequest(header=header, keys=keys)).results
+                self.assertEqual([one.value for one in found], [b"v" + key for key in keys])
+        self.assertFalse(self.kv.Get(kv.GetRequest(key=keys[0])).found)
+        self.refused("CROSS_SHARD", self.kv.Batch, kv.BatchRequest(
+            header=kv.RequestHeader(keyspace="ordered"),
+            operations=[put(keys[0]), put(keys[9])]))
+        rows = [row for page in self.kv.Scan(kv.ScanRequest(
+            header=kv.RequestHeader(keyspace="ordered"))) for row in page.rows]
+        self.assertEqual([row.key for row in rows], keys)
+
+    def test_a_shard_is_split_and_the_keyspace_dropped(self):
+        asked = self.follower.directory
+        asked.CreateKeyspace(directory.CreateKeyspaceRequest(name="whole"))
+        header = kv.RequestHeader(keyspace="whole")
+        for number in range(20):
+            self.kv.Put(kv.PutRequest(header=header, key=b"%02d" % number, value=b"v"))
+        shard, = asked.ListShards(directory.ListShardsRequest(keyspace="whole")).shards
+        self.refused("SHARD_NOT_FOUND", asked.SplitShard,
+                     directory.SplitShardRequest(group_id=10_000))
+        job = asked.SplitShard(directory.SplitShardRequest(
+            group_id=shard.group_id, key=b"10")).job_id
+        self.job_ends(job)
+        shards = asked.ListShards(directory.ListShardsRequest(keyspace="whole")).shards
+        self.assertEqual(len(shards), 2)
+        served = {self.kv.Get(kv.GetRequest(header=header, key=b"%02d" % number)).header.group_id
+                  for number in range(20)}
+        self.assertEqual(served, {one.group_id for one in shards})
+        self.refused("JOB_NOT_FOUND", asked.CancelJob, directory.CancelJobRequest(job_id=10_000))
+        asked.DropKeyspace(directory.DropKeyspaceRequest(name="whole"))
+        self.refused("KEYSPACE_NOT_FOUND", self.kv.Get, kv.GetRequest(header=header, key=b"10"))
+
+    def test_timestamps_only_grow(self):
+        last = 0
+        for peer in self.peers * 3:
+            now = peer.directory.GetTimestamp(directory.GetTimestampRequest()).timestamp
+            self.assertGreater(now, last)
+            last = now
 
 
 class Limits(Base):
