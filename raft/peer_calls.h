@@ -28,9 +28,9 @@ enum class PeerMethod : std::uint32_t {
   kForwardAnswers = 2,   // one way: some of their answers
   kSnapshotOpen = 3,
   kSnapshotPart = 4,
-  kAdmin = 5,  // membership, transfer, snapshot: see shard/admin_codec.h
+  kAdmin = 5,       // membership, transfer, snapshot: see shard/admin_codec.h
   kTimestamps = 6,  // of the oracle
-  kNodeStats = 8,  // one way: shard/node_stats.h
+  kNodeStats = 8,   // one way: shard/node_stats.h
   kWhoLeads = 7,    // a group, for a node that has no replica of it
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there

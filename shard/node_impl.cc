@@ -249,9 +249,8 @@ void NodeImpl::ForgetDeparted() {
   {
     std::lock_guard lock(mutex_);
     const MonoTime now = world_.clock->Now();
-    const std::size_t gone = std::erase_if(departed_, [&](const auto& one) {
-      return one.second.until <= now && !Needed(one.first);
-    });
+    const std::size_t gone = std::erase_if(
+        departed_, [&](const auto& one) { return one.second.until <= now && !Needed(one.first); });
     if (gone == 0) return;
     peers = Peers();
   }

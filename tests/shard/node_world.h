@@ -83,8 +83,7 @@ class NodeWorld {
 
   using Answer = std::shared_ptr<std::optional<GatewayAnswer>>;
 
-  Answer Begin(int node_number, GatewayCall call,
-               Duration timeout = std::chrono::seconds(5)) {
+  Answer Begin(int node_number, GatewayCall call, Duration timeout = std::chrono::seconds(5)) {
     auto answer = std::make_shared<std::optional<GatewayAnswer>>();
     std::vector<GatewayRequest> requests(1);
     requests[0].deadline = loop_.now() + timeout;
