@@ -38,7 +38,9 @@ class Editing {
     return WithJob(BeginSplit(image_, call, kByHand, now_));
   }
   StatusOr<DirectoryEdit> operator()(const MergeCall& call) {
-    return WithJob(BeginMerge(image_, call, kByHand, now_));
+    RETURN_IF_ERROR(BeginMerge(image_, call, kByHand, now_).status());
+    return Error(Reason::kUnimplemented,
+                 "this version cannot merge shards: leave them as they are");
   }
   StatusOr<DirectoryEdit> operator()(const MoveCall& call) {
     StatusOr<DirectoryEdit> edit = WithJob(BeginMove(image_, call, kByHand, now_));
@@ -55,7 +57,11 @@ class Editing {
     return CancelJob(image_, call.job, now_);
   }
   StatusOr<DirectoryEdit> operator()(const SetNodeRoleCall& call) {
-    return SetNodeRole(image_, call.node, call.role);
+    RETURN_IF_ERROR(SetNodeRole(image_, call.node, call.role).status());
+    return Error(
+        Reason::kUnimplemented,
+        "this version does not empty nodes by itself: move their replicas with `kvctl shard "
+        "move`, one by one");
   }
   StatusOr<DirectoryEdit> operator()(const PlanCall&) { return DirectoryEdit(); }
   StatusOr<DirectoryEdit> operator()(const SurveyCall&) { return DirectoryEdit(); }

@@ -10,6 +10,7 @@
 
 #include "kv/command.h"
 #include "kv/key_codec.h"
+#include "kv/slots.h"
 
 namespace flotilla {
 namespace {
@@ -74,7 +75,7 @@ class Locator {
 
   Location operator()(const ScanCall& call) const {
     const kv::ScanRequest& scan = call.request;
-    if (kv::IsHashed(scan.keyspace)) return Spread(scan.keyspace);
+    if (kv::IsHashed(scan.keyspace)) return Spread(scan);
     // Page by page: from the shard that has the beginning.
     const ShardDescriptor* shard =
         scan.reverse ? FindBelow(scan.keyspace, scan.end) : Find(scan.keyspace, scan.start);
@@ -101,10 +102,12 @@ class Locator {
     return image_.LocateBelow(kv::RangeEnd(keyspace, key));
   }
 
-  Location Spread(kv::KeyspaceId keyspace) const {
-    const ShardDescriptor* first = Find(keyspace, {});
-    if (first == nullptr) return Unknown(keyspace);
-    return HasAll(*first, keyspace) ? In(*first) : Scattered();
+  // A scan of slots.
+  Location Spread(const kv::ScanRequest& scan) const {
+    const ShardDescriptor* first = image_.Locate(kv::SlotBound(scan.keyspace, scan.first_slot));
+    if (first == nullptr) return Unknown(scan.keyspace);
+    const bool whole = first->end >= kv::SlotBound(scan.keyspace, scan.past_last_slot);
+    return whole ? In(*first) : Scattered();
   }
 
   Location Unknown(kv::KeyspaceId keyspace) const {

@@ -413,9 +413,10 @@ class Shards(Base):
         self.refused("CROSS_SHARD", self.kv.Batch, kv.BatchRequest(
             header=kv.RequestHeader(keyspace="ordered"),
             operations=[put(keys[0]), put(keys[9])]))
-        rows = [row for page in self.kv.Scan(kv.ScanRequest(
-            header=kv.RequestHeader(keyspace="ordered"))) for row in page.rows]
-        self.assertEqual([row.key for row in rows], keys)
+        for name in ("many", "ordered"):
+            rows = [row for page in self.kv.Scan(kv.ScanRequest(
+                header=kv.RequestHeader(keyspace=name), page_size=3)) for row in page.rows]
+            self.assertEqual([row.key for row in rows], keys)
 
     def test_a_shard_is_split_and_the_keyspace_dropped(self):
         asked = self.follower.directory

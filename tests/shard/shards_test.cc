@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -97,6 +98,24 @@ TEST_F(Shards, AKeyspaceOfSeveralShardsIsOneStoreOnEveryNode) {
       EXPECT_FALSE(found[2].found);
       EXPECT_EQ(found[3].value, "vk");
     }
+  }
+  // A hash keyspace is scanned in the order of its keys, over all shards.
+  for (const bool reverse : {false, true}) {
+    std::string seen;
+    kv::ScanRequest scan{
+        .keyspace = hashed, .start = "c", .end = "x", .reverse = reverse, .limit = 4};
+    for (bool more = true; more;) {
+      const GatewayAnswer answer = Ask(seen.size() % 5, ScanCall{.request = scan});
+      ASSERT_TRUE(answer.status.ok()) << answer.status;
+      const auto& page = std::get<kv::ScanPage>(answer.result);
+      EXPECT_LE(page.rows.size(), 4u);
+      for (const kv::ScanRow& row : page.rows) seen += row.key;
+      more = page.more;
+      (reverse ? scan.end : scan.start) = page.resume_key;
+    }
+    std::string wanted = "cdefghijklmnopqrstuvw";
+    if (reverse) std::reverse(wanted.begin(), wanted.end());
+    EXPECT_EQ(seen, wanted);
   }
   // The keyspaces do not see each other.
   EXPECT_EQ(world_.Read(0, "k"), "(none)");
