@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/coding.h"
+#include "base/timestamp.h"
 #include "base/types.h"
 
 namespace flotilla::kv {
@@ -51,10 +52,6 @@ inline bool DecodeVersion(std::string_view bytes, VersionView& version) {
   if ((head & kVersionHasTransaction) != 0 && !reader.Fixed64(transaction)) return false;
   version.value = reader.rest();
   return true;
-}
-
-inline std::uint64_t MillisecondsOf(Timestamp timestamp) {
-  return timestamp.value() >> kTimestampCounterBits;
 }
 
 }  // namespace flotilla::kv

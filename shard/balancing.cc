@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/timestamp.h"
 #include "shard/directory/job_edits.h"
 
 namespace flotilla {
@@ -64,8 +65,7 @@ Task<> Balancing::Start(Action action) {
     co_return;
   }
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {
-    const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
-    return Begin(action, image, Timestamp(ms << kTimestampCounterBits));
+    return Begin(action, image, TimestampAt(world_.clock->WallNow()));
   };
   const StatusOr<Timestamp> begun = co_await world_.editor->Edit(std::move(change), deadline);
   begun.status().IgnoreError();

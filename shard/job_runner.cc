@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/timestamp.h"
+
 namespace flotilla {
 namespace {
 
@@ -36,10 +38,7 @@ std::string Failed(const Status& status) { return std::string(MessageOf(status))
 
 }  // namespace
 
-Timestamp JobRunner::Now() const {
-  const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
-  return Timestamp(ms << kTimestampCounterBits);
-}
+Timestamp JobRunner::Now() const { return TimestampAt(world_.clock->WallNow()); }
 
 void JobRunner::Look() {
   if (!world_.leads() || world_.scope->stopping()) return;

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/timestamp.h"
 #include "base/types.h"
 
 namespace flotilla {
@@ -22,9 +23,7 @@ class LocalTimestamps {
   // `count` consecutive timestamps, the first of which is returned; above all returned before and
   // above what Advance() was told.
   Timestamp Allocate(std::uint64_t count) {
-    const auto wall_ms = static_cast<std::uint64_t>(clock_->WallNow().count() / 1000);
-    const Timestamp now(wall_ms << kTimestampCounterBits);
-    const Timestamp first = std::max(now, last_.Next());
+    const Timestamp first = std::max(TimestampAt(clock_->WallNow()), last_.Next());
     last_ = first + (count == 0 ? 0 : count - 1);
     return first;
   }

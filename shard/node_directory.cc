@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/timestamp.h"
 #include "shard/answers.h"
 #include "shard/node_impl.h"
 
@@ -77,8 +78,7 @@ Task<> NodeImpl::Changed(DirectoryCall call, MonoTime deadline,
     co_return;
   }
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {
-    const auto ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
-    return EditFor(call, image, Timestamp(ms << kTimestampCounterBits), answer);
+    return EditFor(call, image, TimestampAt(world_.clock->WallNow()), answer);
   };
   const StatusOr<Timestamp> edited = co_await editor_->Edit(std::move(change), deadline);
   answer.status = edited.status();

@@ -5,21 +5,9 @@
 #include "shard/answers.h"
 #include "shard/directory/edits.h"
 #include "shard/node_impl.h"
+#include "shard/one_answer.h"
 
 namespace flotilla {
-namespace {
-
-class OneAnswer final : public AnswerSink {
- public:
-  explicit OneAnswer(UniqueFunction<void(const Status&)> done) : done_(std::move(done)) {}
-  void OnAnswers(std::vector<GatewayAnswer> answers) override { done_(answers.front().status); }
-
- private:
-  UniqueFunction<void(const Status&)> done_;
-};
-
-}  // namespace
-
 void NodeImpl::MakeOracle() {
   OracleServer::World server;
   server.clock = world_.clock;
@@ -69,8 +57,9 @@ void NodeImpl::MoveWindow(const TimestampOracle::Move& move,
   requests[0].call = WriteCall{
       .command = Bytes(EncodeWindowMove(TimestampWindow{move.from}, TimestampWindow{move.to}))};
   std::vector<Ticket> tickets(1);
-  tickets[0].batch = std::make_shared<PendingBatch>(std::move(requests),
-                                                    std::make_shared<OneAnswer>(std::move(done)));
+  auto sink = std::make_shared<OneAnswer>(
+      [done = std::move(done)](const GatewayAnswer& answer) mutable { done(answer.status); });
+  tickets[0].batch = std::make_shared<PendingBatch>(std::move(requests), std::move(sink));
   tickets[0].group = kDirectoryGroup;
   replica->Submit(std::move(tickets));
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/timestamp.h"
 #include "kv/command.h"
 #include "shard/answers.h"
 #include "shard/oracle/timestamp_oracle.h"
@@ -33,10 +34,6 @@ constexpr std::uint64_t kExpirySlackMs = 5;
 constexpr std::uint64_t kExpiryNearMs = 2000;
 // Between looks whether the oracle's time has come to an expiry, by whose clock it has not.
 constexpr std::uint64_t kExpiryPauseMsMax = 1000;
-
-std::uint64_t MillisecondsOf(Timestamp timestamp) {
-  return timestamp.value() >> kTimestampCounterBits;
-}
 
 }  // namespace
 

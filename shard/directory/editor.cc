@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kv/command.h"
+#include "shard/one_answer.h"
 
 namespace flotilla {
 namespace {
@@ -11,15 +12,6 @@ Status Late() {
   return Error(Reason::kDeadlineExceeded,
                "this node's copy of the directory did not catch up in time: see `kvctl status`");
 }
-
-class OneAnswer final : public AnswerSink {
- public:
-  explicit OneAnswer(Completion<GatewayAnswer> done) : done_(std::move(done)) {}
-  void OnAnswers(std::vector<GatewayAnswer> answers) override { done_(std::move(answers.front())); }
-
- private:
-  Completion<GatewayAnswer> done_;
-};
 
 }  // namespace
 

@@ -15,9 +15,10 @@
 namespace flotilla {
 namespace {
 
-Location In(const ShardDescriptor& shard) {
-  return {.group = shard.group, .scattered = false, .error = absl::OkStatus()};
+Location In(GroupId group) {
+  return {.group = group, .scattered = false, .error = absl::OkStatus()};
 }
+Location In(const ShardDescriptor& shard) { return In(shard.group); }
 
 Location Scattered() { return {.group = {}, .scattered = true, .error = absl::OkStatus()}; }
 
@@ -46,6 +47,7 @@ class Locator {
     kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
     std::string_view key;
     kv::PeekCommand(call.command.view(), keyspace, key);
+    if (keyspace == kDirectoryKeyspace) return In(kDirectoryGroup);
     const ShardDescriptor* shard = Find(keyspace, key);
     if (shard == nullptr) return Unknown(keyspace);
     if (HasAll(*shard, keyspace)) return In(*shard);
@@ -58,6 +60,7 @@ class Locator {
   }
 
   Location operator()(const GetCall& call) const {
+    if (call.keyspace == kDirectoryKeyspace) return In(kDirectoryGroup);
     const ShardDescriptor* shard = Find(call.keyspace, call.key);
     return shard == nullptr ? Unknown(call.keyspace) : In(*shard);
   }
@@ -111,9 +114,7 @@ class Locator {
   }
 
   Location Unknown(kv::KeyspaceId keyspace) const {
-    if (image_.shards().empty()) {
-      return {.group = kFirstDataGroup, .scattered = false, .error = absl::OkStatus()};
-    }
+    if (image_.shards().empty()) return In(kFirstDataGroup);
     return Failed(
         Error(Reason::kKeyspaceNotFound,
               fmt::format("keyspace {} is not there any more: it was dropped", keyspace.value())));
@@ -136,14 +137,6 @@ class Locator {
 }  // namespace
 
 Location Locate(const DirectoryImage& image, const GatewayRequest& request) {
-  const auto* write = std::get_if<WriteCall>(&request.call);
-  const auto* get = std::get_if<GetCall>(&request.call);
-  kv::KeyspaceId keyspace = get != nullptr ? get->keyspace : kv::kDefaultKeyspace;
-  std::string_view key;
-  if (write != nullptr) kv::PeekCommand(write->command.view(), keyspace, key);
-  if (keyspace == kDirectoryKeyspace) {
-    return {.group = kDirectoryGroup, .scattered = false, .error = absl::OkStatus()};
-  }
   return std::visit(Locator(image), request.call);
 }
 
