@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kv/key_codec.h"
-#include "kv/limits.h"
+#include "kv/page_builder.h"
 #include "kv/slots.h"
 
 namespace flotilla {
@@ -63,8 +63,7 @@ class ScatteredScan final : public Scatter {
   ScatteredScan(const World& world, const GatewayRequest& request, Done done)
       : Scatter(world, request.deadline, std::move(done)),
         call_(std::get<ScanCall>(request.call)),
-        limit_(call_.request.limit == 0 ? kv::kScanRowsDefault
-                                        : std::min(call_.request.limit, kv::kScanRowsMax)),
+        limit_(static_cast<std::uint32_t>(kv::LimitOf(call_.request))),
         parts_(1, {call_.request.first_slot, call_.request.past_last_slot}) {}
 
  private:

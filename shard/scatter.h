@@ -46,7 +46,7 @@ class Scatter : public AnswerSink, public std::enable_shared_from_this<Scatter> 
   // Every part has been taken.
   virtual void Finish(GatewayAnswer& answer) = 0;
 
-  // The part's number is `next_part()` of before.
+  // Parts are numbered one after the other.
   template <class Call>
   void Add(Call call) {
     GatewayRequest& request = to_ask_.emplace_back();
@@ -54,7 +54,6 @@ class Scatter : public AnswerSink, public std::enable_shared_from_this<Scatter> 
     request.deadline = deadline_;
     request.call = std::move(call);
   }
-  Part next_part() const { return next_part_; }
 
  private:
   void Ask(const std::vector<Part>& parts);
