@@ -103,6 +103,7 @@ struct GroupInfo {
   raft::Index applied;
   std::string leader_address;
   std::vector<MemberInfo> members;
+  kv::ShardRange range;
   kv::StoreStats store;
 };
 

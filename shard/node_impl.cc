@@ -344,6 +344,7 @@ void NodeImpl::Info(UniqueFunction<void(NodeInfo)> done) {
       for (MemberInfo& member : group.members) {
         if (member.address.empty()) member.address = AddressOf(member.node);
       }
+      group.range = replica->store().range();
       group.store = replica->store().Stats();
       std::unique_lock lock(gathering->mutex);
       gathering->info.groups.push_back(std::move(group));

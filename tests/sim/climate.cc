@@ -36,9 +36,19 @@ T OneOf(Random& random, std::initializer_list<T> choices) {
   return *(choices.begin() + random.Below(choices.size()));
 }
 
+// What is different where there are many groups.
+void DrawShards(Random& random, Climate& climate) {
+  climate.sharded = true;
+  climate.between_shard_changes_max =
+      std::chrono::milliseconds(OneOf<int>(random, {1000, 3000, 8000}));
+  // A node that loses its disk takes replicas of groups with it that nobody puts elsewhere.
+  climate.membership_changes = false;
+  climate.hasty_changes = false;
+}
+
 }  // namespace
 
-Climate DrawClimate(Random& random, int nodes) {
+Climate DrawClimate(Random& random, int nodes, bool sharded) {
   Climate climate;
   const bool everything = random.Chance(0.3);
   for (std::size_t fault = 0; fault <= static_cast<std::size_t>(Fault::kCalm); ++fault) {
@@ -92,6 +102,7 @@ Climate DrawClimate(Random& random, int nodes) {
   if (apart.Chance(0.5)) {
     climate.quiesce_after = std::chrono::milliseconds(OneOf<int>(apart, {50, 150, 500, 2000}));
   }
+  if (sharded) DrawShards(apart, climate);
   return climate;
 }
 

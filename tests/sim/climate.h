@@ -53,6 +53,10 @@ struct Climate {
   // How often what is to be applied has to wait, as it does for a memtable that is full.
   double apply_stalls = 0;
 
+  // Several keyspaces of several shards, which are split and moved meanwhile.
+  bool sharded = false;
+  Duration between_shard_changes_max{0};
+
   // The clients' load.
   Duration think_max{0};
   std::size_t value_bytes_max = 0;
@@ -67,7 +71,7 @@ struct Climate {
   std::uint64_t retention_ms = 0;
 };
 
-Climate DrawClimate(Random& random, int nodes);
+Climate DrawClimate(Random& random, int nodes, bool sharded);
 
 // The limits of the climate, and those that are small in all of them.
 void Apply(const Climate& climate, NodeOptions& options);

@@ -73,7 +73,8 @@ class Hunter {
 SimulationOptions Hunter::OptionsFor(std::uint64_t seed) const {
   SimulationOptions one = simulation_;
   one.seed = seed;
-  one.nodes = simulation_.nodes != 0 ? simulation_.nodes : NodesOf(seed);
+  one.sharded = options_.sharded.value_or(ShardedOf(seed));
+  one.nodes = simulation_.nodes != 0 ? simulation_.nodes : NodesOf(seed, one.sharded);
   return one;
 }
 

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "tests/sim/hunt.h"
@@ -23,6 +24,7 @@ namespace {
 using flotilla::sim::Hunt;
 using flotilla::sim::NodesOf;
 using flotilla::sim::RunSimulation;
+using flotilla::sim::ShardedOf;
 using flotilla::sim::SimulationOptions;
 using flotilla::sim::SimulationResult;
 
@@ -60,11 +62,15 @@ int main(int argc, char** argv) {
   std::string seeds = "1..20";
   int nodes = 0;
   int seconds = 60;
+  std::optional<bool> sharded;
   bool twice = false;
   std::string trace;
   SimulationOptions options;
   app.add_option("--seeds,--seed", seeds, "A..B, or one")->take_last();
-  app.add_option("--nodes", nodes, "3 or 5; by default the seed decides");
+  app.add_option("--nodes", nodes, "3 to 6; by default the seed decides");
+  app.add_flag_callback(
+      "--sharded", [&] { sharded = true; }, "many shards; by default the seed decides");
+  app.add_flag_callback("--one-shard", [&] { sharded = false; }, "one shard");
   app.add_option("--virtual-seconds", seconds, "of faults, before healing");
   app.add_flag("--twice", twice, "run every seed twice and compare the traces");
   app.add_flag("--verbose", options.verbose, "show the nodes' logs");
@@ -86,6 +92,7 @@ int main(int argc, char** argv) {
   options.nodes = nodes;
   hunt.seeds_first = first;
   hunt.seeds_max = last;
+  hunt.sharded = sharded;
   if (!hunt.name.empty()) return Hunt(options, hunt);
   if (!trace.empty()) options.trace_file = std::fopen(trace.c_str(), "w");
   std::signal(SIGABRT, OnAbort);
@@ -95,9 +102,10 @@ int main(int argc, char** argv) {
   flotilla::Duration virtual_time{0};
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     options.seed = seed;
-    options.nodes = nodes != 0 ? nodes : NodesOf(seed);
-    replay = fmt::format("./dev sim --seed {} --nodes {} --virtual-seconds {}", seed, options.nodes,
-                         seconds);
+    options.sharded = sharded.value_or(ShardedOf(seed));
+    options.nodes = nodes != 0 ? nodes : NodesOf(seed, options.sharded);
+    replay = fmt::format("./dev sim --seed {} --nodes {} {} --virtual-seconds {}", seed,
+                         options.nodes, options.sharded ? "--sharded" : "--one-shard", seconds);
     SimulationResult result = RunSimulation(options);
     rare += result.rare;
     virtual_time += result.time;
@@ -111,9 +119,9 @@ int main(int argc, char** argv) {
     }
     if (result.failure.empty()) {
       ++passed;
-      fmt::print("seed {}: ok, {} nodes, {} operations, {} answered, {} events, trace {:016x}\n",
-                 seed, options.nodes, result.operations, result.answered, result.events,
-                 result.trace_hash);
+      fmt::print("seed {}: ok, {} nodes{}, {} operations, {} answered, {} events, trace {:016x}\n",
+                 seed, options.nodes, options.sharded ? ", sharded" : "", result.operations,
+                 result.answered, result.events, result.trace_hash);
     } else {
       ++failed;
       fmt::print("seed {}: FAILED: {}\n  replay: {}\n", seed, result.failure, replay);
@@ -123,9 +131,10 @@ int main(int argc, char** argv) {
   fmt::print(
       "{} leaders, {} answers with timestamps, {} rejected appends, {} snapshots, {} changes of "
       "members, {} nodes that stopped "
-      "for a failed disk, {} writes that found no room until their deadline\n",
+      "for a failed disk, {} writes that found no room until their deadline, {} jobs on shards, {} "
+      "passes over all markers\n",
       rare.leaders, rare.timestamps, rare.rejections, rare.snapshots, rare.member_changes,
-      rare.stopped_themselves, rare.refused_for_room);
+      rare.stopped_themselves, rare.refused_for_room, rare.jobs, rare.passes);
   const double seconds_run = static_cast<double>(virtual_time.count()) / 1e9;
   fmt::print("{:.0f} virtual seconds, {:.0f} per second of CPU\n", seconds_run,
              seconds_run / CpuSeconds());

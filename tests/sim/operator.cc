@@ -131,6 +131,7 @@ void Operator::NoteInfo(int node, const NodeInfo& info) {
     list("outgoing", core.configuration.outgoing);
     list("learners", core.configuration.learners);
     if (core.configuration_index > core.commit || core.configuration.joint()) continue;
+    if (group.group != kDirectoryGroup && group.group != kFirstDataGroup) continue;
     View& view = group.group == kDirectoryGroup ? registry_ : data_;
     if (core.configuration_index < view.index) continue;
     view.index = core.configuration_index;

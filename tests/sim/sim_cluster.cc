@@ -116,7 +116,11 @@ bool SimCluster::Start(int node) {
     return false;
   }
   member.node = *std::move(opened);
+  if (options_.before_gateway) {
+    member.before_gateway = options_.before_gateway(&member.node->gateway());
+  }
   member.node->Start([this, node](const Status& status) { OnFatal(node, status); });
+  if (options_.on_start) options_.on_start(node);
   return true;
 }
 
@@ -214,6 +218,7 @@ void SimCluster::LoseDisk(int node) {
 
 void SimCluster::Destroy(Member& member, ProcessId id) {
   member.process->Stop();
+  member.before_gateway = nullptr;
   member.node = nullptr;
   member.transport = nullptr;
   member.env = nullptr;
@@ -260,9 +265,11 @@ int SimCluster::MachineAt(const std::string& address) const {
 SimServer SimCluster::Find(const std::string& address) const {
   for (int node = 0; node < size(); ++node) {
     if (AddressOf(node) != address || !running(node)) continue;
-    return {.gateway = &members_[Slot(node)].node->gateway(),
-            .process = members_[Slot(node)].process.get(),
-            .life = members_[Slot(node)].life};
+    const Member& member = members_[Slot(node)];
+    return {
+        .gateway = member.before_gateway ? member.before_gateway.get() : &member.node->gateway(),
+        .process = member.process.get(),
+        .life = member.life};
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,10 @@ class SimCluster {
     bool syncs_take_their_time = false;  // as SimProcess::SyncsTakeTheirTime
     NodeOptions node;                    // addresses, directories and joining are filled in
     std::shared_ptr<spdlog::logger> logger;
+    // What stands between clients and a node; null: nothing.
+    std::function<std::unique_ptr<Gateway>(Gateway* gateway)> before_gateway;
+    // After each start.
+    std::function<void(int node)> on_start;
   };
 
   SimCluster(const Options& options, EventLoop* loop, SimNetwork* network);
@@ -102,6 +107,7 @@ class SimCluster {
     std::unique_ptr<kv::InlineEnv> env;
     std::unique_ptr<SimTransport> transport;
     std::unique_ptr<Node> node;
+    std::unique_ptr<Gateway> before_gateway;
     std::uint64_t life = 0;
     bool in_use = false;
     bool replaced = false;  // it lost the disk it founded with

@@ -10,10 +10,14 @@
 #include <utility>
 
 #include "base/logger.h"
+#include "tests/sim/administrator.h"
 #include "tests/sim/climate.h"
+#include "tests/sim/marker_watch.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/operator.h"
+#include "tests/sim/ownership_watch.h"
 #include "tests/sim/raft_watch.h"
+#include "tests/sim/shards_check.h"
 #include "tests/sim/sim_cluster.h"
 #include "tests/sim/timestamp_watch.h"
 #include "tests/sim/workload.h"
@@ -25,7 +29,10 @@ namespace {
 constexpr Duration kProgressWithin = std::chrono::seconds(15);
 // So long after healing all changes of members must have ended that were under way.
 constexpr Duration kMembersWithin = std::chrono::seconds(30);
+// And all jobs.
+constexpr Duration kJobsWithin = std::chrono::seconds(30);
 constexpr int kClients = 4;
+constexpr int kKeysOfSharded = 8;
 // Machines for nodes that join later.
 constexpr int kSpares = 2;
 constexpr Duration kSlice = std::chrono::milliseconds(100);
@@ -36,9 +43,10 @@ class Simulation {
   explicit Simulation(const SimulationOptions& options)
       : options_(options),
         random_(options.seed),
-        climate_(DrawClimate(random_, options.nodes)),
+        climate_(DrawClimate(random_, options.nodes, options.sharded)),
         loop_(options.trace_file),
         network_(&loop_, random_.Fork()),
+        ownership_(&loop_),
         cluster_(ClusterOptions(), &loop_, &network_),
         timestamps_(&loop_, &cluster_, random_.Next()),
         workload_(
@@ -51,7 +59,10 @@ class Simulation {
                    .cut_off = [this](int node) { nemesis_.CutOff(node); }},
                   &loop_, &cluster_),
         nemesis_({.seed = random_.Next(), .clients = kClients, .climate = climate_}, &loop_,
-                 &cluster_, &network_, &workload_) {
+                 &cluster_, &network_, &workload_),
+        administrator_({.seed = random_.Next(), .between_max = climate_.between_shard_changes_max},
+                       &loop_, &cluster_),
+        markers_(&loop_, &cluster_, random_.Next()) {
     if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
@@ -64,10 +75,12 @@ class Simulation {
   SimulationResult Run() {
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
+    if (climate_.sharded && !MakeShards()) return Result();
     workload_.Start();
     timestamps_.Start();
     operator_.Start();
     if (options_.faults) nemesis_.Start();
+    if (climate_.sharded) administrator_.Start();
     const MonoTime end = loop_.now() + options_.time;
     while (loop_.now() < end && failure_.empty()) {
       loop_.RunFor(kSlice);
@@ -75,6 +88,7 @@ class Simulation {
     }
     if (failure_.empty()) Heal();
     if (failure_.empty()) CheckHistory();
+    if (failure_.empty()) failure_ = ownership_.Check();
     return Result();
   }
 
@@ -88,6 +102,13 @@ class Simulation {
     options.syncs_take_their_time = climate_.syncs_take_their_time;
     options.logger =
         options_.verbose ? MakeLogger("sim", LogFormat::kText, spdlog::level::debug) : NullLogger();
+    if (options_.sharded) {
+      options.before_gateway = [this](Gateway* gateway) { return ownership_.Before(gateway); };
+      options.on_start = [this](int node) {
+        cluster_.node(node)->WatchDirectory(
+            [this, node] { ownership_.Note(*cluster_.node(node)->DirectoryView()); });
+      };
+    }
     Apply(climate_, options.node);
     return options;
   }
@@ -99,8 +120,23 @@ class Simulation {
     options.think_max = climate_.think_max;
     options.value_bytes_max = climate_.value_bytes_max;
     if (climate_.leases) options.reads_open_max = 8;
+    if (climate_.sharded) {
+      for (const KeyspaceSpec& spec : Administrator::FirstKeyspaces()) {
+        options.keyspaces.push_back({.name = spec.name, .keys = kKeysOfSharded});
+      }
+    }
     options.seed = random_.Next();
     return options;
+  }
+
+  // What is there before anything goes wrong.
+  bool MakeShards() {
+    administrator_.MakeKeyspaces();
+    if (!Await("keyspaces to be made", [this] { return administrator_.ready(); })) return false;
+    for (const kv::KeyspaceId keyspace : administrator_.keyspaces()) markers_.Mark(keyspace);
+    if (!Await("markers to be written", [this] { return markers_.marked(); })) return false;
+    markers_.Start();
+    return true;
   }
 
   bool AllReady() const {
@@ -115,6 +151,7 @@ class Simulation {
     if (failure_.empty()) failure_ = cluster_.failure();
     if (failure_.empty()) failure_ = watch_.failure();
     if (failure_.empty()) failure_ = timestamps_.failure();
+    if (failure_.empty()) failure_ = markers_.failure();
   }
 
   template <class Condition>
@@ -122,9 +159,9 @@ class Simulation {
     const MonoTime end = loop_.now() + within;
     while (failure_.empty() && !condition()) {
       if (loop_.now() >= end) {
-        failure_ =
-            fmt::format("no progress: waited {} s for {}{}",
-                        static_cast<double>(within.count()) / 1e9, what, operator_.Describe());
+        failure_ = fmt::format("no progress: waited {} s for {}{}",
+                               static_cast<double>(within.count()) / 1e9, what,
+                               administrator_.Describe() + disorder_ + operator_.Describe());
       }
       loop_.RunFor(kSlice);
       NoteFailure();
@@ -136,10 +173,14 @@ class Simulation {
   void Heal() {
     nemesis_.Heal();
     operator_.End();
+    administrator_.End();
     if (!Await(
             "changes of members to end after healing", [this] { return operator_.Settled(); },
             kMembersWithin) ||
-        !Await("all nodes to be ready after healing", [this] { return AllReady(); })) {
+        !Await("all nodes to be ready after healing", [this] { return AllReady(); }) ||
+        !Await(
+            "jobs to end after healing", [this] { return administrator_.Settled(); },
+            kJobsWithin)) {
       return;
     }
     const std::uint64_t taken = timestamps_.answers();
@@ -155,26 +196,36 @@ class Simulation {
     workload_.End();
     workload_.ReadAll();
     if (!Await("open operations to end", [this] { return workload_.under_way() == 0; })) return;
+    markers_.End();
+    if (!Await("shards to be in order", [this] { return ShardsInOrder(); })) return;
     Await("replicas to agree", [this] { return ReplicasAgree(); });
+  }
+
+  bool ShardsInOrder() {
+    disorder_ = FindDisorder(*administrator_.View(), loop_, cluster_);
+    return disorder_.empty();
   }
 
   // Asks all for their state; true when all are at one index. Equal indexes with different states
   // are the failure that this looks for.
   bool ReplicasAgree() {
-    bool agree = true;
-    for (const GroupId group : {kDirectoryGroup, kFirstDataGroup}) agree &= ReplicasAgree(group);
+    bool agree = ReplicasAgree(kDirectoryGroup);
+    const std::shared_ptr<const DirectoryImage> image = administrator_.View();
+    for (const auto& [group, shard] : image->shards()) agree &= ReplicasAgree(group);
     return agree;
   }
 
   bool ReplicasAgree(GroupId group) {
     auto hashes = std::make_shared<std::map<int, std::pair<raft::Index, std::uint64_t>>>();
+    auto away = std::make_shared<std::size_t>(0);
     std::size_t asked = 0;
     for (int node = 0; node < cluster_.size(); ++node) {
       if (!cluster_.running(node)) continue;
       ++asked;
       cluster_.node(node)->StateHash(
-          group, [hashes, node](StatusOr<std::pair<raft::Index, std::uint64_t>> state) {
+          group, [hashes, away, node](StatusOr<std::pair<raft::Index, std::uint64_t>> state) {
             if (state.ok()) (*hashes)[node] = *state;
+            *away += ReasonOf(state.status()) == Reason::kGroupNotFound;
           });
     }
     loop_.RunFor(kSlice);
@@ -186,7 +237,7 @@ class Simulation {
                                state.first.value());
       }
     }
-    return hashes->size() == asked && by_index.size() == 1;
+    return hashes->size() + *away == asked && by_index.size() == 1;
   }
 
   void CheckHistory() {
@@ -223,6 +274,8 @@ class Simulation {
     result.rare.member_changes = operator_.changes();
     result.rare.stopped_themselves = static_cast<std::uint64_t>(cluster_.stopped_themselves());
     result.rare.refused_for_room = workload_.refused_for_room();
+    result.rare.jobs = administrator_.JobsDone();
+    result.rare.passes = markers_.passes();
     return result;
   }
 
@@ -232,11 +285,15 @@ class Simulation {
   RaftWatch watch_;
   EventLoop loop_;
   SimNetwork network_;
+  OwnershipWatch ownership_;
   SimCluster cluster_;
   TimestampWatch timestamps_;
   Workload workload_;
   Operator operator_;
   Nemesis nemesis_;
+  Administrator administrator_;
+  MarkerWatch markers_;
+  std::string disorder_;
   std::string failure_;
 };
 
@@ -250,6 +307,8 @@ RareEvents& RareEvents::operator+=(const RareEvents& other) {
   member_changes += other.member_changes;
   stopped_themselves += other.stopped_themselves;
   refused_for_room += other.refused_for_room;
+  jobs += other.jobs;
+  passes += other.passes;
   return *this;
 }
 

@@ -12,6 +12,8 @@ namespace flotilla::sim {
 struct SimulationOptions {
   std::uint64_t seed = 1;
   int nodes = 3;
+  // Many shards instead of one.
+  bool sharded = false;
   Duration time = std::chrono::seconds(60);
   bool faults = true;
   // The nodes' logs go to standard error.
@@ -29,6 +31,8 @@ struct RareEvents {
   std::uint64_t member_changes = 0;      // seen through
   std::uint64_t stopped_themselves = 0;  // nodes whose disk failed them
   std::uint64_t refused_for_room = 0;    // writes on a full disk
+  std::uint64_t jobs = 0;                // on shards, done
+  std::uint64_t passes = 0;              // over all markers
 
   RareEvents& operator+=(const RareEvents& other);
 };

@@ -9,6 +9,8 @@ namespace {
 constexpr std::uint32_t kThink = 30;
 // About one of so many reads is a scan.
 constexpr std::size_t kReadsPerScan = 7;
+// Few, so that pages are put together.
+constexpr std::uint32_t kKeysPerPage = 3;
 
 // After these a write may or may not have happened; after all others it did not.
 bool Perhaps(const Status& status) {
@@ -37,20 +39,23 @@ Workload::Workload(const Options& options, EventLoop* loop, SimNetwork* network,
       client_options.endpoints.push_back("n" + std::to_string(node + 1) + ":1");
     }
     client_options.timeout = options_.timeout;
-    one.client = std::make_unique<client::Client>(
-        client_options, client::ClientWorld{.executor = one.process.get(),
-                                            .clock = one.process.get(),
-                                            .connector = one.connector.get(),
-                                            .seed = one.random.Next()});
+    for (const KeyspaceLoad& keyspace : options_.keyspaces) {
+      client_options.keyspace = keyspace.name;
+      one.clients.push_back(std::make_unique<client::Client>(
+          client_options, client::ClientWorld{.executor = one.process.get(),
+                                              .clock = one.process.get(),
+                                              .connector = one.connector.get(),
+                                              .seed = one.random.Next()}));
+    }
     clients_.push_back(std::move(one));
   }
 }
 
 Workload::~Workload() {
   ended_ = true;
-  for (int i = 0; i < options_.clients; ++i) {
-    clients_[static_cast<std::size_t>(i)].client->Shutdown();
-    clients_[static_cast<std::size_t>(i)].process->Stop();
+  for (One& one : clients_) {
+    for (const auto& client : one.clients) client->Shutdown();
+    one.process->Stop();
   }
 }
 
@@ -108,8 +113,15 @@ void Workload::Ended(Lane lane, std::size_t number, const Status& status) {
   Done(lane, status);
 }
 
-std::string Workload::CheckedKey(Random& random) const {
-  return "key" + std::to_string(random.Below(static_cast<std::uint64_t>(options_.keys)));
+std::string Workload::CheckedKey(Lane lane) {
+  const int keys = options_.keyspaces[lane.keyspace].keys;
+  return "key" +
+         std::to_string(clients_[lane.client].random.Below(static_cast<std::uint64_t>(keys)));
+}
+
+std::string Workload::HistoryName(Lane lane, const std::string& key) const {
+  const std::string& keyspace = options_.keyspaces[lane.keyspace].name;
+  return keyspace.empty() ? key : keyspace + "/" + key;
 }
 
 std::string Workload::ValueOf(std::uint64_t number) const {
@@ -123,8 +135,9 @@ std::string Workload::ValueOf(std::uint64_t number) const {
 
 void Workload::Issue(Lane lane) {
   Random& random = clients_[lane.client].random;
+  if (options_.keyspaces.size() > 1) lane.keyspace = random.Below(options_.keyspaces.size());
   Operation operation;
-  operation.key = CheckedKey(random);
+  operation.key = CheckedKey(lane);
   operation.invoked = loop_->now();
   ++under_way_;
   const std::uint64_t dice = random.Below(100);
@@ -147,46 +160,73 @@ void Workload::Issue(Lane lane) {
   }
 }
 
+std::size_t Workload::Invoke(Lane lane, Operation operation) {
+  operation.key = HistoryName(lane, operation.key);
+  return history_.Invoke(std::move(operation));
+}
+
 void Workload::Get(Lane lane, Operation operation) {
   operation.kind = OperationKind::kGet;
   const std::string key = operation.key;
-  const std::size_t number = history_.Invoke(std::move(operation));
+  const std::size_t number = Invoke(lane, std::move(operation));
   ClientOf(lane).GetAsync(key, {}, [this, lane, number](StatusOr<client::GetResult> result) {
     if (result.ok() && result->found) history_.At(number).read = NameIn(result->value);
     Ended(lane, number, result.status());
   });
 }
 
+// What is under way over several pages.
+struct Workload::Scanning {
+  client::ScanOptions options;
+  std::string token;
+  std::map<std::string, std::size_t> numbers;  // of the reads, by key
+};
+
 void Workload::Scan(Lane lane, const Operation& asked) {
-  client::ScanOptions scan;
-  scan.prefix = "key";
-  scan.reverse = history_.size() % (2 * kReadsPerScan) == 0;
-  std::map<std::string, std::size_t> numbers;
-  for (int key = 0; key < options_.keys; ++key) {
+  auto scanning = std::make_shared<Scanning>();
+  scanning->options.prefix = "key";
+  scanning->options.reverse = history_.size() % (2 * kReadsPerScan) == 0;
+  if (options_.keyspaces.size() > 1) scanning->options.page_size = kKeysPerPage;
+  for (int key = 0; key < options_.keyspaces[lane.keyspace].keys; ++key) {
     Operation operation = asked;
     operation.kind = OperationKind::kGet;
     operation.key = "key" + std::to_string(key);
     const std::string name = operation.key;
-    numbers[name] = history_.Invoke(std::move(operation));
+    scanning->numbers[name] = Invoke(lane, std::move(operation));
   }
-  ClientOf(lane).ScanPageAsync(scan, "", [this, lane, numbers](StatusOr<client::ScanPage> page) {
-    if (page.ok()) {
-      for (const client::Row& row : page->rows) {
-        history_.At(numbers.at(row.key)).read = NameIn(row.value);
-      }
-    }
-    for (const auto& [key, number] : numbers) Record(number, page.status());
-    Done(lane, page.status());
-  });
+  ScanPage(lane, scanning);
+}
+
+void Workload::ScanPage(Lane lane, const std::shared_ptr<Scanning>& scanning) {
+  ClientOf(lane).ScanPageAsync(
+      scanning->options, scanning->token,
+      [this, lane, scanning, asked = loop_->now()](const StatusOr<client::ScanPage>& page) {
+        if (page.ok()) {
+          for (const client::Row& row : page->rows) {
+            Operation& read = history_.At(scanning->numbers.at(row.key));
+            read.read = NameIn(row.value);
+            read.invoked = asked;
+          }
+          if (!page->continuation_token.empty()) {
+            scanning->token = page->continuation_token;
+            ScanPage(lane, scanning);
+            return;
+          }
+        }
+        for (const auto& [key, number] : scanning->numbers) Record(number, page.status());
+        Done(lane, page.status());
+      });
 }
 
 void Workload::ReadAll() {
-  for (int key = 0; key < options_.keys; ++key) {
-    ++under_way_;
-    Operation operation;
-    operation.key = "key" + std::to_string(key);
-    operation.invoked = loop_->now();
-    Get({}, std::move(operation));
+  for (std::size_t keyspace = 0; keyspace < options_.keyspaces.size(); ++keyspace) {
+    for (int key = 0; key < options_.keyspaces[keyspace].keys; ++key) {
+      ++under_way_;
+      Operation operation;
+      operation.key = "key" + std::to_string(key);
+      operation.invoked = loop_->now();
+      Get({.keyspace = keyspace}, std::move(operation));
+    }
   }
 }
 
@@ -195,7 +235,7 @@ void Workload::Put(Lane lane, Operation operation) {
   operation.argument = NameOf(next_value_);
   const std::string key = operation.key;
   const std::string value = ValueOf(next_value_++);
-  const std::size_t number = history_.Invoke(std::move(operation));
+  const std::size_t number = Invoke(lane, std::move(operation));
   ClientOf(lane).PutAsync(
       key, value, {},
       [this, lane, number, before = timestamps_->newest()](StatusOr<client::PutResult> result) {
@@ -207,7 +247,7 @@ void Workload::Put(Lane lane, Operation operation) {
 void Workload::Delete(Lane lane, Operation operation) {
   operation.kind = OperationKind::kDelete;
   const std::string key = operation.key;
-  const std::size_t number = history_.Invoke(std::move(operation));
+  const std::size_t number = Invoke(lane, std::move(operation));
   ClientOf(lane).DeleteAsync(key, {}, [this, lane, number](StatusOr<client::DeleteResult> result) {
     Ended(lane, number, result.status());
   });
@@ -226,7 +266,7 @@ void Workload::CompareAndSet(Lane lane, Operation operation) {
     condition = client::Condition::ValueIs(ValueOf(guess));
   }
   const std::string key = operation.key;
-  const std::size_t number = history_.Invoke(std::move(operation));
+  const std::size_t number = Invoke(lane, std::move(operation));
   ClientOf(lane).CompareAndSetAsync(
       key, condition, value, {},
       [this, lane, number](StatusOr<client::CompareAndSetResult> result) {
@@ -235,18 +275,17 @@ void Workload::CompareAndSet(Lane lane, Operation operation) {
 }
 
 void Workload::Batch(Lane lane, Operation first) {
-  Random& random = clients_[lane.client].random;
   first.kind = OperationKind::kPut;
   Operation second = first;
   do {
-    second.key = CheckedKey(random);
+    second.key = CheckedKey(lane);
   } while (second.key == first.key);
   client::WriteBatch batch;
   std::vector<std::size_t> numbers;
   for (Operation* one : {&first, &second}) {
     one->argument = NameOf(next_value_);
     batch.Put(one->key, ValueOf(next_value_++));
-    numbers.push_back(history_.Invoke(std::move(*one)));
+    numbers.push_back(Invoke(lane, std::move(*one)));
   }
   ClientOf(lane).WriteAsync(batch, {}, [this, lane, numbers](StatusOr<client::BatchResult> result) {
     for (const std::size_t one : numbers) Record(one, result.status());

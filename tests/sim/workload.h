@@ -1,6 +1,7 @@
 // Workload: simulated clients that read and write a few keys and remember every answer.
 //
-// Values are unique, so that a read names the write that it saw. Besides the keys whose histories
+// Keys are of one keyspace or several, each client having a client::Client for each of them. Values
+// are unique, so that a read names the write that it saw. Besides the keys whose histories
 // are checked, others come and go: they expire, are deleted by ranges, and are scanned; of them it
 // only matters that all replicas agree.
 #pragma once
@@ -19,11 +20,17 @@
 
 namespace flotilla::sim {
 
+// Keys whose histories are checked.
+struct KeyspaceLoad {
+  std::string name = {};  // empty: `default`
+  int keys = 5;
+};
+
 class Workload {
  public:
   struct Options {
     int clients = 4;
-    int keys = 5;
+    std::vector<KeyspaceLoad> keyspaces = {{}};
     // Machines; clients know all of them.
     int nodes = 3;
     // Each client keeps so many operations going at once. One of them only reads: it goes on where
@@ -62,7 +69,7 @@ class Workload {
   struct One {
     std::unique_ptr<SimProcess> process;
     std::unique_ptr<SimConnector> connector;
-    std::unique_ptr<client::Client> client;
+    std::vector<std::unique_ptr<client::Client>> clients;  // by keyspace
     Random random{1};
     int reads_open = 0;  // of a paced lane
   };
@@ -70,14 +77,17 @@ class Workload {
   struct Lane {
     std::size_t client = 0;
     bool reads_only = false;
+    std::size_t keyspace = 0;  // of the operation under way
   };
+  struct Scanning;
 
   void Next(Lane lane);
   bool Paced(Lane lane) const { return lane.reads_only && options_.reads_open_max > 1; }
   void Issue(Lane lane);
   void Get(Lane lane, Operation operation);
-  // All checked keys at once.
+  // All checked keys of a keyspace, page by page.
   void Scan(Lane lane, const Operation& asked);
+  void ScanPage(Lane lane, const std::shared_ptr<Scanning>& scanning);
   void Put(Lane lane, Operation operation);
   void Delete(Lane lane, Operation operation);
   void CompareAndSet(Lane lane, Operation operation);
@@ -89,10 +99,13 @@ class Workload {
   void Ended(Lane lane, std::size_t number, const Status& status);
   void Record(std::size_t number, const Status& status);
   void Done(Lane lane, const Status& status);
-  std::string CheckedKey(Random& random) const;
+  std::string CheckedKey(Lane lane);
+  // As the history has it.
+  std::string HistoryName(Lane lane, const std::string& key) const;
+  std::size_t Invoke(Lane lane, Operation operation);
   // A new value; the same for the same number.
   std::string ValueOf(std::uint64_t number) const;
-  client::Client& ClientOf(Lane lane) { return *clients_[lane.client].client; }
+  client::Client& ClientOf(Lane lane) { return *clients_[lane.client].clients[lane.keyspace]; }
 
   const Options options_;
   EventLoop* const loop_;

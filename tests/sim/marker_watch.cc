@@ -1,0 +1,179 @@
+#include "tests/sim/marker_watch.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "kv/command.h"
+
+namespace flotilla::sim {
+namespace {
+
+constexpr std::uint32_t kMark = 51;
+constexpr Duration kBetweenMax = std::chrono::milliseconds(400);
+constexpr Duration kWithin = std::chrono::seconds(2);
+constexpr Duration kPause = std::chrono::milliseconds(20);
+// Of a pass that gets no answers, one after the other.
+constexpr int kAttempts = 40;
+constexpr std::uint64_t kPageMax = 12;
+constexpr char kFirst[] = "mark";
+constexpr char kPastLast[] = "marl";
+
+}  // namespace
+
+// One look at all of a keyspace's markers.
+struct MarkerWatch::Pass {
+  kv::KeyspaceId keyspace;
+  bool counts = false;
+  kv::ScanRequest scan;
+  std::vector<std::string> seen;  // by a scan
+  kv::AggregateRequest aggregate;
+  kv::AggregatePage total;
+  int attempts = 0;  // in a row
+};
+
+class MarkerWatch::Sink final : public AnswerSink {
+ public:
+  explicit Sink(UniqueFunction<void(GatewayAnswer)> done) : done_(std::move(done)) {}
+  void OnAnswers(std::vector<GatewayAnswer> answers) override {
+    std::exchange(done_, nullptr)(std::move(answers.front()));
+  }
+
+ private:
+  UniqueFunction<void(GatewayAnswer)> done_;
+};
+
+std::string MarkerWatch::KeyOf(int marker) { return fmt::format("mark{:02}", marker); }
+
+bool MarkerWatch::Ask(GatewayCall call, UniqueFunction<void(GatewayAnswer)> done) {
+  const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
+  if (!cluster_->running(node) || loop_->paused(SimCluster::IdOf(node))) return false;
+  std::vector<GatewayRequest> requests(1);
+  requests[0].deadline = cluster_->process(node)->Now() + kWithin;
+  requests[0].call = std::move(call);
+  cluster_->node(node)->gateway().Submit(std::move(requests),
+                                         std::make_shared<Sink>(std::move(done)));
+  return true;
+}
+
+void MarkerWatch::Mark(kv::KeyspaceId keyspace) {
+  keyspaces_.push_back(keyspace);
+  for (int marker = 0; marker < kMarkers; ++marker) {
+    ++unwritten_;
+    Write(keyspace, marker);
+  }
+}
+
+void MarkerWatch::Write(kv::KeyspaceId keyspace, int marker) {
+  const auto again = [this, keyspace, marker] {
+    loop_->At(loop_->now() + kPause, kNoProcess, kMark,
+              [this, keyspace, marker] { Write(keyspace, marker); });
+  };
+  const std::string key = KeyOf(marker);
+  const std::string value = std::to_string(marker + 1);
+  kv::CommandView command{.keyspace = keyspace, .session = {}, .ops = {}};
+  command.ops.push_back({.key = key, .value = value});
+  const bool asked = Ask(WriteCall{.command = Bytes(kv::EncodeCommand(command))},
+                         [this, again](const GatewayAnswer& answer) {
+                           if (answer.status.ok()) {
+                             --unwritten_;
+                           } else {
+                             again();
+                           }
+                         });
+  if (!asked) again();
+}
+
+void MarkerWatch::Next() {
+  const auto between = static_cast<std::int64_t>(
+      random_.Below(static_cast<std::uint64_t>(Duration(kBetweenMax).count()) + 1));
+  loop_->At(loop_->now() + Duration(between), kNoProcess, kMark, [this] {
+    if (ended_) return;
+    Begin();
+    Next();
+  });
+}
+
+void MarkerWatch::Begin() {
+  auto pass = std::make_shared<Pass>();
+  pass->keyspace = keyspaces_[random_.Below(keyspaces_.size())];
+  pass->counts = random_.Chance(0.25);
+  pass->scan = {.keyspace = pass->keyspace, .start = kFirst, .end = kPastLast};
+  pass->scan.reverse = random_.Chance(0.5);
+  pass->aggregate = {.keyspace = pass->keyspace, .start = kFirst, .end = kPastLast};
+  pass->aggregate.sum = true;
+  AskPage(pass);
+}
+
+void MarkerWatch::AskPage(const std::shared_ptr<Pass>& pass) {
+  if (ended_ || pass->attempts++ > kAttempts) return;
+  pass->scan.limit = static_cast<std::uint32_t>(random_.Between(1, kPageMax));
+  GatewayCall call;
+  if (pass->counts) {
+    call = AggregateCall{.request = pass->aggregate};
+  } else {
+    call = ScanCall{.request = pass->scan};
+  }
+  const auto again = [this, pass] {
+    loop_->At(loop_->now() + kPause, kNoProcess, kMark, [this, pass] { AskPage(pass); });
+  };
+  const bool asked = Ask(std::move(call), [this, pass, again](GatewayAnswer answer) {
+    if (answer.status.ok()) {
+      TakePage(pass, std::move(answer));
+    } else {
+      again();
+    }
+  });
+  if (!asked) again();
+}
+
+void MarkerWatch::TakePage(const std::shared_ptr<Pass>& pass, GatewayAnswer answer) {
+  pass->attempts = 0;
+  bool more = false;
+  if (pass->counts) {
+    const auto& page = std::get<kv::AggregatePage>(answer.result);
+    kv::AddPage(page, pass->total).IgnoreError();
+    more = page.more;
+    pass->aggregate.resume = page.resume;
+  } else {
+    const auto& page = std::get<kv::ScanPage>(answer.result);
+    for (const kv::ScanRow& row : page.rows) pass->seen.push_back(row.key);
+    more = page.more;
+    (pass->scan.reverse ? pass->scan.end : pass->scan.start) = page.resume_key;
+  }
+  loop_->Trace(pass->seen.size());
+  if (!more) return Check(*pass);
+  // Not from within the answer: nodes may fall meanwhile.
+  loop_->At(loop_->now() + kPause, kNoProcess, kMark, [this, pass] { AskPage(pass); });
+}
+
+void MarkerWatch::Check(const Pass& pass) {
+  ++passes_;
+  if (pass.counts) {
+    constexpr std::int64_t kSum = kMarkers * (kMarkers + 1) / 2;
+    if (pass.total.keys != kMarkers || pass.total.sum != kSum) {
+      Fail(pass, fmt::format("counted {} keys with a sum of {}, not {} with {}", pass.total.keys,
+                             pass.total.sum, kMarkers, kSum));
+    }
+    return;
+  }
+  for (int i = 0; i < kMarkers; ++i) {
+    const std::string wanted = KeyOf(pass.scan.reverse ? kMarkers - 1 - i : i);
+    const auto at = static_cast<std::size_t>(i);
+    if (at < pass.seen.size() && pass.seen[at] == wanted) continue;
+    const std::string found = at < pass.seen.size() ? pass.seen[at] : "the end";
+    return Fail(pass, fmt::format("found {} where {} should be", found, wanted));
+  }
+  if (pass.seen.size() > kMarkers) Fail(pass, "found a row after the last one");
+}
+
+void MarkerWatch::Fail(const Pass& pass, const std::string& what) {
+  if (!failure_.empty()) return;
+  failure_ = fmt::format("a {} of keyspace {} {}",
+                         pass.counts         ? "count"
+                         : pass.scan.reverse ? "reverse scan"
+                                             : "scan",
+                         pass.keyspace.value(), what);
+}
+
+}  // namespace flotilla::sim
