@@ -77,7 +77,8 @@ Status StoreImpl::TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch) {
                              "should have been sent a snapshot",
                              DbPath(), options_.self.value(), absorb.right.value()));
   }
-  Store* const store = options_.store_of ? options_.store_of(absorb.right) : nullptr;
+  const std::shared_ptr<Store> store =
+      options_.store_of ? options_.store_of(absorb.right) : nullptr;
   if (store == nullptr) {
     return Error(Reason::kInternal,
                  fmt::format("{}: group {} is to be absorbed and is not on this node", DbPath(),

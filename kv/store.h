@@ -76,7 +76,7 @@ struct StoreOptions {
   // group's, on the apply strand of the left; also when it is applied once more after a crash, so
   // all stores of a node have to be open before any of them applies, and the right one has to stay
   // until durable_range() of the left has reached the epoch of the absorption.
-  std::function<Store*(GroupId)> store_of;
+  std::function<std::shared_ptr<Store>(GroupId)> store_of;
   // The simulator's: no thread but the caller's ever works for RocksDB; flushes and compactions
   // run inside Store calls and RunBackgroundWork().
   bool inline_background_work = false;

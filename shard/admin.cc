@@ -317,6 +317,7 @@ void Admin::Control(const std::shared_ptr<Replica>& replica, const AdminRequest&
                             answer.status = result.status();
                             if (result.ok()) {
                               answer.outcome = result->outcome;
+                              answer.index = result->index;
                               answer.range = std::move(result->range);
                             }
                             done(std::move(answer));
@@ -329,10 +330,12 @@ void Admin::RunOnNode(const std::shared_ptr<Replica>& replica, const AdminReques
     Snapshot(replica, std::move(done));
     return;
   }
-  // One after the other: the range is at least as new as the index.
+  // One after the other: each range is at least as new as its index.
   AdminResult result;
   result.index = replica->store().applied();
   result.range = replica->store().range();
+  result.durable = replica->store().durable();
+  result.durable_range = replica->store().durable_range();
   done(std::move(result));
 }
 

@@ -48,13 +48,16 @@ struct AdminRequest {
 struct AdminResult {
   Status status;
   NodeId node;                      // kAdd*: the new id; kTransfer: the new leader
-  raft::Index index;                // kSnapshot; kInspect: applied
+  raft::Index index;                // kSnapshot: durable; kInspect: applied; kControl: where it is
   std::uint64_t bytes = 0;          // kSnapshot
   std::vector<MemberInfo> members;  // kListMembers
   std::string key;                  // kMiddle: encoded; empty: nowhere
   // kControl, kInspect
   kv::ControlOutcome outcome = kv::ControlOutcome::kApplied;
   kv::ShardRange range;
+  // kInspect: what a crash would leave
+  raft::Index durable;
+  kv::ShardRange durable_range;
 };
 
 std::string EncodeAdminRequest(const AdminRequest& request, Duration left);

@@ -64,6 +64,8 @@ std::string EncodeAdminResult(const AdminResult& result) {
   AppendPrefixed(out, result.key);
   out.push_back(static_cast<char>(result.outcome));
   AppendPrefixed(out, kv::EncodeShardRange(result.range));
+  AppendVarint(out, result.durable.value());
+  AppendPrefixed(out, kv::EncodeShardRange(result.durable_range));
   AppendVarint(out, result.members.size());
   for (const MemberInfo& member : result.members) {
     AppendVarint(out, member.node.value());
@@ -84,16 +86,21 @@ StatusOr<AdminResult> DecodeAdminResult(std::string_view body) {
   std::string_view key;
   std::uint8_t outcome = 0;
   std::string_view range;
+  std::uint64_t durable = 0;
+  std::string_view durable_range;
   if (!ReadStatus(reader, result.status) || !reader.Varint(node) || !reader.Varint(index) ||
       !reader.Varint(result.bytes) || !reader.Prefixed(key) || !reader.Byte(outcome) ||
       !reader.Prefixed(range) || !kv::DecodeShardRange(range, result.range) ||
-      !reader.Varint(count) || count > 10'000) {
+      !reader.Varint(durable) || !reader.Prefixed(durable_range) ||
+      !kv::DecodeShardRange(durable_range, result.durable_range) || !reader.Varint(count) ||
+      count > 10'000) {
     return Malformed();
   }
   result.node = NodeId(node);
   result.key = key;
   result.outcome = static_cast<kv::ControlOutcome>(outcome);
   result.index = raft::Index(index);
+  result.durable = raft::Index(durable);
   for (std::uint64_t i = 0; i < count; ++i) {
     std::uint64_t id = 0;
     std::uint64_t match = 0;

@@ -12,10 +12,16 @@ namespace {
 
 // Between two looks at what a job waits for.
 constexpr Duration kPause = std::chrono::milliseconds(50);
-constexpr Duration kAskTimeout = std::chrono::seconds(5);
 constexpr Duration kEditTimeout = std::chrono::seconds(5);
 
-AdminRequest Request(AdminVerb verb, GroupId group, NodeId node = {}) {
+bool HasVoter(const ShardDescriptor& shard, NodeId node) { return shard.voters.contains(node); }
+bool Has(const ShardDescriptor& shard, NodeId node) {
+  return shard.voters.contains(node) || shard.learners.contains(node);
+}
+
+}  // namespace
+
+AdminRequest JobRunner::Request(AdminVerb verb, GroupId group, NodeId node) {
   AdminRequest request;
   request.verb = verb;
   request.group = group;
@@ -23,20 +29,11 @@ AdminRequest Request(AdminVerb verb, GroupId group, NodeId node = {}) {
   return request;
 }
 
-AdminRequest Control(GroupId group, kv::ControlCommand command) {
+AdminRequest JobRunner::Control(GroupId group, kv::ControlCommand command) {
   AdminRequest request = Request(AdminVerb::kControl, group);
   request.control = kv::EncodeControl(command);
   return request;
 }
-
-bool HasVoter(const ShardDescriptor& shard, NodeId node) { return shard.voters.contains(node); }
-bool Has(const ShardDescriptor& shard, NodeId node) {
-  return shard.voters.contains(node) || shard.learners.contains(node);
-}
-
-std::string Failed(const Status& status) { return std::string(MessageOf(status)); }
-
-}  // namespace
 
 Timestamp JobRunner::Now() const { return TimestampAt(world_.clock->WallNow()); }
 
@@ -68,6 +65,7 @@ Task<> JobRunner::Run(JobId id) {
     if (!go_on) break;
   }
   running_.erase(id);
+  pauses_.erase(id);
 }
 
 Task<JobRunner::Step> JobRunner::Do(JobRecord job) {
@@ -84,16 +82,19 @@ Task<JobRunner::Step> JobRunner::Do(JobRecord job) {
       Step step = co_await DoDrop(std::move(job));
       co_return step;
     }
-    case JobKind::kMerge:
+    case JobKind::kMerge: {
+      Step step = co_await DoMerge(std::move(job));
+      co_return step;
+    }
     case JobKind::kDrain:
       break;
   }
   co_return End(JobState::kFailed, "this version does not know the kind of job");
 }
 
-Task<AdminResult> JobRunner::Ask(AdminRequest request) {
+Task<AdminResult> JobRunner::Ask(AdminRequest request, Duration within) {
   AdminResult result = co_await AwaitCallback<AdminResult>([&](Completion<AdminResult> done) {
-    world_.admin->Execute(std::move(request), world_.clock->Now() + kAskTimeout, std::move(done));
+    world_.admin->Execute(std::move(request), world_.clock->Now() + within, std::move(done));
   });
   co_return result;
 }
@@ -173,19 +174,18 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
     Step cancelled = co_await CancelMove(std::move(job), shard);
     co_return cancelled;
   }
-  AdminRequest next;
-  std::string waits;
-  if (!arrived && !Has(shard, job.to)) {
-    next = Request(AdminVerb::kAddMember, job.group, job.to);
-    waits = fmt::format("adding node {}", job.to.value());
-  } else if (!arrived) {
-    next = Request(AdminVerb::kPromote, job.group, job.to);
-    waits = fmt::format("node {} catches up", job.to.value());
-  } else {
-    next = Request(AdminVerb::kRemove, job.group, job.from);
-    waits = fmt::format("removing node {}", job.from.value());
+  MemberStep next{AdminVerb::kRemove, job.from};
+  if (!arrived) {
+    const bool there = Has(shard, job.to);
+    next = {there ? AdminVerb::kPromote : AdminVerb::kAddMember, job.to};
   }
-  const AdminResult asked = co_await Ask(std::move(next));
+  Step changed = co_await ChangeMembers(job.group, next);
+  co_return changed;
+}
+
+Task<JobRunner::Step> JobRunner::ChangeMembers(GroupId group, MemberStep change) {
+  std::string waits = StepText(change);
+  const AdminResult asked = co_await Ask(Request(change.verb, group, change.node));
   if (!asked.status.ok() && ReasonOf(asked.status) != Reason::kMembershipRefused) {
     waits += ": " + Failed(asked.status);
   }

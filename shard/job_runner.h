@@ -9,15 +9,18 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/task.h"
 #include "shard/admin.h"
 #include "shard/directory/editor.h"
 #include "shard/directory/job_edits.h"
+#include "shard/member_steps.h"
 
 namespace flotilla {
 
@@ -53,6 +56,10 @@ class JobRunner {
     return {.kind = Step::Kind::kEnded, .state = state, .text = std::move(error)};
   }
 
+  static AdminRequest Request(AdminVerb verb, GroupId group, NodeId node = {});
+  static AdminRequest Control(GroupId group, kv::ControlCommand command);
+  static std::string Failed(const Status& status) { return std::string(MessageOf(status)); }
+
   Task<> Run(JobId id);
   Task<Step> Do(JobRecord job);
   Task<Step> DoSplit(JobRecord job);
@@ -61,12 +68,45 @@ class JobRunner {
   Task<Step> CancelMove(JobRecord job, ShardDescriptor shard);
   Task<Step> DoDrop(JobRecord job);
 
-  Task<AdminResult> Ask(AdminRequest request);
+  Task<Step> ChangeMembers(GroupId group, MemberStep change);
+
+  // merge_job.cc
+  struct Neighbours {
+    ShardDescriptor left;
+    ShardDescriptor right;
+  };
+  // Why a merge waits.
+  struct Pause {
+    MonoTime since;  // the first of its kind in this job
+    MonoTime until{};
+    Duration time{};
+    std::string why = {};
+  };
+  // kYes: the right is not frozen, and is not absorbed by what was begun before. kNotYet: it is not
+  // known to be so.
+  enum class Released { kYes, kNotYet };
+  Task<Step> DoMerge(JobRecord job);
+  // Freezes the right; it has become a part of the left, or goes on.
+  Task<Step> Attempt(JobRecord job, Neighbours pair);
+  // That all members have flushed the freeze; else says who has not.
+  Task<std::string> AwaitFlushed(ShardDescriptor right, AdminResult frozen, MonoTime until);
+  Task<Step> TellMerged(JobRecord job, ShardDescriptor merged);
+  Task<Released> Release(Neighbours pair);
+  // `end`, once nothing is left of what was begun.
+  Task<Step> GiveUp(Neighbours pair, Step end);
+  Step Postpone(JobId id, std::string why);
+  // In the order of voters, then learners.
+  Task<std::vector<AdminResult>> AskMembers(ShardDescriptor shard, AdminVerb verb, Duration within);
+
+  Task<AdminResult> Ask(AdminRequest request, Duration within = kAskTimeout);
   Task<Status> Note(JobRecord job);
   Timestamp Now() const;
 
+  static constexpr Duration kAskTimeout = std::chrono::seconds(5);
+
   const World world_;
   std::set<JobId> running_;
+  std::map<JobId, Pause> pauses_;  // of those that run
 };
 
 }  // namespace flotilla

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kv/key_codec.h"
 #include "shard/founding.h"
 #include "shard/node_impl.h"
 
@@ -17,6 +18,13 @@ constexpr Duration kReportTimeout = std::chrono::seconds(5);
 
 bool Overlap(const kv::ShardRange& range, const ShardDescriptor& shard) {
   return range.start < shard.end && (range.end.empty() || shard.start < range.end);
+}
+
+// Within one keyspace; a replica that has yet to get its state may lie anywhere.
+bool MayLieLeft(const kv::ShardRange& range, const kv::ShardRange& of) {
+  const bool same =
+      range.start.compare(0, kv::kKeyspaceBytes, of.start, 0, kv::kKeyspaceBytes) == 0;
+  return range.start < of.start && (same || range.start.empty());
 }
 
 // Whom a new group is to be led by, so that leaders are spread from the beginning.
@@ -187,10 +195,46 @@ bool NodeImpl::IsStranger(const DirectoryImage& image, Replica& replica) const {
   const GroupId group = replica.id();
   if (JobAbout(image, group) != nullptr) return false;
   const ShardDescriptor* shard = image.Find(group);
-  if (shard == nullptr) return group < image.counters().next_group;
+  if (shard == nullptr) return group < image.counters().next_group && !Awaited(image, replica);
   const NodeId self = identity_.node;
   if (shard->voters.contains(self) || shard->learners.contains(self)) return false;
   return shard->epoch >= replica.store().range().epoch;
+}
+
+// A frozen group may have become part of one on its left, which takes all of it once more if that
+// is applied again after a crash. In the directory that one has the epoch of then, or a later one.
+bool NodeImpl::Awaited(const DirectoryImage& image, Replica& gone) const {
+  const kv::ShardRange range = gone.store().range();
+  if (!range.frozen) return false;
+  std::vector<std::shared_ptr<Replica>> others = Replicas();
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [group, replica] : retired_) others.push_back(replica);
+  }
+  bool awaited = false;
+  for (const std::shared_ptr<Replica>& other : others) {
+    const kv::ShardRange kept = other->store().durable_range();
+    if (other->id() == kDirectoryGroup || !MayLieLeft(kept, range)) continue;
+    const ShardDescriptor* shard = image.Find(other->id());
+    // One that is frozen itself has done all that it had to.
+    if (shard != nullptr ? kept.epoch >= shard->epoch : kept.frozen) continue;
+    awaited = true;
+    // A change of members alone is flushed when it happens to be.
+    if (shard != nullptr && other->store().range().epoch >= shard->epoch) {
+      other->group().Post([other] { other->group().Compact([](const StatusOr<raft::Index>&) {}); });
+    }
+  }
+  return awaited;
+}
+
+std::shared_ptr<kv::Store> NodeImpl::StoreOf(GroupId group) const {
+  std::shared_ptr<Replica> replica = FindReplica(group);
+  if (!replica && stopping_.load()) {
+    std::lock_guard lock(mutex_);
+    const auto found = retired_.find(group);
+    if (found != retired_.end()) replica = found->second;
+  }
+  return replica ? std::shared_ptr<kv::Store>(replica, &replica->store()) : nullptr;
 }
 
 void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
@@ -251,7 +295,8 @@ std::optional<ShardDescriptor> NodeImpl::DescribeShard(Replica& replica) const {
   const kv::ShardRange range = replica.store().range();
   const std::shared_ptr<const DirectoryImage> image = map_.image();
   const ShardDescriptor* known = image->Find(replica.id());
-  if (known != nullptr && known->epoch >= range.epoch) return std::nullopt;
+  // One that is frozen has become part of another, or will be told of when it goes on.
+  if (range.frozen || (known != nullptr && known->epoch >= range.epoch)) return std::nullopt;
   const raft::SnapshotMark mark = replica.store().mark();
   // What is read apart fits together if the epoch has not changed in between.
   if (mark.configuration.joint() || replica.store().range() != range) return std::nullopt;

@@ -133,6 +133,10 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // Replicas that the directory knows of no more.
   void RetireStrangers();
   bool IsStranger(const DirectoryImage& image, Replica& replica) const;
+  // A group here may have to absorb it once more.
+  bool Awaited(const DirectoryImage& image, Replica& gone) const;
+  // For who absorbs it; null: it is not here.
+  std::shared_ptr<kv::Store> StoreOf(GroupId group) const;
   void Retire(const std::shared_ptr<Replica>& replica);
   // Its vote stays in the log, its files go.
   void Remove(GroupId group);

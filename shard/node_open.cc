@@ -170,10 +170,7 @@ kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) {
   options.directory_of = [this](GroupId other) { return directory_->group(other); };
   options.on_split = [this, group](GroupId child) { OpenChild(group, child); };
   options.self = identity_.node;
-  options.store_of = [this](GroupId other) -> kv::Store* {
-    const std::shared_ptr<Replica> replica = FindReplica(other);
-    return replica ? &replica->store() : nullptr;
-  };
+  options.store_of = [this](GroupId other) { return StoreOf(other); };
   if (group == kDirectoryGroup) {
     options.listener = &map_;
     options.followed = kDirectoryKeyspace;

@@ -39,6 +39,8 @@ class RequestRouter final : public Gateway, private Rerouter {
     std::size_t admitted_requests_max = 100'000;
     std::size_t admitted_bytes_max = 512 << 20;
     Duration no_leader_timeout = std::chrono::seconds(3);
+    // Since a group has turned it away: a shard that becomes part of another stands still first.
+    Duration misplaced_timeout = std::chrono::seconds(10);
   };
 
   // Until the copy of the directory has all that was committed before the call.

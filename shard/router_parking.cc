@@ -57,7 +57,7 @@ void RequestRouter::RetryParked(bool extra) {
     const std::shared_ptr<Replica> replica = FindMember(group);
     const NodeId leader = LeaderOf(group, replica.get());
     const bool misplaced = one.ticket.misplaced_since != MonoTime() &&
-                           now - one.ticket.misplaced_since >= options_.no_leader_timeout;
+                           now - one.ticket.misplaced_since >= options_.misplaced_timeout;
     const bool routable =
         !misplaced && ((replica && replica->leads()) || (leader && leader != NodeId(self_.load())));
     if (!replica && !leader) AskWhoLeads(group);

@@ -38,9 +38,7 @@ class Editing {
     return WithJob(BeginSplit(image_, call, kByHand, now_));
   }
   StatusOr<DirectoryEdit> operator()(const MergeCall& call) {
-    RETURN_IF_ERROR(BeginMerge(image_, call, kByHand, now_).status());
-    return Error(Reason::kUnimplemented,
-                 "this version cannot merge shards: leave them as they are");
+    return WithJob(BeginMerge(image_, call, kByHand, now_));
   }
   StatusOr<DirectoryEdit> operator()(const MoveCall& call) {
     StatusOr<DirectoryEdit> edit = WithJob(BeginMove(image_, call, kByHand, now_));

@@ -83,6 +83,19 @@ std::string EncodeChanges(const std::vector<kv::RowChange>& changes, const std::
   return kv::EncodeCommand(command);
 }
 
+// Of the groups that have held a key, each later one had a greater epoch: a split and a merge begin
+// above those that they come from.
+bool Superseded(const ShardDescriptor& report, const DirectoryImage& image,
+                const std::vector<ShardDescriptor>& reports) {
+  const auto later = [&](const ShardDescriptor& other) {
+    return other.group != report.group && other.epoch >= report.epoch && other.start < report.end &&
+           report.start < other.end;
+  };
+  const std::vector<const ShardDescriptor*> known = image.Overlapping(report.start, report.end);
+  return std::any_of(known.begin(), known.end(), [&](const auto* one) { return later(*one); }) ||
+         std::any_of(reports.begin(), reports.end(), later);
+}
+
 }  // namespace
 
 std::string EncodeFirstEdit(const DirectoryEdit& edit) {
@@ -278,6 +291,7 @@ StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
   DirectoryEdit edit;
   std::set<GroupId> reported;
   for (const ShardDescriptor& report : reports) {
+    if (Superseded(report, image, reports)) continue;
     reported.insert(report.group);
     const ShardDescriptor* known = image.Find(report.group);
     if (known != nullptr && known->epoch >= report.epoch) continue;

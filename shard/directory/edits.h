@@ -62,8 +62,9 @@ StatusOr<DirectoryEdit> RecordNode(const DirectoryImage& image, const NodeRecord
 StatusOr<DirectoryEdit> SetNodeRole(const DirectoryImage& image, NodeId node, NodeRole role);
 
 // What leaders report of their shards, together: those that are new or of a newer epoch than the
-// directory's, in place of those whose range they cover. Empty when nothing is news. NOT_READY when
-// they are but a part of a change: without the rest a key would be held twice, or by nobody.
+// directory's, in place of those whose range they cover. What others have taken over since is left
+// out. Empty when nothing is news. NOT_READY when they are but a part of a change: without the rest
+// a key would be held twice, or by nobody.
 StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
                                     const std::vector<ShardDescriptor>& reports);
 

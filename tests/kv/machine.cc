@@ -54,7 +54,7 @@ Machine::Machine(StoreOptions options) : options_(std::move(options)) {
   if (options_.memtable_bytes > (1 << 20)) options_.memtable_bytes = 16 << 10;
   options_.directory_of = &DirectoryOf;
   options_.store_of = [this](GroupId group) {
-    return stores_.contains(group) ? stores_.at(group).get() : nullptr;
+    return stores_.contains(group) ? stores_.at(group) : nullptr;
   };
   options_.on_split = [this](GroupId child) { ++births_[child]; };
   MakeDirectory(*disk_, "/groups", "/");

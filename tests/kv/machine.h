@@ -104,7 +104,7 @@ class Machine {
   StoreOptions options_;
   std::unique_ptr<InlineEnv> env_;
   StoreResources resources_;
-  std::map<GroupId, std::unique_ptr<Store>> stores_;
+  std::map<GroupId, std::shared_ptr<Store>> stores_;
   std::map<GroupId, std::vector<raft::Entry>> logs_;
   std::map<GroupId, int> births_;
   Timestamp timestamp_{1000ull << kTimestampCounterBits};

@@ -136,11 +136,19 @@ TEST(AdminCodec, ComesBack) {
 
   AdminResult result;
   result.status = Error(Reason::kNodeNotFound, "gone");
+  result.index = raft::Index(7);
+  result.durable = raft::Index(6);
+  result.range = {.start = "a", .end = "b", .epoch = Epoch(3), .frozen = true};
+  result.durable_range = {.start = "a", .end = "c", .epoch = Epoch(2)};
   result.members.push_back(
       {.node = NodeId(1), .address = "a", .voter = true, .match = raft::Index(5)});
   const auto again = DecodeAdminResult(EncodeAdminResult(result));
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(ReasonOf(again->status), Reason::kNodeNotFound);
+  EXPECT_EQ(again->index, result.index);
+  EXPECT_EQ(again->durable, result.durable);
+  EXPECT_EQ(again->range, result.range);
+  EXPECT_EQ(again->durable_range, result.durable_range);
   ASSERT_EQ(again->members.size(), 1u);
   EXPECT_TRUE(again->members[0].voter);
 }

@@ -1,5 +1,7 @@
 // Many groups as one store: keyspaces of several shards, asked on any node.
 
+#include "tests/shard/shards.h"
+
 #include <gtest/gtest.h>
 #include <spdlog/fmt/fmt.h>
 
@@ -8,70 +10,12 @@
 #include <set>
 
 #include "kv/key_codec.h"
-#include "tests/shard/node_world.h"
 
 namespace flotilla {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-class Shards : public ::testing::Test {
- protected:
-  explicit Shards(int nodes = 5) : world_({}, nodes) {}
-
-  DirectoryAnswer Change(int node, DirectoryCall call) {
-    std::optional<DirectoryAnswer> answer;
-    world_.node(node).ChangeDirectory(std::move(call), world_.loop().now() + seconds(5),
-                                      [&](DirectoryAnswer given) { answer = std::move(given); });
-    EXPECT_TRUE(world_.Await([&] { return answer.has_value(); }));
-    return answer.value_or(DirectoryAnswer());
-  }
-
-  kv::KeyspaceId Make(KeyspaceSpec spec) {
-    spec.retention = std::chrono::minutes(10);
-    const DirectoryAnswer made = Change(0, CreateKeyspaceCall{.spec = std::move(spec)});
-    EXPECT_TRUE(made.status.ok()) << made.status;
-    return made.keyspace;
-  }
-
-  static WriteCall Puts(kv::KeyspaceId keyspace,
-                        const std::vector<std::pair<std::string, std::string>>& rows) {
-    kv::CommandView command{.keyspace = keyspace, .session = {}, .ops = {}};
-    for (const auto& [key, value] : rows) command.ops.push_back({.key = key, .value = value});
-    return {.command = Bytes(kv::EncodeCommand(command))};
-  }
-
-  GatewayAnswer Ask(int node, GatewayCall call) {
-    return world_.Wait(world_.Begin(node, std::move(call)));
-  }
-
-  const JobRecord* AwaitJob(int node, JobId id) {
-    EXPECT_TRUE(world_.Await(
-        [&] {
-          image_ = world_.node(node).DirectoryView();
-          const JobRecord* job = image_->Find(id);
-          return job != nullptr && job->state != JobState::kRunning &&
-                 job->state != JobState::kCancelling;
-        },
-        seconds(30)));
-    return image_->Find(id);
-  }
-
-  bool HasDirectory(int node, const std::string& path) {
-    return world_.cluster().disk(node).FileExists(path, {}, nullptr).ok();
-  }
-
-  std::size_t ShardsOf(int node, kv::KeyspaceId keyspace) {
-    const auto image = world_.node(node).DirectoryView();
-    std::size_t count = 0;
-    for (const auto& [group, shard] : image->shards()) count += shard.keyspace == keyspace;
-    return count;
-  }
-
-  NodeWorld world_;
-  std::shared_ptr<const DirectoryImage> image_;
-};
 
 TEST_F(Shards, AKeyspaceOfSeveralShardsIsOneStoreOnEveryNode) {
   const kv::KeyspaceId keyspace = Make({.name = "a", .split_keys = {"d", "h", "m", "q", "u"}});

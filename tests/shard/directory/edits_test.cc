@@ -139,6 +139,7 @@ TEST_F(DirectoryEdits, ASplitIsTakenWholeOrNotAtAll) {
   left.epoch = Epoch(3);
   right.group = GroupId(3);
   right.start = middle;
+  right.epoch = Epoch(3);
   EXPECT_EQ(ReasonOf(TakeReports(image_, {left}).status()), Reason::kNotReady);
   EXPECT_EQ(ReasonOf(TakeReports(image_, {right}).status()), Reason::kNotReady);
   Make(TakeReports(image_, {right, left}));
@@ -161,8 +162,34 @@ TEST_F(DirectoryEdits, AMergeTakesTheOtherShardsPlace) {
   Make(TakeReports(image_, {left}));
   EXPECT_EQ(image_.Find(right.group), nullptr);
   EXPECT_EQ(image_.Locate(kv::EncodeKey(id, "h"))->group, left.group);
-  // Its last leader still speaks.
-  EXPECT_EQ(ReasonOf(TakeReports(image_, {right}).status()), Reason::kNotReady);
+  // Its last leader still speaks, by itself or beside the other's.
+  EXPECT_TRUE(TakeReports(image_, {right})->empty());
+  ++left.epoch;
+  const DirectoryEdit beside = *TakeReports(image_, {right, left});
+  ASSERT_EQ(beside.put.size(), 1u);
+  EXPECT_EQ(std::get<ShardDescriptor>(beside.put[0]), left);
+  EXPECT_TRUE(beside.erase.empty());
+}
+
+// Its last leader does not take the place of what has been split off since.
+TEST_F(DirectoryEdits, WhatAShardHasBecomeIsNotUndoneByAnOldReport) {
+  Make(CreateKeyspace(image_, {.name = "a", .split_keys = {"g"}}, OnThree));
+  const kv::KeyspaceId id = image_.FindKeyspace("a")->id;
+  ShardDescriptor left = *image_.Locate(kv::EncodeKey(id, "a"));
+  ShardDescriptor right = *image_.Locate(kv::EncodeKey(id, "h"));
+  const std::string middle = right.start;
+  right.epoch = Epoch(3);  // frozen
+  ShardDescriptor whole = left;
+  whole.end = right.end;
+  whole.epoch = Epoch(4);
+  Make(TakeReports(image_, {whole}));
+  left.epoch = Epoch(5);
+  ShardDescriptor child = right;
+  child.group = GroupId(right.group.value() + 1);
+  child.epoch = Epoch(5);
+  Make(TakeReports(image_, {left, child}));
+  EXPECT_TRUE(TakeReports(image_, {right})->empty());
+  EXPECT_EQ(image_.Locate(middle)->group, child.group);
 }
 
 TEST_F(DirectoryEdits, MembersChangeWithTheEpochAlone) {
