@@ -41,8 +41,11 @@ StatusOr<RestoredState> Reconcile(GroupId group, const RecoveredGroup& logged,
     }
     restored.configurations = logged.configurations;
   }
-  if (restored.hard_state.term < mark.term)
-    restored.hard_state = {.term = mark.term, .vote = {}, .commit = {}};
+  if (restored.hard_state.term < mark.term) {
+    restored.hard_state.term = mark.term;
+    restored.hard_state.vote = {};
+    restored.hard_state.commit = {};
+  }
   if (restored.hard_state.commit < mark.index) restored.hard_state.commit = mark.index;
   const Index restored_last = restored.snapshot.index + restored.log.size();
   if (restored.hard_state.commit > restored_last) {

@@ -254,7 +254,7 @@ void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
 }
 
 void NodeImpl::Remove(GroupId group) {
-  const Status queued = log_->Append(raft::Forgetting(group, log_->hard_state(group)),
+  const Status queued = log_->Append(raft::Forgetting(group, log_->hard_state(group), log_->end(group)),
                                      [this, group](const Status& forgotten) {
                                        if (forgotten.ok())
                                          disk_->Post([this, group] { RemoveFiles(group); });

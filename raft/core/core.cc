@@ -18,6 +18,7 @@ Core::Impl::Impl(const CoreOptions& options, RestoredState restored)
       disk_(restored.snapshot.index + restored.log.size(), restored.hard_state),
       term_(restored.hard_state.term),
       vote_(Planted(Plant::kVoteForgotten) ? NodeId{} : restored.hard_state.vote),
+      forgotten_(restored.hard_state.forgotten),
       forwarded_(random_.Next()) {
   CHECK(options_.self) << "a core needs a node id";
   CHECK_GT(options_.election_timeout_ticks, options_.heartbeat_ticks);

@@ -14,8 +14,12 @@ Role Core::Impl::role() const {
   return campaign->pre_vote ? Role::kPreCandidate : Role::kCandidate;
 }
 
+bool Core::Impl::LacksWhatItHad() const {
+  return LogEnd{log_.last_term(), log_.last()} < forgotten_;
+}
+
 bool Core::Impl::MayCampaign() const {
-  if (install_) return false;
+  if (install_ || LacksWhatItHad()) return false;
   if (configuration().IsVoter(options_.self)) return true;
   // A voter that is being removed, or made a learner, is needed until that is committed: perhaps
   // only the logs of the removed have the entry (thesis, 4.2.2).
@@ -143,7 +147,8 @@ void Core::Impl::OnVoteRequest(const Message& message, const VoteRequest& reques
   const bool up_to_date = request.last_term != log_.last_term()
                               ? request.last_term > log_.last_term()
                               : request.last_index >= log_.last();
-  const bool granted = free_to_vote && (up_to_date || Planted(Plant::kVoteForStaleLog));
+  const bool granted =
+      free_to_vote && !LacksWhatItHad() && (up_to_date || Planted(Plant::kVoteForStaleLog));
   if (request.pre_vote) {
     if (granted) {
       // Promises nothing, so it waits for nothing.

@@ -103,6 +103,8 @@ class Core::Impl {
 
   // election.cc
   bool MayCampaign() const;
+  // Something that this node has acknowledged before it forgot the group.
+  bool LacksWhatItHad() const;
   // Another candidate is to be ignored: this node leads, or has heard its leader lately (4.2.3).
   bool Sticky() const;
   void BecomeFollower(Term term, NodeId leader);
@@ -190,6 +192,7 @@ class Core::Impl {
   PersistQueue disk_;
   Term term_;
   NodeId vote_;
+  const LogEnd forgotten_;
   NodeId leader_;
   Index commit_;
   Index given_;    // committed entries up to here were given to the driver

@@ -44,7 +44,7 @@ Ready Core::Impl::TakeReady() {
     ready.leadership = announced_ = now;
   }
 
-  ready.persist = disk_.Take({term_, vote_, commit_});
+  ready.persist = disk_.Take({term_, vote_, commit_, forgotten_});
   EmitReply(ready);
   EmitWaiting(ready);
   ready.send_now = std::exchange(out_.now, {});

@@ -36,12 +36,25 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
+// Where a log ends. One that ends later, by its term first, has all of an earlier one that is
+// committed (5.4.1).
+struct LogEnd {
+  Term term = {};
+  Index index = {};
+
+  auto operator<=>(const LogEnd&) const = default;
+};
+
 // What a node must have on disk before it answers (Figure 2). The commit index may lag: it saves
 // replay at start-up and is never ahead of the entries that are durable with it.
 struct HardState {
   Term term;
   NodeId vote;
   Index commit;
+  // Where the log ended that the node had of the group when it forgot that (Forgetting(),
+  // log/log.h). Of what it acknowledged then it lacks some until its log has come as far again:
+  // before, it neither votes nor stands.
+  LogEnd forgotten = {};
 
   bool operator==(const HardState&) const = default;
 };

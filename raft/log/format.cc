@@ -74,6 +74,13 @@ void AppendFields(const Record& record, std::string& out) {
       AppendVarint(out, record.hard_state.vote.value());
       AppendVarint(out, record.hard_state.commit.value());
       return;
+    case RecordKind::kForgottenHardState:
+      AppendVarint(out, record.hard_state.term.value());
+      AppendVarint(out, record.hard_state.vote.value());
+      AppendVarint(out, record.hard_state.commit.value());
+      AppendVarint(out, record.hard_state.forgotten.term.value());
+      AppendVarint(out, record.hard_state.forgotten.index.value());
+      return;
     case RecordKind::kEntry:
     case RecordKind::kRewrittenEntry:
       out.push_back(static_cast<char>(record.entry_kind));
@@ -95,6 +102,11 @@ bool ReadFields(Reader& reader, Record& record) {
     case RecordKind::kHardState:
       return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
              reader.Varint(record.hard_state.commit);
+    case RecordKind::kForgottenHardState:
+      return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
+             reader.Varint(record.hard_state.commit) &&
+             reader.Varint(record.hard_state.forgotten.term) &&
+             reader.Varint(record.hard_state.forgotten.index);
     case RecordKind::kEntry:
     case RecordKind::kRewrittenEntry: {
       std::uint8_t kind = 0;
@@ -153,7 +165,8 @@ std::uint64_t BatchBuilder::Add(const Record& record) {
 
 std::uint64_t BatchBuilder::AddHardState(GroupId group, const HardState& hard_state) {
   Record record;
-  record.kind = RecordKind::kHardState;
+  const bool forgotten = hard_state.forgotten != LogEnd();
+  record.kind = forgotten ? RecordKind::kForgottenHardState : RecordKind::kHardState;
   record.group = group;
   record.hard_state = hard_state;
   return Add(record);

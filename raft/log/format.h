@@ -89,11 +89,12 @@ struct BatchHeader {
 
 enum class RecordKind : std::uint8_t {
   kHardState = 1,
-  kEntry = 2,           // the group's log ends with this entry now
-  kRewrittenEntry = 3,  // this entry again, copied from an old segment; what follows it stays
-  kStart = 4,           // the group's log starts after this index; later entries stay
-  kReset = 5,           // the same, and the log is empty
-  kRemove = 6,          // the group is gone
+  kEntry = 2,               // the group's log ends with this entry now
+  kRewrittenEntry = 3,      // this entry again, copied from an old segment; what follows it stays
+  kStart = 4,               // the group's log starts after this index; later entries stay
+  kReset = 5,               // the same, and the log is empty
+  kRemove = 6,              // the group is gone
+  kForgottenHardState = 7,  // of a group that was forgotten once: HardState::forgotten, too
 };
 
 inline bool IsEntry(RecordKind kind) {

@@ -52,6 +52,9 @@ class GroupIndex {
   Index start() const { return start_; }
   Term start_term() const { return start_term_; }
   Index last() const { return start_ + items_.size(); }
+  LogEnd end() const {
+    return {.term = items_.empty() ? start_term_ : At(last()).term, .index = last()};
+  }
   const HardState& hard_state() const { return hard_state_; }
   const Anchor& hard_state_anchor() const { return hard_state_anchor_; }
   const Anchor& start_anchor() const { return start_anchor_; }

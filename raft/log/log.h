@@ -13,6 +13,7 @@
 // The format is described in raft/log/README.md, with worked bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -94,13 +95,17 @@ struct LogWrite {
   bool sync = true;
 };
 
-// The write by which a group goes from this node, all but its term and vote. Those stay for as long
-// as the log does: should the node be a member once more, it must not vote twice in a term. The
-// last write of its group, then; what comes afterwards begins at index 1, or with another reset.
-inline LogWrite Forgetting(GroupId group, const HardState& hard_state) {
+// The write by which a group goes from this node, all but its term and vote, and where its log
+// ended. Those stay for as long as the log does: should the node be a member once more, it must not
+// vote twice in a term, nor for somebody who lacks what it had acknowledged itself. The last write
+// of its group, then; what comes afterwards begins at index 1, or with another reset.
+inline LogWrite Forgetting(GroupId group, const HardState& hard_state, LogEnd end) {
   LogWrite write;
   write.group = group;
-  write.hard_state = HardState{.term = hard_state.term, .vote = hard_state.vote, .commit = {}};
+  write.hard_state = HardState{.term = hard_state.term,
+                               .vote = hard_state.vote,
+                               .commit = {},
+                               .forgotten = std::max(end, hard_state.forgotten)};
   write.reset_to = std::pair(Index(), Term());
   return write;
 }
@@ -173,6 +178,8 @@ class Log {
   // The newest that was written or is about to be; zero when the log has nothing of the group. Any
   // strand.
   virtual HardState hard_state(GroupId group) const = 0;
+  // Likewise, of its entries.
+  virtual LogEnd end(GroupId group) const = 0;
 
   // Groups that hold the oldest segments while held_bytes exceeds live_bytes_soft_max: they should
   // flush and release. Empty otherwise.

@@ -132,6 +132,8 @@ void LogImpl::Remove(GroupId group) { state_.Remove(group); }
 
 HardState LogImpl::hard_state(GroupId group) const { return state_.hard_state(group); }
 
+LogEnd LogImpl::end(GroupId group) const { return state_.end(group); }
+
 std::vector<GroupId> LogImpl::Pressure() { return state_.Pressure(); }
 
 LogStats LogImpl::Stats() const {

@@ -34,6 +34,7 @@ class LogImpl final : public Log {
   void Release(GroupId group, Index index, Term term) override;
   void Remove(GroupId group) override;
   HardState hard_state(GroupId group) const override;
+  LogEnd end(GroupId group) const override;
   std::vector<GroupId> Pressure() override;
   LogStats Stats() const override;
   void Stop(Closure done) override;

@@ -118,6 +118,12 @@ HardState LogState::hard_state(GroupId group) const {
   return found == groups_.end() ? HardState() : found->second.hard_state();
 }
 
+LogEnd LogState::end(GroupId group) const {
+  std::lock_guard lock(mutex_);
+  const auto found = groups_.find(group);
+  return found == groups_.end() ? LogEnd() : found->second.end();
+}
+
 // --- The writer strand -------------------------------------------------------------------------
 
 LogState::Take LogState::TakeBatch(std::size_t room, Mode mode, Batch& batch) {

@@ -102,6 +102,7 @@ class LogState {
   void Release(GroupId group, Index index, Term term, bool& wake);
   void Remove(GroupId group);
   HardState hard_state(GroupId group) const;
+  LogEnd end(GroupId group) const;
   std::optional<std::vector<Entry>> ReadCached(GroupId group, IndexRange range,
                                                std::size_t bytes_max) const;
   // Give the plan back to EndRead().

@@ -89,6 +89,7 @@ bool Replay::Apply(const Record& record, std::uint32_t generation, std::uint32_t
   ReplayedGroup& group = groups_[record.group];
   switch (record.kind) {
     case RecordKind::kHardState:
+    case RecordKind::kForgottenHardState:
       group.hard_state = record.hard_state;
       group.hard_state_generation = generation;
       return true;

@@ -35,6 +35,7 @@ class TinyLog final : public Log {
   void Release(GroupId, Index, Term) override {}
   void Remove(GroupId) override {}
   HardState hard_state(GroupId) const override { return {}; }
+  LogEnd end(GroupId) const override { return {}; }
   std::vector<GroupId> Pressure() override { return {}; }
   LogStats Stats() const override { return {}; }
   void Stop(Closure) override {}

@@ -56,6 +56,39 @@ TEST(RaftCore, ANodeThatWasCutOffComesBackWithoutDisturbing) {
   EXPECT_EQ(cluster.core(3).leader(), N(1));
 }
 
+// It was removed and has forgotten the group; it is added again, and somebody who has not heard of
+// either asks for its vote.
+TEST(RaftCore, WhoLacksWhatItHadDoesNotVote) {
+  Cluster cluster;
+  cluster.Elect(1);
+  for (int i = 0; i < 3; ++i) cluster.Propose(1, "x");
+  cluster.Settle();
+  cluster.AddNode(4);
+  cluster.Crash(4);
+  cluster.at(4).durable.hard_state.forgotten = {cluster.core(1).term(),
+                                                cluster.core(1).last_index()};
+  cluster.Restart(4);
+  const auto granted = [&](Term term) {
+    const VoteRequest request{cluster.core(1).last_index(), cluster.core(1).term(), false, true};
+    cluster.Deliver({N(3), N(4), term, request});
+    const std::vector<VoteReply> replies = Sent<VoteReply>(cluster, 3);
+    cluster.network().clear();
+    return replies.size() == 1 && replies[0].granted;
+  };
+  EXPECT_FALSE(granted(T(50)));
+  EXPECT_EQ(cluster.core(4).term(), T(50));
+  cluster.Crash(4);
+  cluster.Restart(4);
+  EXPECT_FALSE(granted(T(51))) << "it forgets that it forgot";
+
+  cluster.Round(200);
+  const std::uint64_t leader = cluster.leader();
+  ASSERT_EQ(cluster.ChangeMembers(leader, {1, 2, 3}, {4}), MembershipRefusal::kNone);
+  cluster.Round(40);
+  EXPECT_EQ(cluster.core(4).commit(), cluster.core(leader).commit());
+  EXPECT_TRUE(granted(T(500)));
+}
+
 TEST(RaftCore, AMemberWhoseTermRanAheadRejoins) {
   Cluster cluster;
   cluster.Elect(1);

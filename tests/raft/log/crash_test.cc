@@ -49,10 +49,10 @@ class Script {
     }
     Submit(MakeWrite(3, 1, 2, 9));
     // Group 2 goes, all but its vote, and comes back.
-    Submit(Forgetting(GroupId(2), MakeHardState(4, 2, 100)));
+    Submit(Forgetting(GroupId(2), MakeHardState(4, 2, 100), {Term(4), Index(100)}));
     Submit(MakeWrite(2, 1, 2, 5));
     Settle();
-    Submit(Forgetting(GroupId(2), MakeHardState(5, 3, 1)));
+    Submit(Forgetting(GroupId(2), MakeHardState(5, 3, 1), {Term(5), Index(1)}));
     Settle();
     if (harness_.files.powered()) {
       harness_.log->Stop([] {});

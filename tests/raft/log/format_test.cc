@@ -49,12 +49,15 @@ TEST(LogFormat, RecordsRoundTrip) {
   builder.AddStart(RecordKind::kStart, GroupId(3), Index(9), Term(4));
   builder.AddStart(RecordKind::kReset, GroupId(3), Index(10), Term(5));
   builder.AddRemove(GroupId(8));
+  HardState forgotten = hard_state;
+  forgotten.forgotten = {Term(4), Index(301)};
+  builder.AddHardState(GroupId(9), forgotten);
   const std::string bytes(builder.Finish({7, 1024}, 3));
   EXPECT_EQ((1024 + bytes.size()) % kPageBytes, 0u);
 
   BatchHeader header;
   ASSERT_TRUE(DecodeBatchHeader(bytes, 42, header));
-  EXPECT_EQ(header.records, 6u);
+  EXPECT_EQ(header.records, 7u);
   EXPECT_EQ(header.synced, (Position{7, 1024}));
   EXPECT_EQ(header.oldest_generation, 3u);
   EXPECT_EQ(builder.end_offset(),
@@ -66,7 +69,8 @@ TEST(LogFormat, RecordsRoundTrip) {
     ASSERT_TRUE(DecodeRecord(rest, 42, records.emplace_back()));
     rest.remove_prefix(records.back().bytes);
   }
-  ASSERT_EQ(records.size(), 6u);
+  ASSERT_EQ(records.size(), 7u);
+  EXPECT_EQ(records[6].hard_state, forgotten);
   EXPECT_EQ(records[0].kind, RecordKind::kHardState);
   EXPECT_EQ(records[0].hard_state, hard_state);
   EXPECT_EQ(records[1].kind, RecordKind::kEntry);

@@ -91,7 +91,7 @@ class Life {
     } else if (what < 76) {
       Reset(group);
     } else if (what < 77) {
-      if (model_.exists(group)) Submit(Forgetting(group, model_.hard_state(group)));
+      if (model_.exists(group)) Submit(Forgetting(group, model_.hard_state(group), {}));
     } else if (what < 79) {
       Fill();
     } else if (what < 80) {

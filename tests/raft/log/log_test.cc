@@ -194,7 +194,9 @@ TEST_F(LogTest, AForgottenGroupKeepsItsVoteForEver) {
   ExpectOk(Write(std::move(write)));
   EXPECT_EQ(log->hard_state(GroupId(1)), MakeHardState(6, 2, 9));
   EXPECT_EQ(log->hard_state(GroupId(7)), HardState());
-  ExpectOk(Write(Forgetting(GroupId(1), log->hard_state(GroupId(1)))));
+  EXPECT_EQ(log->end(GroupId(1)), (LogEnd{Term(6), Index(10)}));
+  EXPECT_EQ(log->end(GroupId(7)), LogEnd());
+  ExpectOk(Write(Forgetting(GroupId(1), log->hard_state(GroupId(1)), log->end(GroupId(1)))));
   // Through many segments, which come and go.
   for (std::uint64_t i = 1; i <= 4000; ++i) {
     ExpectOk(Write(MakeWrite(2, i, i, 1, 1000)));
@@ -203,14 +205,19 @@ TEST_F(LogTest, AForgottenGroupKeepsItsVoteForEver) {
   EXPECT_LT(log->Stats().held_bytes, 2'000'000u);
   Reopen();
   EXPECT_TRUE(Recovered(1).only_hard_state());
-  EXPECT_EQ(Recovered(1).hard_state, MakeHardState(6, 2, 0));
-  EXPECT_EQ(log->hard_state(GroupId(1)), MakeHardState(6, 2, 0));
+  HardState left = MakeHardState(6, 2, 0);
+  left.forgotten = {Term(6), Index(10)};
+  EXPECT_EQ(Recovered(1).hard_state, left);
+  EXPECT_EQ(log->hard_state(GroupId(1)), left);
   EXPECT_FALSE(Recovered(2).only_hard_state());
   // It comes back.
   ExpectOk(Write(MakeWrite(1, 1, 3, 7)));
   Reopen();
   EXPECT_EQ(Recovered(1).entries.size(), 3u);
-  EXPECT_EQ(Recovered(1).hard_state, MakeHardState(6, 2, 0));
+  EXPECT_EQ(Recovered(1).hard_state, left);
+  // What it forgets now is less than before.
+  EXPECT_EQ(Forgetting(GroupId(1), left, {Term(6), Index(3)}).hard_state->forgotten,
+            left.forgotten);
 }
 
 TEST_F(LogTest, ARemovedGroupIsGoneAndMayComeBack) {
