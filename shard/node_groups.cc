@@ -171,6 +171,7 @@ void NodeImpl::FinishOpening(GroupId group, const Status& opened) {
                        MessageOf(opened));
   // Nor will its leader cease to speak to it.
   std::lock_guard lock(mutex_);
+  unopened_.insert(group);
   had_.erase(group);
   founded_ = nullptr;
   make_replica_not_before_ = world_.clock->Now() + kFullDiskPause;
@@ -187,6 +188,27 @@ void NodeImpl::RetireStrangers() {
     if (replica->id() == kDirectoryGroup || replica->id() == kFirstDataGroup) continue;
     if (IsStranger(*image, *replica)) Retire(replica);
   }
+  RemoveUnopened(*image);
+}
+
+// What was begun of a group that could not be opened, and is not to be here any more.
+void NodeImpl::RemoveUnopened(const DirectoryImage& image) {
+  std::vector<GroupId> gone;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(unopened_, [&](GroupId group) {
+      const ShardDescriptor* shard = image.Find(group);
+      const bool strange =
+          JobAbout(image, group) == nullptr && group < image.counters().next_group &&
+          (shard == nullptr ||
+           !(shard->voters.contains(identity_.node) || shard->learners.contains(identity_.node)));
+      if (replicas_.contains(group)) return true;
+      if (!strange || !making_replica_.insert(group).second) return false;
+      gone.push_back(group);
+      return true;
+    });
+  }
+  for (const GroupId group : gone) Remove(group);
 }
 
 // The directory is told late, never wrongly: what is newer here than there is left alone, and so is
@@ -254,11 +276,11 @@ void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
 }
 
 void NodeImpl::Remove(GroupId group) {
-  const Status queued = log_->Append(raft::Forgetting(group, log_->hard_state(group), log_->end(group)),
-                                     [this, group](const Status& forgotten) {
-                                       if (forgotten.ok())
-                                         disk_->Post([this, group] { RemoveFiles(group); });
-                                     });
+  const Status queued =
+      log_->Append(raft::Forgetting(group, log_->hard_state(group), log_->end(group)),
+                   [this, group](const Status& forgotten) {
+                     if (forgotten.ok()) disk_->Post([this, group] { RemoveFiles(group); });
+                   });
   if (queued.ok()) return;
   world_.logger->error("group {} is not forgotten before the next start: {}", group.value(),
                        MessageOf(queued));
@@ -270,16 +292,16 @@ void NodeImpl::RemoveFiles(GroupId group) {
     std::lock_guard lock(mutex_);
     const auto found = retired_.find(group);
     // A node that stops keeps it to its end.
-    if (found == retired_.end() || stopping_.load()) return;
-    if (found->second.use_count() == 1) {
+    if (stopping_.load()) return;
+    if (found != retired_.end()) {
+      // Somebody had it in hand when it went.
+      if (found->second.use_count() > 1) {
+        disk_->After(kRetirePause, [this, group] { RemoveFiles(group); });
+        return;
+      }
       last = std::move(found->second);
       retired_.erase(found);
     }
-  }
-  if (!last) {
-    // Somebody had it in hand when it went.
-    disk_->After(kRetirePause, [this, group] { RemoveFiles(group); });
-    return;
   }
   last.reset();
   if (const Status removed = directory_->RemoveGroup(group); !removed.ok()) {

@@ -132,6 +132,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void FinishOpening(GroupId group, const Status& opened);
   // Replicas that the directory knows of no more.
   void RetireStrangers();
+  void RemoveUnopened(const DirectoryImage& image);
   bool IsStranger(const DirectoryImage& image, Replica& replica) const;
   // A group here may have to absorb it once more.
   bool Awaited(const DirectoryImage& image, Replica& gone) const;
@@ -261,7 +262,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::map<GroupId, std::shared_ptr<Replica>> replicas_;
   std::map<GroupId, std::shared_ptr<Replica>> retired_;
   std::set<GroupId> making_replica_;
-  std::set<GroupId> had_;  // groups that have, or had, a replica here
+  std::set<GroupId> had_;       // groups that have, or had, a replica here
+  std::set<GroupId> unopened_;  // that could not be opened, for now
   MonoTime make_replica_not_before_{};
   std::vector<GroupId> woken_;                     // and not yet among `awake_`
   bool resting_ = false;                           // all are asleep: ticks are rare
