@@ -291,6 +291,8 @@ StatusOr<DirectoryEdit> TakeReports(const DirectoryImage& image,
   DirectoryEdit edit;
   std::set<GroupId> reported;
   for (const ShardDescriptor& report : reports) {
+    // Of one that was dropped meanwhile.
+    if (image.Find(report.keyspace) == nullptr) continue;
     if (Superseded(report, image, reports)) continue;
     reported.insert(report.group);
     const ShardDescriptor* known = image.Find(report.group);

@@ -153,6 +153,11 @@ Status DirectoryImage::CheckTiling() const {
     }
     if (reached != end) return NotTiled(keyspace, "end before it does");
   }
+  for (const auto& [group, shard] : shards_) {
+    if (keyspaces_.contains(shard.keyspace)) continue;
+    return Error(Reason::kInternal, fmt::format("shard {} is of keyspace {}, which is none",
+                                                group.value(), shard.keyspace.value()));
+  }
   return absl::OkStatus();
 }
 

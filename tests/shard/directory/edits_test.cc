@@ -192,6 +192,16 @@ TEST_F(DirectoryEdits, WhatAShardHasBecomeIsNotUndoneByAnOldReport) {
   EXPECT_EQ(image_.Locate(middle)->group, child.group);
 }
 
+TEST_F(DirectoryEdits, WhatIsSaidOfADroppedKeyspacesShardIsNoNews) {
+  Make(CreateKeyspace(image_, {.name = "a"}, OnThree));
+  const kv::KeyspaceId id = image_.FindKeyspace("a")->id;
+  ShardDescriptor late = TheShard(id);
+  late.epoch = late.epoch.Next();
+  Make(BeginDropKeyspace(image_, "a"));
+  Make(FinishDropKeyspace(image_, id));
+  EXPECT_TRUE(TakeReports(image_, {late})->empty());
+}
+
 TEST_F(DirectoryEdits, MembersChangeWithTheEpochAlone) {
   ShardDescriptor shard = TheShard(kDefault);
   shard.voters = {NodeId(1)};
