@@ -22,6 +22,22 @@ void RaftWatch::Note(const raft::PeerMessage& message, std::uint64_t life) {
   failure_ = fmt::format("group {}: {}", one->group.value(), group.failure());
 }
 
+void RaftWatch::Note(const DirectoryImage& image) {
+  if (image.version() <= directory_) return;
+  directory_ = image.version();
+  for (const auto& [group, shard] : image.shards()) places_.try_emplace(group);
+  for (auto& [group, nodes] : places_) {
+    const ShardDescriptor* shard = image.Find(group);
+    std::set<NodeId> now;
+    if (shard != nullptr) now = shard->voters;
+    if (shard != nullptr) now.insert(shard->learners.begin(), shard->learners.end());
+    for (const NodeId node : nodes) {
+      if (!now.contains(node)) groups_[group].NoteDeparted(node);
+    }
+    nodes = std::move(now);
+  }
+}
+
 std::uint64_t RaftWatch::Sum(std::uint64_t (GroupWatch::*count)() const) const {
   std::uint64_t sum = 0;
   for (const auto& [id, group] : groups_) sum += (group.*count)();
@@ -43,12 +59,14 @@ void GroupWatch::Note(const raft::Message& said, std::uint64_t life) {
   } else if (const auto* request = std::get_if<raft::VoteRequest>(&said.body)) {
     NoteMissing(said.from, request->last_index.Next(), life);
     if (request->pre_vote) return;
+    candidates_[{said.from, said.term}] = request->last_index;
     NoteVote(said.from, said.term, said.from);
     NoteTerm(said.from, said.term, life);
   } else if (const auto* vote = std::get_if<raft::VoteReply>(&said.body)) {
     // A pre-vote is granted in the asker's term to be.
     if (vote->pre_vote) return;
     if (vote->granted) NoteVote(said.from, said.term, said.to);
+    if (vote->granted) CheckVote(said.from, said.term, said.to);
     NoteTerm(said.from, said.term, life);
   } else if (const auto* reply = std::get_if<raft::AppendReply>(&said.body)) {
     NoteTerm(said.from, said.term, life);
@@ -56,7 +74,7 @@ void GroupWatch::Note(const raft::Message& said, std::uint64_t life) {
       NoteAcknowledged(said.from, said.term, reply->match, life);
     } else if (reply->rejected) {
       ++rejections_;
-      NoteMissing(said.from, reply->rejected, life);
+      if (!departed_.contains(said.from)) NoteMissing(said.from, reply->rejected, life);
     }
   }
 }
@@ -73,6 +91,24 @@ void GroupWatch::NoteVote(NodeId node, raft::Term term, NodeId candidate) {
   if (known->second == candidate) return;
   Fail(fmt::format("node {} voted twice in term {}: for nodes {} and {}", node.value(),
                    term.value(), known->second.value(), candidate.value()));
+}
+
+void GroupWatch::CheckVote(NodeId node, raft::Term term, NodeId candidate) {
+  const auto found = candidates_.find({candidate, term});
+  if (found == candidates_.end()) return;
+  const std::vector<Acknowledged>& acknowledged = acknowledged_[node];
+  const std::uint64_t end = std::min(acknowledged.size(), committed_.size());
+  for (std::uint64_t index = found->second.value() + 1; index < end; ++index) {
+    const Acknowledged& had = acknowledged[index];
+    const Committed& committed = committed_[index];
+    if (!had.term || had.term != committed.term || had.in < committed.in || had.in >= term)
+      continue;
+    Fail(
+        fmt::format("node {} votes in term {} for node {}, which lacks entry {} of term {} that "
+                    "the voter has acknowledged",
+                    node.value(), term.value(), candidate.value(), index, had.term.value()));
+    return;
+  }
 }
 
 void GroupWatch::NoteTerm(NodeId node, raft::Term term, std::uint64_t life) {

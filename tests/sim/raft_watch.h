@@ -9,17 +9,21 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "raft/transport/transport.h"
+#include "shard/directory/image.h"
 
 namespace flotilla::sim {
 
 class GroupWatch {
  public:
   void Note(const raft::Message& said, std::uint64_t life);
+  // The node was removed, and forgets the group: it may be added again with nothing.
+  void NoteDeparted(NodeId node) { departed_.insert(node); }
 
   // The first thing that must not happen.
   const std::string& failure() const { return failure_; }
@@ -34,6 +38,8 @@ class GroupWatch {
 
   void NoteLeader(NodeId node, raft::Term term);
   void NoteVote(NodeId node, raft::Term term, NodeId candidate);
+  // Whoever it votes for has all that is committed of what it has ever acknowledged.
+  void CheckVote(NodeId node, raft::Term term, NodeId candidate);
   void NoteTerm(NodeId node, raft::Term term, std::uint64_t life);
   void NoteAppend(NodeId from, raft::Term term, const raft::AppendRequest& append);
   // The leader of `leading` says that all it has up to here is committed.
@@ -46,6 +52,7 @@ class GroupWatch {
 
   std::map<raft::Term, NodeId> leaders_;
   std::map<std::pair<NodeId, raft::Term>, NodeId> votes_;
+  std::map<std::pair<NodeId, raft::Term>, raft::Index> candidates_;  // and where their logs end
   struct Spoken {
     std::uint64_t life = 0;
     raft::Term in_life;
@@ -72,6 +79,7 @@ class GroupWatch {
     std::uint64_t life = 0;
   };
   std::map<NodeId, std::vector<Acknowledged>> acknowledged_;  // by index
+  std::set<NodeId> departed_;
   std::uint64_t snapshots_ = 0;
   std::uint64_t rejections_ = 0;
   std::string failure_;
@@ -82,6 +90,9 @@ class RaftWatch {
   // Every message of every node, in the order in which they leave; `life` is another number for
   // each life of a node.
   void Note(const raft::PeerMessage& message, std::uint64_t life);
+
+  // Where replicas belong, as any node has the directory.
+  void Note(const DirectoryImage& image);
 
   // The first thing that must not happen.
   const std::string& failure() const { return failure_; }
@@ -95,6 +106,8 @@ class RaftWatch {
   std::uint64_t Sum(std::uint64_t (GroupWatch::*count)() const) const;
 
   std::map<GroupId, GroupWatch> groups_;
+  Timestamp directory_;  // the newest version seen
+  std::map<GroupId, std::set<NodeId>> places_;
   std::string failure_;
 };
 

@@ -105,8 +105,11 @@ class Simulation {
     if (options_.sharded) {
       options.before_gateway = [this](Gateway* gateway) { return ownership_.Before(gateway); };
       options.on_start = [this](int node) {
-        cluster_.node(node)->WatchDirectory(
-            [this, node] { ownership_.Note(*cluster_.node(node)->DirectoryView()); });
+        cluster_.node(node)->WatchDirectory([this, node] {
+          const std::shared_ptr<const DirectoryImage> image = cluster_.node(node)->DirectoryView();
+          ownership_.Note(*image);
+          watch_.Note(*image);
+        });
       };
     }
     Apply(climate_, options.node);
