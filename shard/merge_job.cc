@@ -178,6 +178,9 @@ Task<JobRunner::Step> JobRunner::Attempt(JobRecord job, Neighbours pair) {
   if (!frozen.status.ok()) co_return Again(Failed(frozen.status));
   if (frozen.outcome != kv::ControlOutcome::kApplied) co_return Again(kUntold);
   std::string obstacle = co_await AwaitFlushed(pair.right, frozen, until);
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  const JobRecord* now = image->Find(job.id);
+  if (now != nullptr && now->state == JobState::kCancelling) obstacle = "cancelled";
   if (obstacle.empty()) {
     const AdminResult absorbed =
         co_await Ask(Control(pair.left.group, {.expected_epoch = pair.left.epoch,

@@ -27,6 +27,20 @@ bool MayLieLeft(const kv::ShardRange& range, const kv::ShardRange& of) {
   return range.start < of.start && (same || range.start.empty());
 }
 
+bool Has(const ShardDescriptor* shard, NodeId node) {
+  return shard != nullptr && (shard->voters.contains(node) || shard->learners.contains(node));
+}
+
+// A job is about the group that may bring it to the node, or need it there.
+bool MayCome(const DirectoryImage& image, GroupId group, NodeId node) {
+  const JobRecord* job = JobAbout(image, group);
+  if (job == nullptr) return false;
+  // What a merge takes a group away from has neither, and hears of the group no more.
+  const bool left_behind = job->kind == JobKind::kMerge && image.Find(group) != nullptr &&
+                           !Has(image.Find(job->group), node) && !Has(image.Find(job->other), node);
+  return !left_behind;
+}
+
 // Whom a new group is to be led by, so that leaders are spread from the beginning.
 NodeId FirstLeader(const ShardDescriptor& shard) {
   const auto place = static_cast<std::ptrdiff_t>(shard.group.value() % shard.voters.size());
@@ -215,7 +229,7 @@ void NodeImpl::RemoveUnopened(const DirectoryImage& image) {
 // what a job has to do with.
 bool NodeImpl::IsStranger(const DirectoryImage& image, Replica& replica) const {
   const GroupId group = replica.id();
-  if (JobAbout(image, group) != nullptr) return false;
+  if (MayCome(image, group, identity_.node)) return false;
   const ShardDescriptor* shard = image.Find(group);
   if (shard == nullptr) return group < image.counters().next_group && !Awaited(image, replica);
   const NodeId self = identity_.node;

@@ -38,14 +38,19 @@ Replica::~Replica() = default;
 
 void Replica::Submit(std::vector<Ticket> tickets) {
   load_.Count(tickets);
-  {
-    std::lock_guard lock(mutex_);
-    if (submitted_.empty()) {
-      submitted_ = std::move(tickets);
-    } else {
-      for (Ticket& ticket : tickets) submitted_.push_back(std::move(ticket));
-    }
+  std::unique_lock lock(mutex_);
+  if (stopped_) {
+    lock.unlock();
+    AnswerCollector answers;
+    for (const Ticket& ticket : tickets) answers.Fail(ticket, Ended());
+    return;
   }
+  if (submitted_.empty()) {
+    submitted_ = std::move(tickets);
+  } else {
+    for (Ticket& ticket : tickets) submitted_.push_back(std::move(ticket));
+  }
+  lock.unlock();
   group_->Schedule();
 }
 
@@ -285,21 +290,30 @@ void Replica::SettleTransfers() {
   transfers_ = std::move(waiting);
 }
 
+Status Replica::Ended() const {
+  if (absorbed_.load()) return kv::WrongShard(id_, store_->range());
+  return Error(Reason::kNodeStopping, "the node is stopping: another one answers");
+}
+
 void Replica::Retire(Closure done) {
+  absorbed_.store(store_->range().frozen);
   Stop();
   group_->Retire(std::move(done));
 }
 
 void Replica::Stop() {
   group_->Post([this] {
+    std::vector<Ticket> submitted;
     {
       std::lock_guard lock(mutex_);
       stopped_ = true;
+      submitted.swap(submitted_);
       for (Confirm& confirm : confirms_submitted_) confirms_.push_back(std::move(confirm));
       confirms_submitted_.clear();
     }
-    const Status status = Error(Reason::kNodeStopping, "the node is stopping: another one answers");
+    const Status status = Ended();
     AnswerCollector answers;
+    for (const Ticket& ticket : submitted) answers.Fail(ticket, status);
     for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
     for (auto& [context, round] : rounds_) {

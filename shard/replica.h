@@ -174,6 +174,8 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void MoveTime(Timestamp to);
   void FailWrites(const Status& status);
 
+  // What those get who wait for a replica that has stopped.
+  Status Ended() const;
   void StartReads();
   void ServeReads(std::vector<Ticket> tickets);
   void Bounce();
@@ -193,6 +195,8 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::atomic<bool> leads_{false};
   std::atomic<bool> serving_{false};
   std::atomic<bool> space_is_low_{false};
+  // Its keys belong to another group, and no more entries take effect here.
+  std::atomic<bool> absorbed_{false};
   LoadMeter load_;
   mutable std::mutex behind_mutex_;
   std::set<NodeId> behind_;

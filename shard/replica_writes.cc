@@ -52,7 +52,8 @@ class Replica::EntryProposal final : public kv::WriteProposal {
   }
 
   void Fail(const Status& status) override {
-    if (ReasonOf(status) == Reason::kNotLeader) {
+    const bool absorbed = replica_->absorbed_.load();
+    if (ReasonOf(status) == Reason::kNotLeader && !absorbed) {
       // It surely did not happen: another leader may have it.
       std::vector<Ticket> tickets;
       for (Ticket& ticket : tickets_) {
@@ -61,8 +62,9 @@ class Replica::EntryProposal final : public kv::WriteProposal {
       replica_->world_.host->OnMisrouted(replica_->id_, replica_->leader(), std::move(tickets));
       return;
     }
+    const Status ended = absorbed ? replica_->Ended() : status;
     AnswerCollector answers;
-    for (const Ticket& ticket : tickets_) answers.Fail(ticket, status);
+    for (const Ticket& ticket : tickets_) answers.Fail(ticket, ended);
   }
 
   std::vector<Ticket> Take() { return std::move(tickets_); }

@@ -61,12 +61,17 @@ void RequestRouter::RetryParked(bool extra) {
     const bool routable =
         !misplaced && ((replica && replica->leads()) || (leader && leader != NodeId(self_.load())));
     if (!replica && !leader) AskWhoLeads(group);
+    // Of another node, which has to know that the group has gone.
+    const bool gone = !replica && one.ticket.batch->rerouter() == nullptr &&
+                      directory_->image()->Find(group) == nullptr && group != kDirectoryGroup;
     const bool eventual = replica && Eventual(one.ticket.request());
     if (routable || eventual) {
       ready.push_back(std::move(one.ticket));
     } else if (stopped_.load()) {
       answers.Fail(one.ticket,
                    Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    } else if (gone) {
+      answers.Fail(one.ticket, kv::WrongShard(group, {}));
     } else if (misplaced) {
       answers.Fail(one.ticket, Error(Reason::kNotReady,
                                      "the directory has not said for a while which group holds the "

@@ -15,7 +15,7 @@
 namespace flotilla {
 
 class Shards : public ::testing::Test {
- protected:
+ public:
   explicit Shards(int nodes = 5) : world_({}, nodes) {}
 
   DirectoryAnswer Change(int node, DirectoryCall call) {
