@@ -32,10 +32,13 @@ StatusOr<DirectoryEdit> Begin(const Action& action, const DirectoryImage& image,
 
 }  // namespace
 
+ClusterView Balancing::View() const {
+  return world_.watch->View(*world_.directory->image(), world_.registered(), world_.clock->Now());
+}
+
 void Balancing::Look() {
   if (under_way_ || !world_.leads() || world_.scope->stopping()) return;
-  Plan plan =
-      MakePlan(world_.watch->View(*world_.directory->image(), world_.clock->Now()), options_);
+  Plan plan = MakePlan(View(), options_);
   if (plan.actions.empty()) return;
   under_way_ = true;
   world_.scope->Spawn(Start(std::move(plan)));
@@ -72,7 +75,7 @@ Task<> Balancing::Start(Action action) {
 }
 
 std::string Balancing::Dry(NodeId draining) const {
-  ClusterView view = world_.watch->View(*world_.directory->image(), world_.clock->Now());
+  ClusterView view = View();
   for (NodeView& node : view.nodes) {
     if (node.record.node == draining) node.record.role = NodeRole::kDraining;
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -26,6 +27,7 @@ class Balancing {
     const Clock* clock = nullptr;
     TaskScope* scope = nullptr;
     std::function<bool()> leads;
+    std::function<std::set<NodeId>()> registered;  // the cluster's nodes
   };
   // All outlive the object.
   Balancing(const BalancerOptions& options, World world)
@@ -38,6 +40,7 @@ class Balancing {
   std::string Dry(NodeId draining) const;
 
  private:
+  ClusterView View() const;
   Task<> Start(Plan plan);
   Task<> Start(Action action);
 

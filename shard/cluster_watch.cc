@@ -38,11 +38,15 @@ NodeView ClusterWatch::ViewOf(const NodeRecord& record, MonoTime now) const {
   return view;
 }
 
-ClusterView ClusterWatch::View(const DirectoryImage& image, MonoTime now) {
+ClusterView ClusterWatch::View(const DirectoryImage& image, const std::set<NodeId>& registered,
+                               MonoTime now) {
   ClusterView view;
   view.now = now;
   for (const auto& [id, keyspace] : image.keyspaces()) view.keyspaces.push_back(keyspace);
-  for (const auto& [id, node] : image.nodes()) view.nodes.push_back(ViewOf(node, now));
+  for (const auto& [id, node] : image.nodes()) {
+    NodeView& one = view.nodes.emplace_back(ViewOf(node, now));
+    if (!registered.contains(id)) one.record.role = NodeRole::kDecommissioned;
+  }
   for (const auto& [id, job] : image.jobs()) view.jobs.push_back(job);
   std::erase_if(led_, [&](const auto& one) { return image.Find(one.first) == nullptr; });
   std::erase_if(watched_, [&](const auto& one) { return image.Find(one.first) == nullptr; });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,7 +26,8 @@ class ClusterWatch {
   static constexpr Duration kSuspectAfter = std::chrono::seconds(4);
   static constexpr Duration kDeadAfter = std::chrono::seconds(10);
 
-  ClusterView View(const DirectoryImage& image, MonoTime now);
+  // `registered`: the cluster's nodes; others are on their way out, or have gone.
+  ClusterView View(const DirectoryImage& image, const std::set<NodeId>& registered, MonoTime now);
   std::vector<ShardSurvey> Survey(const DirectoryImage& image) const;
 
  private:

@@ -86,8 +86,10 @@ Task<JobRunner::Step> JobRunner::Do(JobRecord job) {
       Step step = co_await DoMerge(std::move(job));
       co_return step;
     }
-    case JobKind::kDrain:
-      break;
+    case JobKind::kDrain: {
+      Step step = co_await DoDrain(std::move(job));
+      co_return step;
+    }
   }
   co_return End(JobState::kFailed, "this version does not know the kind of job");
 }
@@ -201,6 +203,34 @@ Task<JobRunner::Step> JobRunner::CancelMove(JobRecord job, ShardDescriptor shard
   co_return End(JobState::kCancelled);
 }
 
+// ---- emptying nodes ---------------------------------------------------------------------------
+
+// The balancer moves what the node has; this waits for it.
+Task<JobRunner::Step> JobRunner::DoDrain(JobRecord job) {
+  const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
+  const bool leaves = RemovesNode(*image, job);
+  const std::size_t left = ShardsOn(*image, job.from);
+  // From a node that is empty, the way out of the cluster is the shorter one.
+  if (job.state == JobState::kCancelling && (left > 0 || !leaves)) {
+    DirectoryEditor::Change change = [&](const DirectoryImage& now) {
+      return StatusOr<DirectoryEdit>(UndoRole(now, job.from));
+    };
+    const MonoTime deadline = world_.clock->Now() + kEditTimeout;
+    const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
+    if (!edited.ok()) co_return Again(Failed(edited.status()));
+    co_return End(JobState::kCancelled);
+  }
+  if (left > 0) {
+    co_return Again(fmt::format("{} replicas are left", left));
+  }
+  if (!leaves) co_return End(JobState::kDone);
+  const AdminResult removed = co_await Ask(Request(AdminVerb::kRemove, kDirectoryGroup, job.from));
+  if (!removed.status.ok() && ReasonOf(removed.status) != Reason::kNodeNotFound) {
+    co_return Again(Failed(removed.status));
+  }
+  co_return End(JobState::kDone);
+}
+
 // ---- dropping ---------------------------------------------------------------------------------
 
 Task<JobRunner::Step> JobRunner::DoDrop(JobRecord job) {
@@ -208,9 +238,7 @@ Task<JobRunner::Step> JobRunner::DoDrop(JobRecord job) {
     ASSIGN_OR_RETURN(DirectoryEdit edit, FinishDropKeyspace(image, job.keyspace));
     JobRecord done = job;
     done.state = JobState::kDone;
-    for (DirectoryRow& row : UpdateJob(image, std::move(done), Now()).put) {
-      edit.put.push_back(std::move(row));
-    }
+    edit.Add(UpdateJob(image, std::move(done), Now()));
     return edit;
   };
   const MonoTime deadline = world_.clock->Now() + kEditTimeout;

@@ -67,6 +67,7 @@ class JobRunner {
   Task<Step> DoMove(JobRecord job);
   Task<Step> CancelMove(JobRecord job, ShardDescriptor shard);
   Task<Step> DoDrop(JobRecord job);
+  Task<Step> DoDrain(JobRecord job);
 
   Task<Step> ChangeMembers(GroupId group, MemberStep change);
 

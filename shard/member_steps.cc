@@ -71,8 +71,6 @@ bool LeftMoves(const DirectoryImage& image, const ShardDescriptor& left,
       return there || (record != nullptr && record->role == NodeRole::kActive);
     });
   };
-  // Every node is a member of the first one.
-  if (left.group == kFirstDataGroup) return false;
   const bool right_may = may_go_to(right, left);
   const bool left_may = may_go_to(left, right);
   if (right_may != left_may) return left_may;

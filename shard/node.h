@@ -58,7 +58,7 @@ struct NodeOptions {
   std::uint32_t weight = 100;
 
   // Whether the balancer moves, splits and merges shards by itself, and how.
-  bool balance = false;
+  bool balance = true;
   BalancerOptions balancer;
 
   Duration election_timeout = std::chrono::milliseconds(150);
@@ -129,7 +129,7 @@ class Node {
 
   virtual Gateway& gateway() = 0;
 
-  // True when the node is a member, its groups are open, and it knows a leader.
+  // True when the node is a member, its groups are open, and it knows the directory and its leader.
   virtual bool Ready() const = 0;
   virtual NodeState state() const = 0;
   // This node believes that it leads the group (0: the data group).
@@ -157,14 +157,19 @@ class Node {
   virtual void TakeTimestamps(std::uint64_t count, MonoTime deadline,
                               UniqueFunction<void(StatusOr<Timestamp>)> done) = 0;
 
-  // ---- administration; forwarded to the leader; group 0: the data group ------------------------
+  // ---- administration; forwarded to the leader; group 0: as each says --------------------------
 
+  // Group 0: to the cluster.
   virtual void AddReplica(GroupId group, const std::string& address, bool promote,
                           MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
+  // Group 0: from the cluster, once its replicas have found other places: OUTCOME_UNKNOWN says that
+  // this goes on.
   virtual void RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
                              UniqueFunction<void(Status)> done) = 0;
+  // Group 0: the directory's.
   virtual void PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
                               UniqueFunction<void(Status)> done) = 0;
+  // Group 0, here and below: the first data group.
   virtual void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
                                   UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
   struct SnapshotTaken {
@@ -173,7 +178,7 @@ class Node {
   };
   virtual void TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
                                UniqueFunction<void(StatusOr<SnapshotTaken>)> done) = 0;
-  // The leader's view of the members.
+  // All nodes, and who votes on the directory, as its leader sees them.
   virtual void ListMembers(MonoTime deadline,
                            UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) = 0;
 

@@ -38,6 +38,7 @@ void NodeImpl::OnDirectoryChange() {
     RetireStrangers();
     RecordSelf();
     jobs_->Look();
+    if (Leads(kDirectoryGroup)) TellSoon();
   });
 }
 

@@ -140,7 +140,7 @@ void NodeImpl::MakeReplicaOnDemand(GroupId group) {
 // A leader speaks to a group that this node does not have. It has been added here; or the group is
 // to be split off from one that has yet to hear of it, and then must not be made of nothing.
 bool NodeImpl::MayHost(GroupId group) const {
-  if (group == kDirectoryGroup || group == kFirstDataGroup) return true;
+  if (group == kDirectoryGroup) return true;
   const std::shared_ptr<const DirectoryImage> image = map_.image();
   const ShardDescriptor* shard = image->Find(group);
   if (shard == nullptr) return false;
@@ -198,9 +198,7 @@ void NodeImpl::RetireStrangers() {
   const std::shared_ptr<const DirectoryImage> image = map_.image();
   if (image->shards().empty()) return;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    // Of the first data group every node is a member.
-    if (replica->id() == kDirectoryGroup || replica->id() == kFirstDataGroup) continue;
-    if (IsStranger(*image, *replica)) Retire(replica);
+    if (replica->id() != kDirectoryGroup && IsStranger(*image, *replica)) Retire(replica);
   }
   RemoveUnopened(*image);
 }

@@ -14,7 +14,6 @@ namespace {
 constexpr int kTicksPerElectionTimeout = 15;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
-constexpr Duration kAdoptionTimeout = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -59,18 +58,14 @@ void NodeImpl::Start(UniqueFunction<void(Status)> on_fatal) {
       StartFormation();
     }
     Tick();
-    Tell();
+    TellRegularly();
   });
 }
 
 bool NodeImpl::Ready() const {
-  const NodeState state = state_.load();
-  if (state != NodeState::kServing) return false;
-  for (const GroupId group : {kDirectoryGroup, kFirstDataGroup}) {
-    const std::shared_ptr<Replica> replica = FindReplica(group);
-    if (!replica || !replica->leader()) return false;
-  }
-  return true;
+  if (state_.load() != NodeState::kServing) return false;
+  const std::shared_ptr<Replica> directory = FindReplica(kDirectoryGroup);
+  return directory && directory->leader() && !map_.image()->shards().empty();
 }
 
 bool NodeImpl::Leads(GroupId group) const {
@@ -143,6 +138,7 @@ void NodeImpl::OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tic
 
 void NodeImpl::OnLeader(GroupId group, NodeId leader, bool self) {
   router_->OnLeader(group, leader);
+  if (self && started_.load()) control_->Post([this] { TellSoon(); });
   if (group != kDirectoryGroup) return;
   if (!self) oracle_->OnDeposed();
   timestamps_->OnLeader();
@@ -257,39 +253,6 @@ void NodeImpl::ForgetDeparted() {
   if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
 }
 
-void NodeImpl::AdoptNodes() {
-  const std::shared_ptr<Replica> registry = FindReplica(kDirectoryGroup);
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
-  if (!registry || !replica || !replica->leads()) return;
-  registry->group().Post([registry, replica, clock = world_.clock] {
-    const raft::CoreStatus status = registry->group().core().Status();
-    const StatusOr<Members> members = DecodeMembers(status.configuration.context);
-    const bool settled =
-        registry->group().applied() >= status.configuration_index && !status.configuration.joint();
-    if (!members.ok() || !settled) return;
-    replica->group().Post(
-        [replica, clock, members = *members, voters = status.configuration.voters] {
-          const raft::Configuration& now = replica->group().core().configuration();
-          const MonoTime deadline = clock->Now() + kAdoptionTimeout;
-          if (now.joint() || !replica->leads()) return;
-          for (const MemberRecord& record : members.records) {
-            if (now.Contains(record.node)) continue;
-            replica->membership().Add(record.node, {}, {},
-                                      record.promote || voters.contains(record.node), deadline,
-                                      [](const StatusOr<NodeId>&) {});
-            return;  // one at a time
-          }
-          std::set<NodeId> here = now.voters;
-          here.insert(now.learners.begin(), now.learners.end());
-          for (const NodeId node : here) {
-            if (members.Find(node) != nullptr || node == replica->leader()) continue;
-            replica->membership().Remove(node, deadline, [](const StatusOr<NodeId>&) {});
-            return;
-          }
-        });
-  });
-}
-
 void NodeImpl::LookAround() {
   bool lost = false;
   for (const auto& [group, replica] : awake_) {
@@ -300,6 +263,13 @@ void NodeImpl::LookAround() {
   if (!lost || ++looks_without_leader_ < kLooksWithoutLeaderMax) return;
   looks_without_leader_ = 0;
   if (greeter_ && !stopping_.load()) greeter_->Again();
+}
+
+std::set<NodeId> NodeImpl::Registered() const {
+  std::lock_guard lock(mutex_);
+  std::set<NodeId> nodes;
+  for (const auto& [node, address] : addresses_) nodes.insert(node);
+  return nodes;
 }
 
 std::string NodeImpl::AddressOf(NodeId node) const {
@@ -393,34 +363,24 @@ void NodeImpl::AddReplica(GroupId group, const std::string& address, bool promot
 
 void NodeImpl::RemoveReplica(GroupId group, NodeId node, MonoTime deadline,
                              UniqueFunction<void(Status)> done) {
-  AdminRequest request;
-  request.verb = AdminVerb::kRemove;
-  request.group = group ? group : kDirectoryGroup;
-  request.node = node;
-  if (group) {
-    admin_->Execute(
-        std::move(request), deadline,
-        [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
+  if (!group) {
+    RemoveNode(node, deadline, std::move(done));
     return;
   }
-  // From the cluster: from its registry, so that nobody takes it in again, and then from its
-  // groups.
+  AdminRequest request;
+  request.verb = AdminVerb::kRemove;
+  request.group = group;
+  request.node = node;
   admin_->Execute(
       std::move(request), deadline,
-      [this, node, deadline, done = std::move(done)](const AdminResult& result) mutable {
-        if (!result.status.ok()) {
-          done(result.status);
-          return;
-        }
-        RemoveReplica(kFirstDataGroup, node, deadline, std::move(done));
-      });
+      [done = std::move(done)](const AdminResult& result) mutable { done(result.status); });
 }
 
 void NodeImpl::PromoteReplica(GroupId group, NodeId node, MonoTime deadline,
                               UniqueFunction<void(Status)> done) {
   AdminRequest request;
   request.verb = AdminVerb::kPromote;
-  request.group = GroupOr(group);
+  request.group = group ? group : kDirectoryGroup;
   request.node = node;
   admin_->Execute(
       std::move(request), deadline,
@@ -463,6 +423,7 @@ void NodeImpl::ListMembers(MonoTime deadline,
                            UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) {
   AdminRequest request;
   request.verb = AdminVerb::kListMembers;
+  request.group = kDirectoryGroup;
   admin_->Execute(std::move(request), deadline,
                   [done = std::move(done)](AdminResult result) mutable {
                     if (result.status.ok()) {

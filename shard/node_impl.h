@@ -157,9 +157,18 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   // node_load.cc
   void StartTelling();
+  void TellRegularly();
+  void TellSoon();
   void Tell();
+  void MeasureLoad();
   NodeStats OwnStats();
   static void NoteBehind(Replica& replica);
+
+  // node_leaving.cc
+  void RemoveNode(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
+  Task<> Removed(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
+  Task<Status> Decommission(NodeId node, MonoTime deadline);
+  Task<AdminResult> AskDirectory(AdminVerb verb, NodeId node, MonoTime deadline);
 
   // node_directory.cc
   void OnDirectoryChange();
@@ -184,13 +193,11 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::vector<std::shared_ptr<Replica>> Replicas() const;
   GroupId GroupOr(GroupId group) const { return group ? group : kFirstDataGroup; }
   std::string AddressOf(NodeId node) const;
+  std::set<NodeId> Registered() const;  // the cluster's nodes
   // With the lock held. A group here counts on it, and may need its vote to let it go.
   bool Needed(NodeId node) const;
   // With the lock held: whom the transport is to reach.
   std::vector<raft::PeerAddress> Peers() const;
-  // Until the directory says which groups are where: every node of the cluster is a member of the
-  // first data group.
-  void AdoptNodes();
   void ForgetDeparted();
   // A group that has had no leader for a while, or one at an unknown address: perhaps its members
   // are elsewhere than this node knows.
@@ -232,6 +239,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<Balancing> balancing_;     // control strand
   std::map<GroupId, ShardStats> told_;       // control strand
   int periods_ = 0;                          // control strand
+  bool tells_soon_ = false;                  // control strand
   bool watching_ = false;                    // control strand
   std::atomic<bool> look_at_directory_{false};
   std::mutex watchers_mutex_;

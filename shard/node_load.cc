@@ -9,6 +9,7 @@ namespace flotilla {
 namespace {
 
 constexpr Duration kPeriod = std::chrono::seconds(1);
+constexpr Duration kSoon = std::chrono::milliseconds(200);
 // Sizes of shards that nobody writes to are looked up so many periods apart.
 constexpr int kSizesEvery = 10;
 // Entries by which a member may lag and still count as one that has caught up.
@@ -27,10 +28,24 @@ void NodeImpl::StartTelling() {
   });
 }
 
-void NodeImpl::Tell() {
+void NodeImpl::TellRegularly() {
   if (stopping_.load()) return;
-  control_->After(kPeriod, [this] { Tell(); });
-  if (!identity_.member()) return;
+  control_->After(kPeriod, [this] { TellRegularly(); });
+  MeasureLoad();
+  Tell();
+}
+
+// Who leads, or what the directory holds, has changed: the balancer's next step need not wait.
+void NodeImpl::TellSoon() {
+  if (stopping_.load() || std::exchange(tells_soon_, true)) return;
+  control_->After(kSoon, [this] {
+    tells_soon_ = false;
+    Tell();
+  });
+}
+
+void NodeImpl::Tell() {
+  if (stopping_.load() || !identity_.member()) return;
   const bool leads = Leads(kDirectoryGroup);
   const MonoTime now = world_.clock->Now();
   if (leads && !watching_) watch_.Begin(now);
@@ -46,8 +61,7 @@ void NodeImpl::Tell() {
   }
 }
 
-NodeStats NodeImpl::OwnStats() {
-  NodeStats stats;
+void NodeImpl::MeasureLoad() {
   ++periods_;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() == kDirectoryGroup) continue;
@@ -55,15 +69,23 @@ NodeStats NodeImpl::OwnStats() {
     ShardStats& known = told_[replica->id()];
     const bool busy = load.writes_per_s >= 1;
     const auto turn = static_cast<int>(replica->id().value() % kSizesEvery);
-    if (busy || known.group != replica->id() || periods_ % kSizesEvery == turn) {
+    if (busy || !known.group || periods_ % kSizesEvery == turn) {
       const kv::StoreStats sizes = replica->store().Stats();
-      known.group = replica->id();
       known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
       known.keys = sizes.keys_estimate;
     }
     known.reads_per_s = load.reads_per_s;
     known.writes_per_s = load.writes_per_s;
     known.load_median = load.median;
+  }
+}
+
+NodeStats NodeImpl::OwnStats() {
+  NodeStats stats;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (replica->id() == kDirectoryGroup) continue;
+    ShardStats& known = told_[replica->id()];
+    known.group = replica->id();
     known.behind = replica->behind();
     stats.bytes_used += known.bytes;
     if (replica->serving_leader()) stats.leads.push_back(known);

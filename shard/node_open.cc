@@ -86,7 +86,8 @@ Status NodeImpl::OpenData() {
                                           .watch = &watch_,
                                           .clock = world_.clock,
                                           .scope = flows_.get(),
-                                          .leads = [this] { return Leads(kDirectoryGroup); }});
+                                          .leads = [this] { return Leads(kDirectoryGroup); },
+                                          .registered = [this] { return Registered(); }});
   StartTelling();
   if (!identity_.member()) return absl::OkStatus();
 

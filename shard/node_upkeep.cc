@@ -63,7 +63,6 @@ void NodeImpl::OnAwake(GroupId group) {
 void NodeImpl::Housekeep() {
   ForgetDeparted();
   LookAround();
-  AdoptNodes();
   FoundGroups();
   RetireStrangers();
   const bool all = --rounds_until_all_ <= 0;

@@ -219,8 +219,12 @@ void RequestRouter::OnWrongShard(std::vector<Ticket> tickets) {
 }
 
 Timestamp RequestRouter::Newest() const {
-  const std::shared_ptr<Replica> replica = FindReplica(kFirstDataGroup);
-  return replica ? replica->store().last_timestamp() : Timestamp();
+  std::lock_guard lock(replicas_mutex_);
+  Timestamp newest;
+  for (const auto& [group, replica] : replicas_) {
+    newest = std::max(newest, replica->store().last_timestamp());
+  }
+  return newest;
 }
 
 std::optional<kv::KeyspaceId> RequestRouter::FindKeyspace(std::string_view name) const {

@@ -1,6 +1,8 @@
 // member list|add|remove|promote, leader transfer, snapshot.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/names.h"
@@ -9,6 +11,9 @@
 
 namespace flotilla::kvctl {
 namespace {
+
+// Until a node's replicas have found other places.
+constexpr Duration kEmptyingTimeout = std::chrono::minutes(1);
 
 Status ListMembers(Session& session) {
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
@@ -56,18 +61,18 @@ Status AddMember(Session& session, const std::string& address, bool learner) {
   request.set_promote(!learner);
   ASSIGN_OR_RETURN(const v1::AddReplicaResponse added, admin->AddReplica(request));
   Report(session, JsonObject().Number64("node_id", added.node_id()),
-         fmt::format("added n{} as a learner{}", added.node_id(),
-                     learner ? "; `kvctl member promote` makes it a voter"
-                             : "; it becomes a voter once it has caught up"));
+         fmt::format("added n{}{}", added.node_id(),
+                     learner ? "; `kvctl member promote` lets it vote on the directory" : ""));
   return absl::OkStatus();
 }
 
 Status RemoveMember(Session& session, const std::string& name) {
   ASSIGN_OR_RETURN(const std::uint64_t node, FindNode(session, name));
-  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  ASSIGN_OR_RETURN(const Duration timeout, session.Timeout());
+  client::Admin admin(session.flags.endpoints, std::max<Duration>(timeout, kEmptyingTimeout));
   v1::RemoveReplicaRequest request;
   request.set_node_id(node);
-  RETURN_IF_ERROR(admin->RemoveReplica(request).status());
+  RETURN_IF_ERROR(admin.RemoveReplica(request).status());
   Report(session, JsonObject().Number64("node_id", node), fmt::format("removed n{}", node));
   return absl::OkStatus();
 }
@@ -78,7 +83,8 @@ Status PromoteMember(Session& session, const std::string& name) {
   v1::PromoteReplicaRequest request;
   request.set_node_id(node);
   RETURN_IF_ERROR(admin->PromoteReplica(request).status());
-  Report(session, JsonObject().Number64("node_id", node), fmt::format("n{} is a voter", node));
+  Report(session, JsonObject().Number64("node_id", node),
+         fmt::format("n{} votes on the directory", node));
   return absl::OkStatus();
 }
 
@@ -148,12 +154,12 @@ void AddMemberCommands(CLI::App& app, Session& session) {
   command->callback([=, &session] { run(ListMembers(session)); });
   command = member->add_subcommand("add", "Add a node that runs with --join");
   command->add_option("ADDRESS", *node, "HOST:PORT where it listens")->required();
-  command->add_flag("--learner", *learner, "leave it a learner");
+  command->add_flag("--learner", *learner, "it does not vote on the directory");
   command->callback([=, &session] { run(AddMember(session, *node, *learner)); });
-  command = member->add_subcommand("remove", "Remove a node");
+  command = member->add_subcommand("remove", "Empty a node and remove it");
   command->add_option("NODE", *node, "its number or address")->required();
   command->callback([=, &session] { run(RemoveMember(session, *node)); });
-  command = member->add_subcommand("promote", "Make a learner that has caught up a voter");
+  command = member->add_subcommand("promote", "Let a node vote on the directory, too");
   command->add_option("NODE", *node, "its number or address")->required();
   command->callback([=, &session] { run(PromoteMember(session, *node)); });
 

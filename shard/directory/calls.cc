@@ -55,11 +55,7 @@ class Editing {
     return CancelJob(image_, call.job, now_);
   }
   StatusOr<DirectoryEdit> operator()(const SetNodeRoleCall& call) {
-    RETURN_IF_ERROR(SetNodeRole(image_, call.node, call.role).status());
-    return Error(
-        Reason::kUnimplemented,
-        "this version does not empty nodes by itself: move their replicas with `kvctl shard "
-        "move`, one by one");
+    return WithJob(BeginRole(image_, call, kByHand, now_));
   }
   StatusOr<DirectoryEdit> operator()(const PlanCall&) { return DirectoryEdit(); }
   StatusOr<DirectoryEdit> operator()(const SurveyCall&) { return DirectoryEdit(); }
@@ -68,7 +64,8 @@ class Editing {
   StatusOr<DirectoryEdit> WithJob(StatusOr<DirectoryEdit> edit) {
     if (!edit.ok()) return edit;
     for (const DirectoryRow& row : edit->put) {
-      if (const auto* job = std::get_if<JobRecord>(&row)) answer_.job = job->id;
+      const auto* job = std::get_if<JobRecord>(&row);
+      if (job != nullptr && !Ended(*job)) answer_.job = job->id;
     }
     return edit;
   }

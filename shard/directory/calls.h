@@ -61,8 +61,9 @@ struct CancelJobCall {
   JobId job;
 };
 
-// kActive: takes replicas again; kDraining; kDecommissioned: drains, and does not come back.
-// NODE_NOT_FOUND; BAD_REQUEST when it was decommissioned, or when its replicas fit nowhere else.
+// kActive: takes replicas again. A job: kDraining: the balancer empties the node, which may come
+// back; kDecommissioned: that, and the node is removed from the cluster. NODE_NOT_FOUND;
+// BAD_REQUEST when it was decommissioned before; MEMBERSHIP_REFUSED when no other node is active.
 struct SetNodeRoleCall {
   NodeId node;
   NodeRole role = NodeRole::kActive;

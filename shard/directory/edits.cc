@@ -98,6 +98,11 @@ bool Superseded(const ShardDescriptor& report, const DirectoryImage& image,
 
 }  // namespace
 
+void DirectoryEdit::Add(DirectoryEdit other) {
+  std::move(other.put.begin(), other.put.end(), std::back_inserter(put));
+  std::move(other.erase.begin(), other.erase.end(), std::back_inserter(erase));
+}
+
 std::string EncodeFirstEdit(const DirectoryEdit& edit) {
   return EncodeChanges(ToChanges(edit), nullptr, {});
 }
@@ -143,7 +148,7 @@ DirectoryEdit FoundDirectory(const std::vector<NodeRecord>& nodes, NodeId next_n
   KeyspaceDescriptor keyspace;
   keyspace.id = kv::kDefaultKeyspace;
   keyspace.name = kDefaultName;
-  keyspace.replicas = static_cast<std::uint32_t>(std::min<std::size_t>(nodes.size(), 3));
+  keyspace.replicas = nodes.size() < 5 ? 3 : 5;  // as nodes allow, which may yet come
   keyspace.retention = retention;
   ShardDescriptor shard;
   shard.group = kFirstDataGroup;
@@ -278,7 +283,17 @@ StatusOr<DirectoryEdit> SetNodeRole(const DirectoryImage& image, NodeId node, No
   if (known->role == role) return edit;
   if (known->role == NodeRole::kDecommissioned) {
     return Error(Reason::kBadRequest,
-                 fmt::format("node {} was decommissioned, and does not come back", node.value()));
+                 fmt::format("node {} was decommissioned, and does not come back: while it is not "
+                             "empty, `kvctl job cancel` with its job's number lets it stay",
+                             node.value()));
+  }
+  const bool last = std::none_of(image.nodes().begin(), image.nodes().end(), [&](const auto& one) {
+    return one.first != node && one.second.role == NodeRole::kActive;
+  });
+  if (role != NodeRole::kActive && last) {
+    return Error(Reason::kMembershipRefused,
+                 fmt::format("node {} is the last one that is not being emptied: add another first",
+                             node.value()));
   }
   NodeRecord now = *known;
   now.role = role;

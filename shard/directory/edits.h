@@ -21,6 +21,8 @@ struct DirectoryEdit {
   std::vector<std::string> erase;  // RowKey()s
 
   bool empty() const { return put.empty() && erase.empty(); }
+  // Both, as one. They have no row in common.
+  void Add(DirectoryEdit other);
 };
 
 struct KeyspaceSpec {

@@ -156,8 +156,63 @@ StatusOr<DirectoryEdit> BeginDrop(const DirectoryImage& image, const DropKeyspac
   job.keyspace = image.FindKeyspace(call.name)->id;
   job.reason = "by hand";
   DirectoryEdit edit = Begin(image, std::move(job), image.counters(), now);
-  for (DirectoryRow& row : drop.put) edit.put.push_back(std::move(row));
+  edit.Add(std::move(drop));
   return edit;
+}
+
+const JobRecord* DrainOf(const DirectoryImage& image, NodeId node) {
+  for (const auto& [id, job] : image.jobs()) {
+    if (job.kind == JobKind::kDrain && job.from == node && !Ended(job)) return &job;
+  }
+  return nullptr;
+}
+
+StatusOr<DirectoryEdit> BeginRole(const DirectoryImage& image, const SetNodeRoleCall& call,
+                                  std::string_view reason, Timestamp now) {
+  ASSIGN_OR_RETURN(DirectoryEdit edit, SetNodeRole(image, call.node, call.role));
+  const JobRecord* running = DrainOf(image, call.node);
+  if (call.role == NodeRole::kActive) {
+    if (running == nullptr) return edit;
+    JobRecord ended = *running;
+    ended.state = JobState::kCancelled;
+    edit.Add(UpdateJob(image, std::move(ended), now));
+    return edit;
+  }
+  JobRecord job;
+  if (running != nullptr) {
+    // Who asks again learns which job it is.
+    job = *running;
+    job.updated = now;
+    edit.put.emplace_back(std::move(job));
+    return edit;
+  }
+  job.kind = JobKind::kDrain;
+  job.from = call.node;
+  job.reason = reason;
+  edit.Add(Begin(image, std::move(job), image.counters(), now));
+  return edit;
+}
+
+DirectoryEdit UndoRole(const DirectoryImage& image, NodeId node) {
+  DirectoryEdit edit;
+  const NodeRecord* known = image.Find(node);
+  if (known == nullptr || known->role == NodeRole::kActive) return edit;
+  NodeRecord active = *known;
+  active.role = NodeRole::kActive;
+  edit.put.emplace_back(std::move(active));
+  return edit;
+}
+
+bool RemovesNode(const DirectoryImage& image, const JobRecord& job) {
+  const NodeRecord* node = image.Find(job.from);
+  return node != nullptr && node->role == NodeRole::kDecommissioned;
+}
+
+std::size_t ShardsOn(const DirectoryImage& image, NodeId node) {
+  return static_cast<std::size_t>(
+      std::count_if(image.shards().begin(), image.shards().end(), [&](const auto& one) {
+        return one.second.voters.contains(node) || one.second.learners.contains(node);
+      }));
 }
 
 StatusOr<DirectoryEdit> CancelJob(const DirectoryImage& image, JobId id, Timestamp now) {

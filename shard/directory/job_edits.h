@@ -27,6 +27,19 @@ StatusOr<DirectoryEdit> BeginMove(const DirectoryImage& image, const MoveCall& c
 StatusOr<DirectoryEdit> BeginDrop(const DirectoryImage& image, const DropKeyspaceCall& call,
                                   Timestamp now);
 
+// The role, with the job that waits until the node is empty; the end of such a job, when it is to
+// be active again.
+StatusOr<DirectoryEdit> BeginRole(const DirectoryImage& image, const SetNodeRoleCall& call,
+                                  std::string_view reason, Timestamp now);
+// The running job that empties the node; null: none does.
+const JobRecord* DrainOf(const DirectoryImage& image, NodeId node);
+// The node is active again: its job was cancelled.
+DirectoryEdit UndoRole(const DirectoryImage& image, NodeId node);
+// Of the job of a node that was decommissioned: it is removed from the cluster, too.
+bool RemovesNode(const DirectoryImage& image, const JobRecord& job);
+// Shards with a replica on the node.
+std::size_t ShardsOn(const DirectoryImage& image, NodeId node);
+
 StatusOr<DirectoryEdit> CancelJob(const DirectoryImage& image, JobId job, Timestamp now);
 
 // The record as it now is; nothing when the directory's has ended already.

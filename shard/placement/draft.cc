@@ -45,10 +45,11 @@ void Draft::AddNodes() {
   std::vector<NodeRecord> on_ring;
   for (const NodeView& node : view_.nodes) {
     NodeState state{.view = &node};
-    const bool dead = node.liveness == Liveness::kDead;
     state.alive = node.liveness == Liveness::kAlive;
-    state.lost = dead && (node.record.role == NodeRole::kDecommissioned ||
-                          view_.now - node.since >= options_.dead_after);
+    state.going = node.record.role == NodeRole::kDecommissioned;
+    state.lost = state.going ? !state.alive
+                             : node.liveness == Liveness::kDead &&
+                                   view_.now - node.since >= options_.dead_after;
     state.leaving = node.record.role != NodeRole::kActive;
     state.weight = EffectiveWeight(node.record) / 100.0;
     state.takes = state.alive && !state.leaving && state.weight > 0;
@@ -184,6 +185,14 @@ bool Draft::CanTake(const ShardState& shard, NodeId id) const {
 std::vector<NodeId> Draft::RingPlaces(const ShardState& shard) {
   CHECK(ring_.has_value());
   return ring_->PlaceShard(RingKey(shard.view->descriptor), RuleOf(*shard.keyspace));
+}
+
+bool Draft::NobodyElse(const ShardState& shard) const {
+  return std::none_of(nodes_.begin(), nodes_.end(), [&](const auto& one) {
+    const NodeState& node = one.second;
+    return !node.lost && !node.leaving && node.weight > 0 && !shard.Has(one.first) &&
+           Satisfies(node.view->record, shard.keyspace->require);
+  });
 }
 
 NodeId Draft::PickTarget(const ShardState& shard, NodeId replaced) {

@@ -23,6 +23,7 @@ struct NodeState {
   bool alive = false;
   bool lost = false;     // dead, and not waited for any more
   bool leaving = false;  // is to be empty
+  bool going = false;    // and does not come back
   bool takes = false;    // replicas, as far as it itself is concerned
   double weight = 0;     // 1: that of a usual node
   // As they will be.
@@ -86,6 +87,8 @@ class Draft {
 
   // ---- where a replica may go -----------------------------------------------------------------
   bool CanTake(const ShardState& shard, NodeId node) const;
+  // No node that has no replica of it could take one, now or later.
+  bool NobodyElse(const ShardState& shard) const;
   // For a new voter instead of `replaced`, or in addition (none): the ring's choice, else the one
   // with the fewest conflicts and then the fewest replicas. None: nobody, or not now.
   NodeId PickTarget(const ShardState& shard, NodeId replaced);

@@ -30,6 +30,11 @@ void DrainReplica(Draft& draft, ShardState& shard, NodeId from) {
   }
   const NodeId replaced = shard.voters.contains(from) ? from : NodeId();
   const NodeId to = draft.PickTarget(shard, replaced);
+  if (!to && draft.node(from).going && draft.NobodyElse(shard) &&
+      (!replaced || shard.voters.size() > 1)) {
+    draft.Remove(shard, from, {Purpose::kDrain, LeavingText(draft, from)});
+    return;
+  }
   if (!to) {
     draft.Obstruct(fmt::format("cannot leave {}: no other node {}is alive, active and has room",
                                NodeText(from),

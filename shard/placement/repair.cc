@@ -18,7 +18,7 @@ std::string RequiredText(const KeyspaceDescriptor& keyspace) {
 std::string LostText(const Draft& draft, NodeId id) {
   const NodeState& node = draft.node(id);
   if (node.view->record.role == NodeRole::kDecommissioned) {
-    return NodeText(id) + " is dead and decommissioned";
+    return NodeText(id) + " is decommissioned and does not answer";
   }
   return fmt::format("{} has been dead for {}; the limit is {}", NodeText(id),
                      DurationText(draft.view().now - node.view->since),
@@ -97,6 +97,10 @@ bool RepairVoters(Draft& draft, ShardState& shard) {
   }
   if (lost) {
     const NodeId to = draft.PickTarget(shard, lost);
+    if (!to && draft.node(lost).going && draft.NobodyElse(shard)) {
+      draft.Remove(shard, lost, {Purpose::kRepair, LostText(draft, lost)});
+      return true;
+    }
     if (!to) {
       draft.Obstruct(fmt::format("a replica is lost ({}), and no other node{} can take one",
                                  LostText(draft, lost), RequiredText(*shard.keyspace)),

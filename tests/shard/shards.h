@@ -16,7 +16,14 @@ namespace flotilla {
 
 class Shards : public ::testing::Test {
  public:
-  explicit Shards(int nodes = 5) : world_({}, nodes) {}
+  explicit Shards(int nodes = 5) : world_(ByHand(), nodes) {}
+
+  // Replicas stay where the tests put them.
+  static NodeOptions ByHand() {
+    NodeOptions options;
+    options.balance = false;
+    return options;
+  }
 
   DirectoryAnswer Change(int node, DirectoryCall call) {
     std::optional<DirectoryAnswer> answer;

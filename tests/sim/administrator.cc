@@ -193,8 +193,6 @@ void Administrator::Split(const DirectoryImage& image) {
 
 void Administrator::Move(const DirectoryImage& image) {
   const ShardDescriptor& shard = AnyShard(image);
-  // Of the first data group every node is a member.
-  if (shard.group == kFirstDataGroup) return;
   std::vector<NodeId> here(shard.voters.begin(), shard.voters.end());
   std::vector<NodeId> elsewhere;
   for (const auto& [node, record] : image.nodes()) {

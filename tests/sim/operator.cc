@@ -50,9 +50,9 @@ int Operator::Pick(std::vector<int>& among) {
   return node;
 }
 
-std::optional<NodeId> Operator::Voter(int node) const {
+std::optional<NodeId> Operator::Member(int node) const {
   const auto known = registry_.addresses.find(SimCluster::AddressOf(node));
-  if (known == registry_.addresses.end() || !data_.voters.contains(known->second)) return {};
+  if (known == registry_.addresses.end()) return {};
   return known->second;
 }
 
@@ -63,11 +63,14 @@ bool Operator::RegistryHasVotersEnough(std::size_t nodes) const {
 bool Operator::Settled() const {
   if (!departing_.empty() || !arriving_.empty() || !data_.learners.empty()) return false;
   const std::vector<int> machines = Machines(true);
+  std::set<NodeId> strangers = data_.voters;
   for (const int node : machines) {
-    if (!Voter(node)) return false;
+    const std::optional<NodeId> member = Member(node);
+    if (!member) return false;
+    strangers.erase(*member);
   }
-  return data_.voters.size() == machines.size() && registry_.addresses.size() == machines.size() &&
-         RegistryHasVotersEnough(machines.size());
+  return strangers.empty() && data_.voters.size() >= kVotersMin &&
+         registry_.addresses.size() == machines.size() && RegistryHasVotersEnough(machines.size());
 }
 
 std::string Operator::Describe() const {
@@ -197,7 +200,7 @@ void Operator::PlanHastily(std::vector<int> members) {
 }
 
 void Operator::Depart(int node, bool loses_disk, bool comes_back) {
-  const std::optional<NodeId> known = Voter(node);
+  const std::optional<NodeId> known = Member(node);
   if (!known) return;
   departing_[node] = {.node = *known, .lost = loses_disk, .comes_back = comes_back};
   if (!loses_disk) return;
@@ -263,11 +266,11 @@ void Operator::Leave(int node) {
 }
 
 bool Operator::Arrived(int node) const {
-  const std::optional<NodeId> voter = Voter(node);
-  if (!voter) return false;
+  const std::optional<NodeId> member = Member(node);
+  if (!member) return false;
   const auto former = former_.find(node);
-  if (former != former_.end() && former->second == *voter) return false;
-  return registry_.voters.contains(*voter) || RegistryHasVotersEnough(registry_.addresses.size());
+  if (former != former_.end() && former->second == *member) return false;
+  return registry_.voters.contains(*member) || RegistryHasVotersEnough(registry_.addresses.size());
 }
 
 void Operator::Arrive(int node) {

@@ -34,7 +34,8 @@ class Operator {
   void Start();
   // Begins nothing new, and finishes what is under way.
   void End();
-  // Every machine in use is a voter, as last committed, and nobody else is.
+  // Every machine in use is a member of the cluster, as last committed, and nobody else is; the
+  // data have voters enough, all of them among those.
   bool Settled() const;
   // What it knows and waits for, for people.
   std::string Describe() const;
@@ -69,8 +70,8 @@ class Operator {
   void Leave(int node);
   void Arrive(int node);
   bool Arrived(int node) const;
-  // Who a machine's address is, if it votes on the data.
-  std::optional<NodeId> Voter(int node) const;
+  // Who a machine's address is.
+  std::optional<NodeId> Member(int node) const;
   bool RegistryHasVotersEnough(std::size_t nodes) const;
   std::vector<int> Machines(bool in_use) const;
   int Pick(std::vector<int>& among);

@@ -99,6 +99,17 @@ TEST(BalancerRepair, ReplacesADecommissionedDeadNodeAtOnce) {
   EXPECT_EQ(world.Make().actions.size(), 1u);
 }
 
+TEST(BalancerRepair, GivesADecommissionedNodeThatDoesNotAnswerUpEvenWithoutASuccessor) {
+  World world(3);
+  world.Shards(1, {{1, 2, 3}});
+  world.node(NodeId(3)).liveness = Liveness::kSuspect;
+  world.SetRole(NodeId(3), NodeRole::kDecommissioned);
+  const Plan plan = world.Make();
+  ASSERT_EQ(plan.actions.size(), 1u);
+  EXPECT_EQ(plan.actions[0].kind, ActionKind::kRemoveReplica);
+  EXPECT_EQ(plan.actions[0].from, NodeId(3));
+}
+
 TEST(BalancerRepair, SaysWhatIsMissingWhereNoNodeCanTakeTheReplica) {
   World world(3);
   world.Shards(2, {{1, 2, 3}});
@@ -234,11 +245,28 @@ TEST(BalancerDrain, EmptiesANodeLeadershipsFirst) {
 TEST(BalancerDrain, SaysWhyANodeCannotBeEmptied) {
   World world(3);
   world.Shards(3, {{1, 2, 3}});
-  world.SetRole(NodeId(1), NodeRole::kDecommissioned);
+  world.SetRole(NodeId(1), NodeRole::kDraining);
   world.SettleWell();
   EXPECT_EQ(world.Leaders().count(NodeId(1)), 0u) << "leaderships go even so";
   EXPECT_THAT(PlanText(world.Make()),
               HasSubstr("3 shards (one is 100): cannot leave node 1: no other node is alive"));
+}
+
+// It does not come back, so that nothing is gained by waiting.
+TEST(BalancerDrain, LeavesShardsWithFewerReplicasWhereADecommissionedNodeHasNoSuccessor) {
+  World world(3);
+  world.Shards(3, {{1, 2, 3}});
+  world.SetRole(NodeId(1), NodeRole::kDecommissioned);
+  world.SettleWell();
+  EXPECT_EQ(world.Replicas().count(NodeId(1)), 0u);
+  EXPECT_EQ(world.Replicas()[NodeId(2)], 3);
+  // One that is away for the moment is a successor.
+  World waits(4);
+  waits.Shards(1, {{1, 2, 3}});
+  waits.node(NodeId(4)).liveness = Liveness::kSuspect;
+  waits.SetRole(NodeId(1), NodeRole::kDecommissioned);
+  EXPECT_TRUE(waits.Make().actions.empty() ||
+              waits.Make().actions[0].kind == ActionKind::kTransferLeader);
 }
 
 TEST(BalancerDrain, MovesPinnedShardsToo) {

@@ -1,0 +1,89 @@
+// How a node leaves the cluster: emptied first, and then taken off the registry.
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/timestamp.h"
+#include "shard/directory/job_edits.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+constexpr Duration kPause = std::chrono::milliseconds(20);
+constexpr Duration kPatience = std::chrono::milliseconds(500);
+
+Status GoesOn(NodeId node, const JobRecord* job) {
+  return Error(Reason::kOutcomeUnknown,
+               fmt::format("node {} leaves the cluster once it is empty, which goes on ({}): see "
+                           "`kvctl job list`, and why by `kvctl node drain {} --dry-run`",
+                           node.value(), job == nullptr ? "it is empty" : job->step, node.value()));
+}
+
+}  // namespace
+
+void NodeImpl::RemoveNode(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+  control_->Post([this, node, deadline, done = std::move(done)]() mutable {
+    if (flows_->stopping()) {
+      done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    } else {
+      flows_->Spawn(Removed(node, deadline, std::move(done)));
+    }
+  });
+}
+
+Task<> NodeImpl::Removed(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
+  Status status = co_await Decommission(node, deadline);
+  done(std::move(status));
+}
+
+Task<AdminResult> NodeImpl::AskDirectory(AdminVerb verb, NodeId node, MonoTime deadline) {
+  AdminRequest request;
+  request.verb = verb;
+  request.group = kDirectoryGroup;
+  request.node = node;
+  AdminResult result = co_await AwaitCallback<AdminResult>([&](Completion<AdminResult> done) {
+    admin_->Execute(std::move(request), deadline, std::move(done));
+  });
+  co_return result;
+}
+
+Task<Status> NodeImpl::Decommission(NodeId node, MonoTime deadline) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+    return BeginRole(image, {.node = node, .role = NodeRole::kDecommissioned}, "by hand",
+                     TimestampAt(world_.clock->WallNow()));
+  };
+  const StatusOr<Timestamp> begun = co_await editor_->Edit(std::move(change), deadline);
+  if (ReasonOf(begun.status()) == Reason::kNodeNotFound) {
+    // It has never said where it is, and has nothing.
+    AdminResult removed = co_await AskDirectory(AdminVerb::kRemove, node, deadline);
+    co_return std::move(removed.status);
+  }
+  if (!begun.ok()) co_return begun.status();
+  for (;;) {
+    if (!Registered().contains(node)) co_return absl::OkStatus();
+    if (node == identity_.node) {
+      // Who leaves is told no more of the directory, perhaps not even that it has left.
+      const MonoTime soon = std::min(deadline, world_.clock->Now() + kPatience);
+      const AdminResult asked = co_await AskDirectory(AdminVerb::kListMembers, node, soon);
+      const bool listed = std::any_of(asked.members.begin(), asked.members.end(),
+                                      [&](const MemberInfo& one) { return one.node == node; });
+      if (asked.status.ok() && !listed) co_return absl::OkStatus();
+    }
+    const std::shared_ptr<const DirectoryImage> image = map_.image();
+    const JobRecord* job = DrainOf(*image, node);
+    const NodeRecord* known = image->Find(node);
+    const bool leaves = known != nullptr && known->role == NodeRole::kDecommissioned;
+    if (job == nullptr && !leaves) {
+      co_return Error(Reason::kCancelled,
+                      fmt::format("node {} stays: its removal was cancelled", node.value()));
+    }
+    if (world_.clock->Now() + kPause >= deadline) co_return GoesOn(node, job);
+    const bool go_on = co_await SleepFor(kPause);
+    if (!go_on) co_return Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+  }
+}
+
+}  // namespace flotilla

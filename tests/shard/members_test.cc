@@ -1,0 +1,184 @@
+// Nodes that come, go, are emptied and are lost, and what becomes of their replicas.
+
+#include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
+
+#include "tests/shard/node_world.h"
+
+namespace flotilla {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+NodeOptions Impatient() {
+  NodeOptions options;
+  options.balancer.dead_after = seconds(15);
+  return options;
+}
+
+class Cluster {
+ public:
+  explicit Cluster(int nodes, int spares = 0) : world(Impatient(), nodes, spares) {}
+
+  // From the cluster; asked of `asked`.
+  Status Remove(int asked, NodeId node, Duration within = seconds(10)) {
+    std::optional<Status> status;
+    world.node(asked).RemoveReplica(GroupId(), node, world.loop().now() + within,
+                                    [&](const Status& given) { status = given; });
+    EXPECT_TRUE(world.Await([&] { return status.has_value(); }, within + seconds(1)));
+    return status.value_or(Status());
+  }
+  DirectoryAnswer Change(int asked, DirectoryCall call) {
+    std::optional<DirectoryAnswer> answer;
+    world.node(asked).ChangeDirectory(std::move(call), world.loop().now() + seconds(5),
+                                      [&](DirectoryAnswer given) { answer = std::move(given); });
+    EXPECT_TRUE(world.Await([&] { return answer.has_value(); }));
+    return answer.value_or(DirectoryAnswer());
+  }
+  bool Ended(int asked, JobId id, JobState state) {
+    return world.Await(
+        [&] {
+          const auto image = world.node(asked).DirectoryView();
+          const JobRecord* job = image->Find(id);
+          return job != nullptr && job->state == state;
+        },
+        seconds(30));
+  }
+  std::set<NodeId> Voters(int asked, GroupId group = kFirstDataGroup) {
+    const auto image = world.node(asked).DirectoryView();
+    const ShardDescriptor* shard = image->Find(group);
+    return shard == nullptr ? std::set<NodeId>() : shard->voters;
+  }
+  std::set<NodeId> Registered(int asked) {
+    std::optional<std::set<NodeId>> nodes;
+    world.node(asked).ListMembers(world.loop().now() + seconds(5),
+                                  [&](const StatusOr<std::vector<MemberInfo>>& members) {
+                                    nodes.emplace();
+                                    if (!members.ok()) return;
+                                    for (const MemberInfo& one : *members) nodes->insert(one.node);
+                                  });
+    EXPECT_TRUE(world.Await([&] { return nodes.has_value(); }));
+    return nodes.value_or(std::set<NodeId>());
+  }
+
+  NodeWorld world;
+};
+
+std::set<NodeId> Nodes(std::initializer_list<std::uint64_t> ids) {
+  std::set<NodeId> nodes;
+  for (const std::uint64_t id : ids) nodes.insert(NodeId(id));
+  return nodes;
+}
+
+// Also when it is told so itself.
+TEST(Members, ThoseWhoLeadEverythingCanLeave) {
+  for (const bool itself : {false, true}) {
+    Cluster cluster(3);
+    ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
+    const int leader = cluster.world.AwaitLeader();
+    const NodeId leaves = cluster.world.IdentityOf(leader);
+    const int other = (leader + 1) % 3;
+    const Status removed = cluster.Remove(itself ? leader : other, leaves);
+    EXPECT_TRUE(removed.ok()) << removed;
+    EXPECT_EQ(cluster.Voters(other).size(), 2u);
+    EXPECT_FALSE(cluster.Voters(other).contains(leaves));
+    EXPECT_FALSE(cluster.Registered(other).contains(leaves));
+    EXPECT_EQ(cluster.world.Read(other, "k"), "v");
+  }
+}
+
+TEST(Members, ALoneNodesShardGetsReplicasAsNodesCome) {
+  Cluster cluster(1, /*spares=*/2);
+  ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
+  ASSERT_TRUE(cluster.world.cluster().Start(1));
+  ASSERT_TRUE(cluster.world.cluster().Start(2));
+  EXPECT_TRUE(
+      cluster.world.Await([&] { return cluster.Voters(0) == Nodes({1, 2, 3}); }, seconds(20)));
+  EXPECT_EQ(cluster.world.Read(2, "k"), "v");
+}
+
+TEST(Members, ADeadNodesReplicasGoToAnother) {
+  Cluster cluster(3, /*spares=*/1);
+  ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
+  ASSERT_TRUE(cluster.world.cluster().Start(3));
+  ASSERT_TRUE(cluster.world.Await([&] { return cluster.world.AllReady(); }));
+  const int lost = cluster.world.AwaitLeader();
+  const NodeId dead = cluster.world.IdentityOf(lost);
+  const int asked = (lost + 1) % 3;
+  cluster.world.cluster().Kill(lost);
+  cluster.world.RunFor(seconds(12));
+  EXPECT_TRUE(cluster.Voters(asked).contains(dead)) << "it was not waited for";
+  EXPECT_TRUE(cluster.world.Await(
+      [&] { return !cluster.Voters(asked).contains(dead) && cluster.Voters(asked).size() == 3; },
+      seconds(30)));
+  EXPECT_EQ(cluster.world.Read(asked, "k"), "v");
+  // Of the cluster it still is: it may come back, with nothing.
+  EXPECT_TRUE(cluster.Registered(asked).contains(dead));
+}
+
+TEST(Members, ADeadNodeThatIsRemovedIsNotWaitedFor) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
+  cluster.world.cluster().Kill(2);
+  const NodeId dead(3);
+  ASSERT_TRUE(cluster.world.Await([&] { return cluster.world.Leader(2).has_value(); }));
+  const Status removed = cluster.Remove(0, dead);
+  EXPECT_TRUE(removed.ok()) << removed;
+  EXPECT_FALSE(cluster.Registered(0).contains(dead));
+  EXPECT_FALSE(cluster.Voters(0).contains(dead));
+  EXPECT_TRUE(cluster.world.Put(1, "k", "w").status.ok());
+}
+
+TEST(Members, ADrainedNodeGivesEverythingAwayAndTakesItBack) {
+  Cluster cluster(3, /*spares=*/1);
+  ASSERT_TRUE(cluster.world.cluster().Start(3));
+  ASSERT_TRUE(cluster.world.Await([&] { return cluster.world.AllReady(); }));
+  ASSERT_TRUE(cluster
+                  .Change(0, CreateKeyspaceCall{.spec = {.name = "a",
+                                                         .replicas = 1,
+                                                         .retention = seconds(600),
+                                                         .split_keys = {"d", "h", "m"}}})
+                  .status.ok());
+  const NodeId leaves(2);
+  const DirectoryAnswer drain =
+      cluster.Change(0, SetNodeRoleCall{.node = leaves, .role = NodeRole::kDraining});
+  ASSERT_TRUE(drain.status.ok()) << drain.status;
+  EXPECT_TRUE(cluster.Ended(0, drain.job, JobState::kDone));
+  const auto image = cluster.world.node(0).DirectoryView();
+  for (const auto& [group, shard] : image->shards()) {
+    EXPECT_FALSE(shard.voters.contains(leaves)) << "shard " << group.value();
+  }
+  EXPECT_TRUE(cluster.Registered(0).contains(leaves));
+  ASSERT_TRUE(
+      cluster.Change(0, SetNodeRoleCall{.node = leaves, .role = NodeRole::kActive}).status.ok());
+  EXPECT_TRUE(cluster.world.Await(
+      [&] {
+        const auto now = cluster.world.node(0).DirectoryView();
+        return std::any_of(now->shards().begin(), now->shards().end(),
+                           [&](const auto& one) { return one.second.voters.contains(leaves); });
+      },
+      seconds(60)));
+}
+
+TEST(Members, WhoCannotBeEmptiedStaysUntilItCanOrItsRemovalIsCancelled) {
+  Cluster cluster(3);
+  // Nobody may know of another place for the replicas of a draining node: it would come back.
+  const DirectoryAnswer drain =
+      cluster.Change(0, SetNodeRoleCall{.node = NodeId(2), .role = NodeRole::kDraining});
+  ASSERT_TRUE(drain.status.ok()) << drain.status;
+  cluster.world.RunFor(seconds(5));
+  EXPECT_EQ(cluster.Voters(0), Nodes({1, 2, 3}));
+  ASSERT_TRUE(cluster.Change(1, CancelJobCall{.job = drain.job}).status.ok());
+  EXPECT_TRUE(cluster.Ended(0, drain.job, JobState::kCancelled));
+  EXPECT_EQ(cluster.world.node(0).DirectoryView()->Find(NodeId(2))->role, NodeRole::kActive);
+}
+
+TEST(Members, TheLastActiveNodeStays) {
+  Cluster cluster(1);
+  EXPECT_EQ(ReasonOf(cluster.Remove(0, NodeId(1))), Reason::kMembershipRefused);
+  EXPECT_EQ(ReasonOf(cluster.Remove(0, NodeId(7))), Reason::kNodeNotFound);
+}
+
+}  // namespace
+}  // namespace flotilla
