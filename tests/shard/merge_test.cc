@@ -146,7 +146,13 @@ class Merging::Writers {
 // In a loop over many moments, each with a cluster of its own.
 class Scene final : public Merging {
  public:
-  explicit Scene(int nodes = 3) : Merging(nodes) { MakeTwo(); }
+  // `stalls`: how often a node holds up what it applies.
+  explicit Scene(int nodes = 3, double stalls = 0, Random random = Random(1)) : Merging(nodes) {
+    for (int node = 0; node < nodes; ++node) {
+      world_.cluster().process(node)->StallApply(random.Fork(), stalls);
+    }
+    MakeTwo();
+  }
   void TestBody() override {}
 };
 
@@ -416,6 +422,66 @@ TEST_F(Merging, ASnapshotBringsTheMergeToWhoWasAway) {
     scene.ExpectAllOn(away);
   });
   EXPECT_GT(by_snapshot, 1);
+}
+
+// Groups of a node apply what they have at different times: one knows what another has yet to hear.
+TEST_F(Merging, NodesThatApplyUnevenlyLosePowerAtAnyMoment) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    Scene scene(3, 0.2, random.Fork());
+    Writers writers(&scene, {0, 1, 2});
+    const JobId job = scene.Merge();
+    writers.RunFor(std::chrono::microseconds(random.Below(120'000)));
+    writers.Finish();
+    const int away = static_cast<int>(random.Below(3));
+    scene.world_.cluster().Crash(away);
+    scene.world_.RunFor(milliseconds(random.Below(300)));
+    ASSERT_TRUE(scene.world_.cluster().Start(away)) << scene.world_.cluster().failure();
+    scene.ExpectMerged(job, away);
+    scene.ExpectRightGone();
+    for (int node = 0; node < 3; ++node) scene.ExpectAllOn(node);
+    ASSERT_EQ(scene.world_.cluster().failure(), "");
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// The one that led before goes on with what it was at, and the next one begins; or undoes it.
+TEST_F(Merging, SeveralNodesRunTheJobAtOneTime) {
+  int cancelled = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    Scene scene(3, 0.3, random.Fork());
+    Writers writers(&scene, {0, 1, 2});
+    JobId job = scene.Merge();
+    const bool cancels = random.Chance(0.5);
+    for (int changes = 0; changes < 4; ++changes) {
+      if (changes == 1 && cancels) scene.Change(0, CancelJobCall{.job = job});
+      const int next = static_cast<int>(random.Below(3));
+      scene.world_.node(next).TransferLeadership(
+          kDirectoryGroup, NodeId(static_cast<std::uint64_t>(next) + 1),
+          scene.world_.loop().now() + seconds(1), [](const StatusOr<NodeId>&) {});
+      writers.RunFor(std::chrono::microseconds(random.Below(60'000)));
+    }
+    writers.Await([&] {
+      const JobRecord* now = scene.world_.node(0).DirectoryView()->Find(job);
+      return now->state == JobState::kDone || now->state == JobState::kCancelled;
+    });
+    if (scene.AwaitJob(0, job)->state == JobState::kCancelled) {
+      ++cancelled;
+      writers.RunFor(milliseconds(100));
+      job = scene.Merge();
+    }
+    EXPECT_TRUE(writers.Await([&] { return scene.ShardsOf(0, scene.keyspace_) == 1; }));
+    writers.Finish();
+    scene.ExpectMerged(job);
+    scene.ExpectRightGone();
+    for (int node = 0; node < 3; ++node) scene.ExpectAllOn(node);
+    ASSERT_EQ(scene.world_.cluster().failure(), "");
+    if (testing::Test::HasFailure()) return;
+  }
+  EXPECT_GT(cancelled, 3);
 }
 
 }  // namespace
