@@ -40,7 +40,7 @@ struct KeyspaceDescriptor {
   std::vector<std::string> apart;
   // Replicas only on nodes that have all of these.
   Labels require;
-  // What it was split into at its creation; never merged into fewer.
+  // What it was split into at its creation; merged into fewer by hand only.
   std::uint32_t shards_min = 1;
   // How long old versions are kept.
   Duration retention{};

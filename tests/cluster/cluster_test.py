@@ -83,6 +83,31 @@ class ClusterTest(harness.Cluster):
         self.kvctl("member", "remove", number)
         self.assertNotIn(fourth.address, self.kvctl("member", "list").stdout)
 
+    def test_a_shard_is_split_and_made_whole_again_under_load(self):
+        self.form(3)
+        writers = [Writer(self.shell(), prefix) for prefix in ("a/", "z/")]
+        for writer in writers:
+            self.addCleanup(writer.stop)
+        first = self.kvctl("shard", "list").stdout.splitlines()
+        for _ in range(3):
+            for writer in writers:
+                writer.wait_for_more(50)
+            self.kvctl("shard", "split", "2", "--at", "m")
+            self.assertEqual(len(self.kvctl("shard", "list").stdout.splitlines()), len(first) + 1)
+            for writer in writers:
+                writer.wait_for_more(50)
+                writer.gap()
+            self.kvctl("shard", "merge", "2")
+            for writer in writers:
+                writer.wait_for_more(50)
+                self.assertLess(writer.gap(), 1.0)
+            self.assertEqual(len(self.kvctl("shard", "list").stdout.splitlines()), len(first))
+        for writer in writers:
+            writer.stop()
+            # None failed.
+            self.assertEqual(writer.acknowledged, list(range(1, len(writer.acknowledged) + 1)))
+        self.check_writers(*writers)
+
     def test_a_data_directory_of_another_cluster_is_refused(self):
         self.form(3)
         self.kvctl("put", "k", "v")
