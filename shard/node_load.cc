@@ -86,7 +86,8 @@ NodeStats NodeImpl::OwnStats() {
     if (replica->id() == kDirectoryGroup) continue;
     ShardStats& known = told_[replica->id()];
     known.group = replica->id();
-    known.behind = replica->behind();
+    // In a group that sleeps everybody has everything.
+    known.behind = replica->asleep() ? std::set<NodeId>() : replica->behind();
     stats.bytes_used += known.bytes;
     if (replica->serving_leader()) stats.leads.push_back(known);
   }

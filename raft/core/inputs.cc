@@ -63,7 +63,9 @@ void Core::Impl::TickLeader(Leading& lead) {
       BecomeFollower(term_, NodeId{});
       return;
     }
-    for (Progress& follower : lead.followers) follower.recently_active = false;
+    for (Progress& follower : lead.followers) {
+      follower.active_before = std::exchange(follower.recently_active, false);
+    }
   }
   TickTransfer(lead);
   if (++lead.ticks_since_heartbeat >= options_.heartbeat_ticks) {

@@ -71,6 +71,8 @@ struct Progress {
   bool empty_probe_due = false;
   // Heard from since the last check of the quorum.
   bool recently_active = false;
+  // In the time before that check.
+  bool active_before = false;
   // The highest commit index that the follower was told.
   Index commit_sent;
   // The newest heartbeat round that it echoed.

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/raft/core/script.h"
 
 namespace flotilla::raft {
@@ -40,6 +42,27 @@ TEST(RaftCore, AnotherLeaderTakesOverWhenTheFirstIsCutOff) {
   EXPECT_GT(cluster.core(leader).term(), before);
   // Check-quorum: who reaches nobody stops leading by itself.
   EXPECT_NE(cluster.core(1).role(), Role::kLeader);
+}
+
+// Also right after a check of the quorum, before they have answered anew.
+TEST(RaftCore, WhoAnswersIsActiveAtEveryMoment) {
+  Cluster cluster;
+  cluster.Elect(1);
+  cluster.Round(40);
+  const auto active = [&](std::uint64_t node) {
+    const CoreStatus status = cluster.core(1).Status();
+    return std::any_of(status.followers.begin(), status.followers.end(),
+                       [&](const auto& one) { return one.node == N(node) && one.recently_active; });
+  };
+  for (int tick = 0; tick < 60; ++tick) {
+    cluster.Tick(1);
+    EXPECT_TRUE(active(2) && active(3)) << "after tick " << tick;
+    cluster.Settle();
+  }
+  cluster.Isolate({3});
+  cluster.Round(60);
+  EXPECT_TRUE(active(2));
+  EXPECT_FALSE(active(3));
 }
 
 TEST(RaftCore, ANodeThatWasCutOffComesBackWithoutDisturbing) {
