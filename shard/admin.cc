@@ -126,7 +126,7 @@ void Admin::Execute(AdminRequest request, MonoTime deadline, Done done) {
     RunThere(node, std::move(request), deadline, std::move(done));
     return;
   }
-  if (!replica) {
+  if (!replica || (!OnNodeNamed(request.verb) && elsewhere_.strays(request.group))) {
     const NodeId member = OnNodeNamed(request.verb) ? NodeId() : elsewhere_.member(request.group);
     if (member && member != self) {
       RunThere(member, std::move(request), deadline, std::move(done));

@@ -73,6 +73,8 @@ class Admin {
   using FindReplica = std::function<std::shared_ptr<Replica>(GroupId)>;
   // Of groups that have no replica here.
   struct Elsewhere {
+    // Whether the replica here is one that its group has left behind.
+    std::function<bool(GroupId)> strays;
     std::function<NodeId(GroupId)> member;  // whom to ask; none: nobody is known
     std::function<void(GroupId, NodeId leader)> note_leader;
   };

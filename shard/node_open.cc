@@ -67,6 +67,7 @@ Status NodeImpl::OpenData() {
       world_.clock, control_.get(), calls_.get(), world_.transport,
       [this](GroupId group) { return FindReplica(group); },
       Admin::Elsewhere{
+          .strays = [this](GroupId group) { return router_->FindMember(group) == nullptr; },
           .member = [this](GroupId group) { return router_->SomeMember(group); },
           .note_leader = [this](GroupId group,
                                 NodeId leader) { router_->NoteLeader(group, leader); }},

@@ -66,6 +66,9 @@ class RequestRouter final : public Gateway, private Rerouter {
   // The copy of the directory has changed.
   void OnDirectoryChange() { RetryParked(true); }
 
+  // The replica of the group here. Null also for one that hears of no leader because its group has
+  // gone elsewhere.
+  std::shared_ptr<Replica> FindMember(GroupId group) const;
   // Of a group that has no replica here: who leads, or else some member, who knows better.
   NodeId SomeMember(GroupId group);
   // Somebody has said who leads it.
@@ -114,8 +117,6 @@ class RequestRouter final : public Gateway, private Rerouter {
   void GiveBack(std::vector<Ticket> tickets);
   void TakeBackFromOthers(GroupId group, NodeId leader);
   std::shared_ptr<Replica> FindReplica(GroupId group) const;
-  // Null also for one that hears of no leader because its group has gone elsewhere.
-  std::shared_ptr<Replica> FindMember(GroupId group) const;
   // The node that leads, as far as this one knows. Zero: nobody.
   NodeId LeaderOf(GroupId group, const Replica* replica);
   // One member after the other, of a group that has no replica here.
