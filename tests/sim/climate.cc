@@ -44,6 +44,9 @@ void DrawShards(Random& random, Climate& climate) {
   // A node that loses its disk takes replicas of groups with it that nobody puts elsewhere.
   climate.membership_changes = false;
   climate.hasty_changes = false;
+  if (random.Chance(0.4)) {
+    climate.weights[static_cast<std::size_t>(Fault::kCutSplit)] = random.Between(4, 16);
+  }
 }
 
 }  // namespace

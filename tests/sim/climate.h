@@ -36,8 +36,9 @@ enum class Fault : std::uint8_t {
   kMinority,       // the leader keeps its clients and learners, but no voter
   kCutInstall,     // a power cut of a node that puts a snapshot in place
   kDeposition,     // one voter does not hear the leader, who is cut off should it be succeeded
+  kCutSplit,       // a power cut of a node that makes a new group of a part of one
 };
-inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kDeposition) + 1;
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kCutSplit) + 1;
 
 struct Climate {
   std::array<std::uint64_t, kFaults> weights{};  // how often, relative to each other

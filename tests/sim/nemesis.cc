@@ -18,11 +18,10 @@ constexpr Duration kClientsTurnWithin = std::chrono::milliseconds(1500);
 constexpr Duration kWritesEndWithin = std::chrono::milliseconds(200);
 constexpr Duration kSuccessorPoll = std::chrono::milliseconds(1);
 
-bool HasLearner(const NodeInfo& info) {
-  return std::any_of(info.groups.begin(), info.groups.end(), [](const GroupInfo& group) {
-    return std::any_of(group.members.begin(), group.members.end(),
-                       [](const MemberInfo& member) { return !member.voter; });
-  });
+bool LeadsALearner(const GroupInfo& group) {
+  return group.core.role == raft::Role::kLeader &&
+         std::any_of(group.members.begin(), group.members.end(),
+                     [](const MemberInfo& member) { return !member.voter; });
 }
 
 }  // namespace
@@ -112,12 +111,17 @@ void Nemesis::Strike(Fault fault) {
     case Fault::kCutInMidst:
       return CutInMidst();
     case Fault::kMinority:
-      if (!options_.climate.membership_changes || random_.Chance(0.5)) return Overtake();
+      if (!(options_.climate.membership_changes || options_.climate.sharded) ||
+          random_.Chance(0.5)) {
+        return Overtake();
+      }
       return AwaitLearner(loop_->now() + kLearnerWithin, std::make_shared<bool>(false));
     case Fault::kCutInstall:
       return CutInstall();
     case Fault::kDeposition:
       return Deposition();
+    case Fault::kCutSplit:
+      return CutSplit();
   }
 }
 
@@ -127,6 +131,16 @@ int Nemesis::AnyNode() {
     const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
     if (cluster_->in_use(node)) return node;
   }
+}
+
+GroupId Nemesis::AnyGroup() {
+  if (!options_.climate.sharded) return kFirstDataGroup;
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return kFirstDataGroup;
+  const std::shared_ptr<const DirectoryImage> image = cluster_->node(node)->DirectoryView();
+  if (image->shards().empty()) return kFirstDataGroup;
+  const auto at = static_cast<std::ptrdiff_t>(random_.Below(image->shards().size()));
+  return std::next(image->shards().begin(), at)->first;
 }
 
 int Nemesis::LeaderOrAny(GroupId group) {
@@ -186,6 +200,12 @@ void Nemesis::CutInstall() {
   After(away, [this] { network_->HealAll(); });
 }
 
+void Nemesis::CutSplit() {
+  const int node = AnyNode();
+  if (!cluster_->running(node)) return;
+  cluster_->CutInMidst(node, {.splits_only = true, .skip = random_.Below(40)});
+}
+
 void Nemesis::Uprising() {
   const auto sync = std::chrono::milliseconds(random_.Between(2, 60));
   for (int node = 0; node < cluster_->size(); ++node) cluster_->SetSyncTime(node, sync);
@@ -240,22 +260,24 @@ void Nemesis::IsolateLeader() {
 }
 
 void Nemesis::Deposition() {
-  const int leader = LeaderOrAny();
+  const GroupId group = AnyGroup();
+  const int leader = LeaderOrAny(group);
   const int deaf = AnyNode();
   if (deaf == leader) return;
   // These have turned to others by then, who will know of a successor at once.
   CutSomeClients(leader);
   After(kClientsTurnWithin, [this] { workload_->SetWriting(false); });
-  After(kClientsTurnWithin + kWritesEndWithin, [this, leader, deaf] {
+  After(kClientsTurnWithin + kWritesEndWithin, [this, group, leader, deaf] {
     CutBetween(leader, deaf);
-    AwaitSuccessor(leader, loop_->now() + kSuccessorWithin);
+    AwaitSuccessor(group, leader, loop_->now() + kSuccessorWithin);
   });
 }
 
-void Nemesis::AwaitSuccessor(int leader, MonoTime until) {
-  const bool succeeded = Succeeded(leader);
+void Nemesis::AwaitSuccessor(GroupId group, int leader, MonoTime until) {
+  const bool succeeded = Succeeded(group, leader);
   if (!succeeded && loop_->now() <= until) {
-    return After(kSuccessorPoll, [this, leader, until] { AwaitSuccessor(leader, until); });
+    return After(kSuccessorPoll,
+                 [this, group, leader, until] { AwaitSuccessor(group, leader, until); });
   }
   workload_->SetWriting(true);
   if (succeeded) {
@@ -265,9 +287,9 @@ void Nemesis::AwaitSuccessor(int leader, MonoTime until) {
   }
 }
 
-bool Nemesis::Succeeded(int leader) const {
+bool Nemesis::Succeeded(GroupId group, int leader) const {
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (node != leader && cluster_->Leads(node)) return true;
+    if (node != leader && cluster_->Leads(node, group)) return true;
   }
   return false;
 }
@@ -299,16 +321,15 @@ void Nemesis::Overtake() {
 void Nemesis::AwaitLearner(MonoTime until, const std::shared_ptr<bool>& found) {
   if (*found || loop_->now() > until) return;
   for (int node = 0; node < cluster_->size(); ++node) {
-    if (!cluster_->Leads(node)) continue;
+    if (!cluster_->running(node)) continue;
     cluster_->node(node)->Info([this, node, found](const NodeInfo& info) {
-      if (ended_ || *found || !HasLearner(info)) return;
+      const auto group = std::find_if(info.groups.begin(), info.groups.end(), LeadsALearner);
+      if (ended_ || *found || group == info.groups.end()) return;
       *found = true;
-      for (const GroupInfo& group : info.groups) {
-        for (const MemberInfo& member : group.members) {
-          // Its address may be news that this node has yet to hear.
-          if (member.voter && !member.address.empty()) {
-            CutBetween(node, cluster_->MachineAt(member.address));
-          }
+      for (const MemberInfo& member : group->members) {
+        // Its address may be news that this node has yet to hear.
+        if (member.voter && !member.address.empty()) {
+          CutBetween(node, cluster_->MachineAt(member.address));
         }
       }
       Later(std::chrono::milliseconds(1500), [this] { network_->HealAll(); });
@@ -376,7 +397,7 @@ void Nemesis::Storm() {
 void Nemesis::Transfer() {
   const int node = AnyNode();
   if (!cluster_->running(node)) return;
-  const GroupId group = random_.Chance(0.5) ? kDirectoryGroup : GroupId();
+  const GroupId group = random_.Chance(0.5) ? kDirectoryGroup : AnyGroup();
   cluster_->node(node)->TransferLeadership(group, NodeId(),
                                            cluster_->process(node)->Now() + std::chrono::seconds(2),
                                            [](const StatusOr<NodeId>&) {});
@@ -386,7 +407,7 @@ void Nemesis::Compact() { CompactAt(AnyNode()); }
 
 void Nemesis::CompactAt(int node) {
   if (!cluster_->running(node)) return;
-  cluster_->node(node)->TriggerSnapshot(GroupId(), NodeId(),
+  cluster_->node(node)->TriggerSnapshot(AnyGroup(), NodeId(),
                                         cluster_->process(node)->Now() + std::chrono::seconds(2),
                                         [](const StatusOr<Node::SnapshotTaken>&) {});
 }

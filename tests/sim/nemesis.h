@@ -47,6 +47,8 @@ class Nemesis {
   void CutInMidst();
   // A node that was away needs a snapshot, and loses power while it puts that in place.
   void CutInstall();
+  // Of what the administrator does next.
+  void CutSplit();
   // Nodes lose power one after another just as a new leader is chosen, on slow disks and a network
   // that brings late what was said before.
   void Uprising();
@@ -59,8 +61,8 @@ class Nemesis {
   // written that it would lack: the others, who hear the leader, must not follow. If they do, the
   // leader is cut off before it hears of that.
   void Deposition();
-  void AwaitSuccessor(int leader, MonoTime until);
-  bool Succeeded(int leader) const;
+  void AwaitSuccessor(GroupId group, int leader, MonoTime until);
+  bool Succeeded(GroupId group, int leader) const;
   void CutBetween(int node, int other);
   // What they say to it is lost.
   void CutSomeClients(int node);
@@ -77,10 +79,12 @@ class Nemesis {
   void SetClocks(int node);
 
   int AnyNode();
-  // Of the data, unless another group is named.
-  int LeaderOrAny(GroupId group = GroupId());
-  // Now the directory's leader, now that of the data.
-  int AnyLeader() { return LeaderOrAny(random_.Chance(0.4) ? kDirectoryGroup : GroupId()); }
+  // Of the data.
+  GroupId AnyGroup();
+  int LeaderOrAny(GroupId group);
+  int LeaderOrAny() { return LeaderOrAny(AnyGroup()); }
+  // Now the directory's leader, now one of the data.
+  int AnyLeader() { return LeaderOrAny(random_.Chance(0.4) ? kDirectoryGroup : AnyGroup()); }
   void Restart(int node, Duration within);
   // Runs `closure` within this long; or after it.
   void Later(Duration max, Closure closure);

@@ -157,15 +157,18 @@ void SimCluster::Renew(int node, bool power_goes) {
 
 void SimCluster::CutInMidst(int node, Midst midst) {
   SimFileSystem& disk = *members_[Slot(node)].disk;
-  disk.SetCallHook([this, node, midst, installing = false](const DiskCall& call) mutable {
+  disk.SetCallHook([this, node, midst, begun = false](const DiskCall& call) mutable {
     const bool names =
         call.operation == DiskOperation::kSyncDirectory ||
         call.operation == DiskOperation::kRename || call.operation == DiskOperation::kLink ||
         call.operation == DiskOperation::kDelete || call.operation == DiskOperation::kCreate;
     if (midst.names_only && !names) return rocksdb::IOStatus::OK();
-    if (midst.installs_only && !installing) {
-      installing = call.operation == DiskOperation::kRename && call.path.ends_with("/db");
-      if (!installing) return rocksdb::IOStatus::OK();
+    if ((midst.installs_only || midst.splits_only) && !begun) {
+      begun = midst.installs_only
+                  ? call.operation == DiskOperation::kRename && call.path.ends_with("/db")
+                  : call.operation == DiskOperation::kLink &&
+                        call.path.find("/child/") != std::string::npos;
+      if (!begun) return rocksdb::IOStatus::OK();
     }
     if (midst.skip-- > 0) return rocksdb::IOStatus::OK();
     members_[Slot(node)].disk->PowerOff();

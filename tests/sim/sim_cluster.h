@@ -56,6 +56,7 @@ class SimCluster {
   struct Midst {
     bool names_only = false;     // before a call that changes a directory, or syncs one
     bool installs_only = false;  // before one that puts a snapshot in place
+    bool splits_only = false;    // or one that makes a group that is split off
     std::uint64_t skip = 0;      // so many such calls pass first
   };
   void CutInMidst(int node, Midst midst);
