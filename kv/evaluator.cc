@@ -179,7 +179,9 @@ Status Evaluator::RefuseBatch(std::string_view payload, std::vector<WriteResult>
 }
 
 Evaluator::Share Evaluator::ShareOf(const CommandView& command) {
-  if (range_.unbounded() || command.ops.empty()) return Share::kAll;
+  if (range_.unbounded() || command.ops.empty() || Planted(Plant::kWritesUnowned)) {
+    return Share::kAll;
+  }
   const Share first = ShareOf(command.keyspace, command.ops.front());
   const bool alike =
       std::all_of(command.ops.begin() + 1, command.ops.end(), [&](const WriteOp& op) {

@@ -18,6 +18,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "kv/evaluator.h"
 #include "kv/store_impl.h"
 
@@ -119,7 +120,7 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
     std::unique_lock lock(database_mutex_);
     RETURN_IF_ERROR(Write(batch, entry));
     // Rows that were read of what is outside now answer nobody; should it come back, they are old.
-    if (!range_.Covers(range)) {
+    if (!range_.Covers(range) && !Planted(Plant::kOldRowsComeBack)) {
       row_cache_.Forget();
       range_cache_.Forget();
     }
@@ -172,6 +173,7 @@ Status StoreImpl::MakeChild(GroupId child, const ShardRange& range) {
     RETURN_IF_ERROR(PrepareChild(unfinished, range));
     RETURN_IF_ERROR(FromRocks(resources_.env->RenameFile(unfinished, place), place));
   }
+  if (Planted(Plant::kChildNotInPlace)) return absl::OkStatus();
   // Also of one that was made before: a full disk may have come in between.
   RETURN_IF_ERROR(SyncDirectory(ParentOf(place)));
   return SyncDirectory(options_.directory);
@@ -207,6 +209,9 @@ Status StoreImpl::FinishBirth() {
   RETURN_IF_ERROR(RemoveOutside(range, batch));
   RETURN_IF_ERROR(
       FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)), path));
+  if (Planted(Plant::kSessionsNotSplit)) {
+    RETURN_IF_ERROR(FromRocks(batch.DeleteRange(database_->meta(), "s", "t"), path));
+  }
   raft::Entry first;
   first.term = raft::Term(1);
   first.index = raft::Index(1);
@@ -214,6 +219,7 @@ Status StoreImpl::FinishBirth() {
   NoteCommit(first.index);
   applied_.store(first.index.value());
   RETURN_IF_ERROR(FlushNow());
+  if (Planted(Plant::kBirthRepeated)) return absl::OkStatus();
   RETURN_IF_ERROR(FromRocks(resources_.env->DeleteFile(path), path));
   // Before any entry of its own: it would be forgotten if the birth were repeated.
   return SyncDirectory(options_.directory);

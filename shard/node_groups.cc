@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "kv/key_codec.h"
 #include "shard/founding.h"
 #include "shard/node_impl.h"
@@ -150,6 +151,7 @@ bool NodeImpl::MayHost(GroupId group) const {
     return job.group == group && job.to == self && job.kind == JobKind::kMove;
   });
   if (!comes && !shard->voters.contains(self) && !shard->learners.contains(self)) return false;
+  if (Planted(Plant::kChildOfNothing)) return true;
   const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
   return std::none_of(replicas.begin(), replicas.end(), [&](const auto& replica) {
     return replica->id() != kDirectoryGroup && Overlap(replica->store().range(), *shard);
@@ -232,7 +234,7 @@ bool NodeImpl::IsStranger(const DirectoryImage& image, Replica& replica) const {
   if (shard == nullptr) return group < image.counters().next_group && !Awaited(image, replica);
   const NodeId self = identity_.node;
   if (shard->voters.contains(self) || shard->learners.contains(self)) return false;
-  return shard->epoch >= replica.store().range().epoch;
+  return shard->epoch >= replica.store().range().epoch || Planted(Plant::kRetiredByOldMap);
 }
 
 // A frozen group may have become part of one on its left, which takes all of it once more if that
@@ -288,11 +290,13 @@ void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
 }
 
 void NodeImpl::Remove(GroupId group) {
-  const Status queued =
-      log_->Append(raft::Forgetting(group, log_->hard_state(group), log_->end(group)),
-                   [this, group](const Status& forgotten) {
-                     if (forgotten.ok()) disk_->Post([this, group] { RemoveFiles(group); });
-                   });
+  const raft::HardState left =
+      Planted(Plant::kVoteLeftBehind) ? raft::HardState() : log_->hard_state(group);
+  const Status queued = log_->Append(raft::Forgetting(group, left, log_->end(group)),
+                                     [this, group](const Status& forgotten) {
+                                       if (forgotten.ok())
+                                         disk_->Post([this, group] { RemoveFiles(group); });
+                                     });
   if (queued.ok()) return;
   world_.logger->error("group {} is not forgotten before the next start: {}", group.value(),
                        MessageOf(queued));

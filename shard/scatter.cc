@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/planted.h"
 #include "kv/key_codec.h"
 #include "kv/page_builder.h"
 #include "kv/slots.h"
@@ -118,7 +119,7 @@ class ScatteredScan final : public Scatter {
     std::sort(rows.begin(), rows.end(),
               [&](const kv::ScanRow& a, const kv::ScanRow& b) { return Before(a.key, b.key); });
     // What lies behind the end of a part may not be all that there is.
-    if (page_.more) {
+    if (page_.more && !Planted(Plant::kPartsUntrimmed)) {
       std::erase_if(rows, [&](const kv::ScanRow& row) {
         return reverse ? row.key < page_.resume_key : row.key >= page_.resume_key;
       });

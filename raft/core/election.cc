@@ -15,7 +15,7 @@ Role Core::Impl::role() const {
 }
 
 bool Core::Impl::LacksWhatItHad() const {
-  return LogEnd{log_.last_term(), log_.last()} < forgotten_;
+  return LogEnd{log_.last_term(), log_.last()} < forgotten_ && !Planted(Plant::kVotesWithNothing);
 }
 
 bool Core::Impl::MayCampaign() const {

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/planted.h"
 #include "kv/command.h"
 #include "kv/key_codec.h"
 #include "shard/placement/slots.h"
@@ -118,7 +119,7 @@ std::string EncodeEdit(const DirectoryEdit& edit, const DirectoryImage& image,
   counters.edition = image.counters().edition + 1;
   whole.put.emplace_back(counters);
   const std::string before = EncodeRow(image.counters());
-  return EncodeChanges(ToChanges(whole), &before, session);
+  return EncodeChanges(ToChanges(whole), Planted(Plant::kEditBlind) ? nullptr : &before, session);
 }
 
 // No edit: it touches nothing that edits are computed from, and makes none of them anew.
