@@ -66,6 +66,7 @@ Task<> JobRunner::Run(JobId id) {
   }
   running_.erase(id);
   pauses_.erase(id);
+  under_way_.erase(id);
 }
 
 Task<JobRunner::Step> JobRunner::Do(JobRecord job) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -96,6 +97,9 @@ class JobRunner {
   // `end`, once nothing is left of what was begun.
   Task<Step> GiveUp(Neighbours pair, Step end);
   Step Postpone(JobId id, std::string why);
+  // It has been waiting for this, and nothing else, for too long.
+  bool Stuck(JobId id, const std::string& what);
+  Task<> Cancel(JobId id);
   // In the order of voters, then learners.
   Task<std::vector<AdminResult>> AskMembers(ShardDescriptor shard, AdminVerb verb, Duration within);
 
@@ -108,6 +112,8 @@ class JobRunner {
   const World world_;
   std::set<JobId> running_;
   std::map<JobId, Pause> pauses_;  // of those that run
+  // The change of members that a merge waits for, and since when.
+  std::map<JobId, std::pair<std::string, MonoTime>> under_way_;
 };
 
 }  // namespace flotilla

@@ -134,6 +134,11 @@ Task<JobRunner::Step> JobRunner::DoMerge(JobRecord job) {
   const std::optional<MemberStep> next =
       cancelling ? StepBack(moves, stays) : StepTowards(moves, stays);
   if (next) {
+    std::string text = StepText(*next);
+    if (!cancelling && Stuck(job.id, text)) {
+      co_await Cancel(job.id);
+      co_return Again(std::move(text));
+    }
     Step moved = co_await ChangeMembers(moves.group, *next);
     co_return moved;
   }
@@ -276,6 +281,23 @@ Task<JobRunner::Released> JobRunner::Release(Neighbours pair) {
 Task<JobRunner::Step> JobRunner::GiveUp(Neighbours pair, Step end) {
   const Released released = co_await Release(std::move(pair));
   co_return released == Released::kYes ? std::move(end) : Again(kUntold);
+}
+
+bool JobRunner::Stuck(JobId id, const std::string& what) {
+  const MonoTime now = world_.clock->Now();
+  auto& [step, since] = under_way_[id];
+  if (step != what) since = now;
+  step = what;
+  return now - since >= kGiveUpAfter;
+}
+
+Task<> JobRunner::Cancel(JobId id) {
+  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+    return CancelJob(image, id, Now());
+  };
+  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
+  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
+  edited.status().IgnoreError();  // it will be tried again
 }
 
 JobRunner::Step JobRunner::Postpone(JobId id, std::string why) {

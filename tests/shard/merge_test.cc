@@ -486,5 +486,37 @@ TEST_F(Merging, SeveralNodesRunTheJobAtOneTime) {
   EXPECT_GT(cancelled, 3);
 }
 
+// Others may have work for the shards: to replace who is missing, say.
+TEST_F(Merging, ItDoesNotWaitForEver) {
+  for (const bool must_move : {false, true}) {
+    SCOPED_TRACE(must_move ? "to be moved" : "to be frozen");
+    Scene scene(must_move ? 5 : 3);
+    std::set<NodeId> away = scene.Holder(0).voters;
+    for (const NodeId node : scene.Holder(kMiddle).voters) {
+      if (must_move) away.erase(node);
+    }
+    ASSERT_FALSE(away.empty());
+    const int down = static_cast<int>(away.begin()->value()) - 1;
+    const int up = down == 0 ? 1 : 0;
+    scene.world_.cluster().Crash(down);
+    const JobId job = scene.Merge(up);
+    EXPECT_FALSE(scene.world_.Await(
+        [&] {
+          const JobRecord* now = scene.world_.node(up).DirectoryView()->Find(job);
+          return now != nullptr && now->state != JobState::kRunning;
+        },
+        std::chrono::minutes(9)));
+    scene.world_.RunFor(std::chrono::minutes(2));
+    const JobRecord ended = *scene.AwaitJob(up, job);
+    EXPECT_EQ(ended.state, must_move ? JobState::kCancelled : JobState::kFailed);
+    scene.Write(up, 3, "later");
+    scene.Write(up, kMiddle + 3, "later");
+    ASSERT_TRUE(scene.world_.cluster().Start(down)) << scene.world_.cluster().failure();
+    scene.world_.RunFor(seconds(2));
+    scene.ExpectMerged(scene.Merge(up), up);
+    for (const int node : {up, down}) scene.ExpectAllOn(node);
+  }
+}
+
 }  // namespace
 }  // namespace flotilla
