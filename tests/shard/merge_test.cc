@@ -52,8 +52,9 @@ class Merging : public Shards {
     EXPECT_EQ(ShardsOf(node, keyspace_), 1u);
     EXPECT_EQ(Holder(kMiddle, node).group, left_);
   }
-  void ExpectRightGone() {
-    const std::string path = "/data/groups/" + std::to_string(right_.value());
+  void ExpectRightGone() { ExpectGone(right_); }
+  void ExpectGone(GroupId group) {
+    const std::string path = "/data/groups/" + std::to_string(group.value());
     for (int node = 0; node < world_.cluster().size(); ++node) {
       EXPECT_TRUE(world_.Await([&] { return !HasDirectory(node, path); })) << "node " << node + 1;
     }
@@ -228,20 +229,27 @@ void AtEveryMoment(int nodes, Duration step, Fault fault) {
 }
 
 // It resumes, or undoes and begins again; two nodes may believe that it is theirs.
+void LetTheRunnerDie(Scene& scene, JobId job) {
+  const int nodes = scene.world_.cluster().size();
+  const int runner = scene.world_.AwaitLeader(-1, kDirectoryGroup);
+  scene.world_.cluster().Crash(runner);
+  const int other = (runner + 1) % nodes;
+  Scene::Writers writers(&scene, {other});
+  writers.RunFor(milliseconds(200));
+  ASSERT_TRUE(scene.world_.cluster().Start(runner)) << scene.world_.cluster().failure();
+  EXPECT_TRUE(writers.Await([&] { return scene.ShardsOf(other, scene.keyspace_) == 1; }));
+  writers.Finish();
+  scene.ExpectMerged(job, other);
+  scene.ExpectRightGone();
+  for (int node = 0; node < nodes; ++node) scene.ExpectAllOn(node);
+}
+
 TEST_F(Merging, TheNodeThatRunsTheJobDiesAtAnyMoment) {
-  AtEveryMoment(3, milliseconds(1), [](Scene& scene, JobId job) {
-    const int runner = scene.world_.AwaitLeader(-1, kDirectoryGroup);
-    scene.world_.cluster().Crash(runner);
-    const int other = (runner + 1) % 3;
-    Writers writers(&scene, {other});
-    writers.RunFor(milliseconds(200));
-    ASSERT_TRUE(scene.world_.cluster().Start(runner)) << scene.world_.cluster().failure();
-    EXPECT_TRUE(writers.Await([&] { return scene.ShardsOf(other, scene.keyspace_) == 1; }));
-    writers.Finish();
-    scene.ExpectMerged(job, other);
-    scene.ExpectRightGone();
-    for (int node = 0; node < 3; ++node) scene.ExpectAllOn(node);
-  });
+  AtEveryMoment(3, milliseconds(1), LetTheRunnerDie);
+}
+
+TEST_F(Merging, TheNodeThatRunsTheJobDiesWhileReplicasMove) {
+  AtEveryMoment(5, milliseconds(100), LetTheRunnerDie);
 }
 
 TEST_F(Merging, TheNodeThatRunsTheJobIsCutOffAtAnyMoment) {
@@ -515,6 +523,24 @@ TEST_F(Merging, ItDoesNotWaitForEver) {
     scene.world_.RunFor(seconds(2));
     scene.ExpectMerged(scene.Merge(up), up);
     for (const int node : {up, down}) scene.ExpectAllOn(node);
+  }
+}
+
+TEST_F(Merging, TheirKeyspaceIsDroppedAtAnyMoment) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    Scene scene(3, 0.2, random.Fork());
+    const JobId job = scene.Merge();
+    scene.world_.RunFor(std::chrono::microseconds(random.Below(100'000)));
+    const DirectoryAnswer dropped = scene.Change(0, DropKeyspaceCall{.name = "a"});
+    ASSERT_TRUE(dropped.status.ok()) << dropped.status;
+    scene.AwaitJob(0, dropped.job);
+    scene.AwaitJob(0, job);
+    scene.ExpectGone(scene.left_);
+    scene.ExpectGone(scene.right_);
+    ASSERT_EQ(scene.world_.cluster().failure(), "");
+    if (testing::Test::HasFailure()) return;
   }
 }
 
