@@ -148,6 +148,7 @@ void Group::Run() {
   for (Closure& closure : inbox.closures) closure();
   world_.listener->OnRun();
   CatchUpTicks();
+  term_.store(core_->term().value());
   DrainReady();
   sender_->Flush();
   NoteSleep();

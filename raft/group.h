@@ -94,6 +94,8 @@ class Group {
   // One tick of time has passed. Not needed while it is asleep, which it is not at first.
   void Tick();
   bool asleep() const { return asleep_.load(std::memory_order_relaxed); }
+  // The newest term that it has been in; known here before any message of that term leaves.
+  Term term() const { return Term(term_.load()); }
   // Calls the listener's OnRun() soon; cheap when a run is on its way already.
   void Schedule();
   // Runs `closure` on the raft strand, followed by a look at the core.
@@ -196,6 +198,7 @@ class Group {
   std::shared_ptr<LastCall> own_hold_;  // until the last run has ended
   const std::weak_ptr<LastCall> last_call_;
   std::atomic<bool> asleep_{false};
+  std::atomic<std::uint64_t> term_{0};
 
   // Raft strand.
   bool ended_ = false;

@@ -152,7 +152,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   // node_oracle.cc
   void MakeOracle();
-  void ConfirmOracle(UniqueFunction<void(StatusOr<raft::Term>)> done);
+  void ConfirmOracle(const OracleAsker& asker, UniqueFunction<void(StatusOr<raft::Term>)> done);
   void MoveWindow(const TimestampOracle::Move& move, UniqueFunction<void(const Status&)> done);
 
   // node_load.cc

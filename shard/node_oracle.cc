@@ -11,8 +11,9 @@ namespace flotilla {
 void NodeImpl::MakeOracle() {
   OracleServer::World server;
   server.clock = world_.clock;
-  server.confirm = [this](UniqueFunction<void(StatusOr<raft::Term>)> done) {
-    ConfirmOracle(std::move(done));
+  server.confirm = [this](const OracleAsker& asker,
+                          UniqueFunction<void(StatusOr<raft::Term>)> done) {
+    ConfirmOracle(asker, std::move(done));
   };
   server.row = [this] { return map_.image()->window().end; };
   server.move_row = [this](const TimestampOracle::Move& move,
@@ -29,6 +30,10 @@ void NodeImpl::MakeOracle() {
     const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
     return replica && !replica->leads() ? replica->leader() : NodeId();
   };
+  client.term = [this] {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    return replica ? replica->group().term() : raft::Term();
+  };
   client.leads = [this] {
     const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
     return replica && replica->leads();
@@ -36,9 +41,10 @@ void NodeImpl::MakeOracle() {
   timestamps_ = std::make_unique<OracleClient>(std::move(client));
 }
 
-void NodeImpl::ConfirmOracle(UniqueFunction<void(StatusOr<raft::Term>)> done) {
+void NodeImpl::ConfirmOracle(const OracleAsker& asker,
+                             UniqueFunction<void(StatusOr<raft::Term>)> done) {
   if (const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup)) {
-    replica->ConfirmLeadership(std::move(done));
+    replica->ConfirmLeadership({.node = asker.node, .term = asker.term}, std::move(done));
   } else {
     done(NotLeaderError(kDirectoryGroup, NodeId()));
   }

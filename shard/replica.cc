@@ -54,7 +54,8 @@ void Replica::Submit(std::vector<Ticket> tickets) {
   group_->Schedule();
 }
 
-void Replica::ConfirmLeadership(UniqueFunction<void(StatusOr<raft::Term>)> done) {
+void Replica::ConfirmLeadership(const OracleAsker& asker,
+                                UniqueFunction<void(StatusOr<raft::Term>)> done) {
   {
     std::unique_lock lock(mutex_);
     if (stopped_) {
@@ -62,7 +63,7 @@ void Replica::ConfirmLeadership(UniqueFunction<void(StatusOr<raft::Term>)> done)
       done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
       return;
     }
-    confirms_submitted_.push_back(std::move(done));
+    confirms_submitted_.push_back({.asker = asker, .done = std::move(done)});
   }
   group_->Schedule();
 }
@@ -115,7 +116,7 @@ void Replica::OnRun() {
 void Replica::Bounce() {
   if (!confirms_.empty()) {
     const Status status = NotLeaderError(id_, group_->core().leader());
-    for (Confirm& confirm : std::exchange(confirms_, {})) confirm(status);
+    for (Confirm& confirm : std::exchange(confirms_, {})) confirm.done(status);
   }
   if (writes_.empty() && reads_.empty()) return;
   std::vector<Ticket> tickets = std::move(reads_);
@@ -125,10 +126,32 @@ void Replica::Bounce() {
   world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
 }
 
+// With this node most of the voters have spoken, if there are few.
+bool Replica::ConfirmedBy(const OracleAsker& asker) const {
+  const raft::Core& core = group_->core();
+  const raft::Configuration& members = core.configuration();
+  const bool few = members.voters.size() <= 3 || Planted(Plant::kOracleAskerSuffices);
+  return asker.term == core.term() && few && !members.joint() && members.IsVoter(self_) &&
+         members.IsVoter(asker.node) && asker.node != self_;
+}
+
+void Replica::ConfirmByAskers() {
+  std::vector<Confirm> others;
+  for (Confirm& confirm : std::exchange(confirms_, {})) {
+    if (ConfirmedBy(confirm.asker)) {
+      confirm.done(group_->core().term());
+    } else {
+      others.push_back(std::move(confirm));
+    }
+  }
+  confirms_ = std::move(others);
+}
+
 void Replica::StartReads() {
   if (Planted(Plant::kOracleUnconfirmed)) {
-    for (Confirm& confirm : std::exchange(confirms_, {})) confirm(group_->core().term());
+    for (Confirm& confirm : std::exchange(confirms_, {})) confirm.done(group_->core().term());
   }
+  ConfirmByAskers();
   if ((reads_.empty() && confirms_.empty()) || rounds_.size() >= kReadRoundsInFlight) return;
   const std::uint64_t context = next_read_++;
   Round& round = rounds_[context];
@@ -147,7 +170,7 @@ void Replica::OnReadConfirmed(const raft::ReadConfirmed& read) {
   Round round = std::move(found->second);
   rounds_.erase(found);
   if (!reads_.empty() || !confirms_.empty()) group_->Schedule();
-  for (Confirm& confirm : round.confirms) confirm(group_->core().term());
+  for (Confirm& confirm : round.confirms) confirm.done(group_->core().term());
   if (read.index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
     ServeReads(std::move(round.reads));
   } else {
@@ -161,7 +184,7 @@ void Replica::OnReadRefused(const raft::ReadRefused& read) {
   Round round = std::move(found->second);
   rounds_.erase(found);
   const NodeId leader = group_->core().leader();
-  for (Confirm& confirm : round.confirms) confirm(NotLeaderError(id_, leader));
+  for (Confirm& confirm : round.confirms) confirm.done(NotLeaderError(id_, leader));
   std::vector<Ticket> tickets;
   for (Ticket& ticket : round.reads) {
     if (ticket.batch->Return(ticket.slot)) tickets.push_back(std::move(ticket));
@@ -318,9 +341,9 @@ void Replica::Stop() {
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
     for (auto& [context, round] : rounds_) {
       for (const Ticket& ticket : round.reads) answers.Fail(ticket, status);
-      for (Confirm& confirm : round.confirms) confirm(status);
+      for (Confirm& confirm : round.confirms) confirm.done(status);
     }
-    for (Confirm& confirm : confirms_) confirm(status);
+    for (Confirm& confirm : confirms_) confirm.done(status);
     for (const auto& [index, tickets] : reads_applying_) {
       for (const Ticket& ticket : tickets) answers.Fail(ticket, status);
     }

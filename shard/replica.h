@@ -32,6 +32,7 @@
 #include "shard/load_meter.h"
 #include "shard/local_timestamps.h"
 #include "shard/membership.h"
+#include "shard/oracle/asker.h"
 #include "shard/oracle/timestamp_source.h"
 #include "shard/pending_batch.h"
 
@@ -73,8 +74,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // Serves reads from the state as it is, in the calling thread.
   void ReadLocal(const std::vector<Ticket>& tickets);
   // Calls back, on the raft strand, with the term in which this node surely led the group at some
-  // moment after this call, and had applied all of earlier terms. NOT_LEADER, NODE_STOPPING.
-  void ConfirmLeadership(UniqueFunction<void(StatusOr<raft::Term>)> done);
+  // moment after this call, or after what the asker has seen, and had applied all of earlier terms.
+  // NOT_LEADER, NODE_STOPPING.
+  void ConfirmLeadership(const OracleAsker& asker, UniqueFunction<void(StatusOr<raft::Term>)> done);
 
   void Receive(std::vector<raft::Message> messages) { group_->Receive(std::move(messages)); }
   void Tick() { group_->Tick(); }
@@ -130,7 +132,10 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
 
  private:
   class EntryProposal;
-  using Confirm = UniqueFunction<void(StatusOr<raft::Term>)>;
+  struct Confirm {
+    OracleAsker asker;
+    UniqueFunction<void(StatusOr<raft::Term>)> done;
+  };
   // What waits for one confirmation of leadership.
   struct Round {
     std::vector<Ticket> reads;
@@ -176,6 +181,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
 
   // What those get who wait for a replica that has stopped.
   Status Ended() const;
+  // Answers those whose askers complete a quorum.
+  void ConfirmByAskers();
+  bool ConfirmedBy(const OracleAsker& asker) const;
   void StartReads();
   void ServeReads(std::vector<Ticket> tickets);
   void Bounce();

@@ -212,6 +212,10 @@ class Loader {
     Require(config.wal_segment >= (1 << 20), {"wal-segment"}, "must be at least 1MiB");
     Require(config.weight == 0 || (config.weight >= 20 && config.weight <= 1000), {"weight"},
             "must be 0, or 20 to 1000");
+    Require(config.replace_after >= std::chrono::seconds(10), {"replace-after"},
+            "must be at least 10s: a node is taken for dead after that");
+    Require(config.split_size >= (1 << 20), {"split-size"}, "must be at least 1MiB");
+    Require(config.split_load >= 100, {"split-load"}, "must be at least 100");
     Require(config.requests_max > 0, {"requests-max"}, "must be above 0");
     Require(config.bootstrap_expect > 0 || !config.join.empty(), {"join", "bootstrap-expect"},
             "a node needs others to join, or --bootstrap-expect to found a cluster with (1 for a "

@@ -25,6 +25,10 @@ struct Config {
   bool promote_joined = true;
   std::map<std::string, std::string> labels;
   std::uint32_t weight = 100;
+  bool balance = true;
+  Duration replace_after = std::chrono::minutes(5);
+  std::uint64_t split_size = 1ull << 30;
+  std::uint32_t split_load = 20'000;
 
   std::string log_level;
   LogFormat log_format = LogFormat::kText;

@@ -39,6 +39,10 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.promote_joined = config.promote_joined;
   options.labels = config.labels;
   options.weight = config.weight;
+  options.balance = config.balance;
+  options.balancer.dead_after = config.replace_after;
+  options.balancer.split_bytes = config.split_size;
+  options.balancer.split_requests_per_s = config.split_load;
   options.election_timeout = config.election_timeout;
   options.heartbeat_interval = config.heartbeat_interval;
   options.leases = config.leases;

@@ -11,17 +11,19 @@ Status Malformed() {
 
 }  // namespace
 
-std::string EncodeTimestampRequest(std::uint64_t count) {
+std::string EncodeTimestampRequest(const TimestampRequest& request) {
   std::string out;
-  AppendVarint(out, count);
+  AppendVarint(out, request.count);
+  AppendVarint(out, request.term.value());
   return out;
 }
 
-StatusOr<std::uint64_t> DecodeTimestampRequest(std::string_view body) {
+StatusOr<TimestampRequest> DecodeTimestampRequest(std::string_view body) {
   Reader reader(body);
   std::uint64_t count = 0;
-  if (!reader.Varint(count) || !reader.empty()) return Malformed();
-  return count;
+  std::uint64_t term = 0;
+  if (!reader.Varint(count) || !reader.Varint(term) || !reader.empty()) return Malformed();
+  return TimestampRequest{.count = count, .term = raft::Term(term)};
 }
 
 std::string EncodeTimestampAnswer(const StatusOr<Timestamp>& answer) {

@@ -9,11 +9,16 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "raft/core/types.h"
 
 namespace flotilla {
 
-std::string EncodeTimestampRequest(std::uint64_t count);
-StatusOr<std::uint64_t> DecodeTimestampRequest(std::string_view body);
+struct TimestampRequest {
+  std::uint64_t count = 0;
+  raft::Term term;  // see OracleAsker
+};
+std::string EncodeTimestampRequest(const TimestampRequest& request);
+StatusOr<TimestampRequest> DecodeTimestampRequest(std::string_view body);
 
 std::string EncodeTimestampAnswer(const StatusOr<Timestamp>& answer);
 // BAD_REQUEST when malformed, the peer's error when that is what it says.

@@ -30,18 +30,20 @@ Status TooLate(const Status& last) {
 }  // namespace
 
 OracleClient::OracleClient(World world) : world_(std::move(world)) {
-  world_.calls->Handle(raft::PeerMethod::kTimestamps, [server = world_.server](
-                                                          NodeId, std::uint64_t, const Bytes& body,
-                                                          raft::PeerCalls::Reply reply) {
-    const StatusOr<std::uint64_t> count = DecodeTimestampRequest(body.view());
-    if (!count.ok()) {
-      reply(Bytes(EncodeTimestampAnswer(count.status())));
-      return;
-    }
-    server->Take(*count, [reply = std::move(reply)](const StatusOr<Timestamp>& first) mutable {
-      reply(Bytes(EncodeTimestampAnswer(first)));
-    });
-  });
+  world_.calls->Handle(
+      raft::PeerMethod::kTimestamps,
+      [server = world_.server](NodeId from, std::uint64_t, const Bytes& body,
+                               raft::PeerCalls::Reply reply) {
+        const StatusOr<TimestampRequest> request = DecodeTimestampRequest(body.view());
+        if (!request.ok()) {
+          reply(Bytes(EncodeTimestampAnswer(request.status())));
+          return;
+        }
+        server->Take(request->count, {.node = from, .term = request->term},
+                     [reply = std::move(reply)](const StatusOr<Timestamp>& first) mutable {
+                       reply(Bytes(EncodeTimestampAnswer(first)));
+                     });
+      });
 }
 
 void OracleClient::Take(std::uint64_t count, MonoTime deadline, Done done) {
@@ -52,7 +54,7 @@ void OracleClient::Take(std::uint64_t count, MonoTime deadline, Done done) {
   } else if (!world_.leads()) {
     Add(std::move(waiting), /*later=*/false);
   } else {
-    world_.server->Take(count,
+    world_.server->Take(count, {},
                         [this, waiting = std::move(waiting)](StatusOr<Timestamp> first) mutable {
                           if (first.ok()) {
                             waiting.done(*first);
@@ -97,7 +99,7 @@ void OracleClient::Send(std::unique_lock<std::mutex> lock) {
 
 void OracleClient::Ask(std::uint64_t count, Done done) {
   if (world_.leads()) {
-    world_.server->Take(count, std::move(done));
+    world_.server->Take(count, {}, std::move(done));
     return;
   }
   const NodeId leader = world_.leader();
@@ -105,7 +107,8 @@ void OracleClient::Ask(std::uint64_t count, Done done) {
     done(Error(Reason::kNotLeader, "this node knows no leader of the directory"));
     return;
   }
-  world_.calls->Call(leader, raft::PeerMethod::kTimestamps, Bytes(EncodeTimestampRequest(count)),
+  world_.calls->Call(leader, raft::PeerMethod::kTimestamps,
+                     Bytes(EncodeTimestampRequest({.count = count, .term = world_.term()})),
                      kCallTimeout, {},
                      [done = std::move(done)](const StatusOr<Bytes>& answer) mutable {
                        if (answer.ok()) {

@@ -9,15 +9,16 @@
 
 namespace flotilla {
 
-void OracleServer::Take(std::uint64_t count, Done done) {
+void OracleServer::Take(std::uint64_t count, const OracleAsker& asker, Done done) {
   if (count == 0 || count > kTimestampsTakenMax) {
     done(Error(Reason::kBadRequest,
                fmt::format("1 to {} timestamps at once, not {}", kTimestampsTakenMax, count)));
     return;
   }
-  world_.confirm(
-      [this, waiting = Waiting{.count = count, .done = std::move(done)}](
-          StatusOr<raft::Term> term) mutable { OnConfirmed(std::move(term), std::move(waiting)); });
+  world_.confirm(asker, [this, waiting = Waiting{.count = count, .done = std::move(done)}](
+                            StatusOr<raft::Term> term) mutable {
+    OnConfirmed(std::move(term), std::move(waiting));
+  });
 }
 
 void OracleServer::OnConfirmed(StatusOr<raft::Term> term, Waiting waiting) {

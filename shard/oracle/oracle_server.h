@@ -33,6 +33,7 @@
 #include "base/function.h"
 #include "base/status.h"
 #include "raft/core/types.h"
+#include "shard/oracle/asker.h"
 #include "shard/oracle/timestamp_oracle.h"
 
 namespace flotilla {
@@ -43,7 +44,7 @@ class OracleServer {
     const Clock* clock = nullptr;
     // Calls back with the term in which this node led the directory at some moment after the call,
     // everything of earlier terms being applied; NOT_LEADER otherwise.
-    std::function<void(UniqueFunction<void(StatusOr<raft::Term>)>)> confirm;
+    std::function<void(const OracleAsker&, UniqueFunction<void(StatusOr<raft::Term>)>)> confirm;
     // What the row says here.
     std::function<Timestamp()> row;
     // Moves the row, if it says `from`. OK: that is durable.
@@ -54,7 +55,7 @@ class OracleServer {
   using Done = UniqueFunction<void(StatusOr<Timestamp>)>;
   // `count` timestamps, the first of which is given to `done`, in any thread, which must not block.
   // NOT_LEADER, BAD_REQUEST, or what prevents the window from being extended. Any thread.
-  void Take(std::uint64_t count, Done done);
+  void Take(std::uint64_t count, const OracleAsker& asker, Done done);
 
   // This node leads the directory no more: who waits is turned away. Any thread.
   void OnDeposed();

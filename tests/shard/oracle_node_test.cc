@@ -103,6 +103,31 @@ TEST(OracleOfNodes, ALeaderThatIsCutOffGivesNothingOut) {
   EXPECT_GT(***asked_late, theirs);
 }
 
+// The asker's own word is half of the proof where there are three voters, and not enough among
+// five.
+TEST(OracleOfNodes, ALeaderAndTheOneWhoAsksItAreAQuorumOfThreeAlone) {
+  for (const int nodes : {3, 5}) {
+    NodeWorld world({}, nodes);
+    const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+    const int asker = Other(leader);
+    Take(world, asker);
+    for (int node = 0; node < nodes; ++node) {
+      if (node == leader || node == asker) continue;
+      world.Part(leader, node);
+      world.Part(asker, node);
+    }
+    const Taken taken = Begin(world, asker, seconds(20));
+    world.RunFor(milliseconds(50));
+    EXPECT_EQ(taken->has_value(), nodes == 3);
+    if (nodes == 3) continue;
+    const int successor = world.AwaitLeader(leader, kDirectoryGroup);
+    const Timestamp theirs = Take(world, successor);
+    world.network().HealAll();
+    ASSERT_TRUE(world.Await([&] { return taken->has_value(); }));
+    EXPECT_GT(***taken, theirs);
+  }
+}
+
 TEST(OracleOfNodes, WhoGetsNoTimestampIsToldSo) {
   NodeWorld world;
   const int node = Other(world.AwaitLeader(-1, kDirectoryGroup));

@@ -108,7 +108,8 @@ TEST_F(ConfigTest, LabelsAndWeight) {
   EXPECT_EQ(got.config.labels, both);
   EXPECT_EQ(got.config.weight, 250u);
   for (const char* bad : {"--labels=zone", "--labels==a", "--labels=zone=", "--labels=a=1,a=2",
-                          "--weight=19", "--weight=1001", "--weight=-1"}) {
+                          "--weight=19", "--weight=1001", "--weight=-1", "--replace-after=9s",
+                          "--split-size=1KiB", "--split-load=99"}) {
     EXPECT_THAT(Load({bad, "--bootstrap-expect=1"}).mistakes, SizeIs(1)) << bad;
   }
 }

@@ -38,7 +38,8 @@ class FakeDirectory {
     return {
         .clock = &clock,
         .confirm =
-            [this](UniqueFunction<void(StatusOr<raft::Term>)> done) {
+            [this](const OracleAsker& asker, UniqueFunction<void(StatusOr<raft::Term>)> done) {
+              askers.push_back(asker);
               confirms.push_back(std::move(done));
               if (at_once) ConfirmAll();
             },
@@ -67,6 +68,7 @@ class FakeDirectory {
   bool at_once = true;
   bool leads = true;
   raft::Term term{1};
+  std::vector<OracleAsker> askers;
   std::vector<UniqueFunction<void(StatusOr<raft::Term>)>> confirms;
   std::vector<std::pair<TimestampOracle::Move, UniqueFunction<void(const Status&)>>> moves;
 

@@ -54,6 +54,7 @@ struct OneNode {
                 .calls = &calls,
                 .server = &server,
                 .leader = [leader, id] { return *leader == id ? NodeId() : *leader; },
+                .term = [] { return raft::Term(7); },
                 .leads = [leader, id] { return *leader == id; }}) {
     calls.SetSelf(id);
     wire->nodes[id] = &calls;
@@ -102,6 +103,15 @@ TEST_F(OracleClientTest, AsksTheLeaderOfTheDirectory) {
   EXPECT_EQ(taken.last(), first + 3);
 }
 
+// The leader need not ask who asks it.
+TEST_F(OracleClientTest, SaysWhichTermTheAskerIsIn) {
+  Take(two);
+  wire.Deliver();
+  ASSERT_EQ(one.directory.askers.size(), 1u);
+  EXPECT_EQ(one.directory.askers[0].node, NodeId(2));
+  EXPECT_EQ(one.directory.askers[0].term, raft::Term(7));
+}
+
 TEST_F(OracleClientTest, OneRequestServesAllWhoWait) {
   Take(two);
   for (std::uint64_t i = 0; i < 100; ++i) Take(two, i % 3 + 1);
@@ -124,7 +134,7 @@ TEST_F(OracleClientTest, WhoComesWhileARequestIsUnderWayIsNotServedByIt) {
   raft::PeerMessage request = std::move(wire.queue.front());
   wire.queue.pop_front();
   one.calls.OnCall(NodeId(2), std::get<raft::Call>(std::move(request.payload)));
-  one.server.Take(1, elsewhere.Sink());
+  one.server.Take(1, {}, elsewhere.Sink());
   Take(two);
   wire.Deliver();
   ASSERT_EQ(taken.answers.size(), 2u);
@@ -201,7 +211,10 @@ TEST_F(OracleClientTest, AStopTurnsAwayWhoWaitsAndWhoComesLater) {
 }
 
 TEST(OracleCodec, CarriesAnswersAndErrors) {
-  EXPECT_EQ(*DecodeTimestampRequest(EncodeTimestampRequest(300)), 300u);
+  const auto request =
+      DecodeTimestampRequest(EncodeTimestampRequest({.count = 300, .term = raft::Term(9)}));
+  EXPECT_EQ(request->count, 300u);
+  EXPECT_EQ(request->term, raft::Term(9));
   EXPECT_EQ(*DecodeTimestampAnswer(EncodeTimestampAnswer(Timestamp(77))), Timestamp(77));
   const StatusOr<Timestamp> error =
       DecodeTimestampAnswer(EncodeTimestampAnswer(Error(Reason::kDiskFull, "no room")));
@@ -211,7 +224,7 @@ TEST(OracleCodec, CarriesAnswersAndErrors) {
 
 TEST(OracleCodec, RefusesWhatIsMalformed) {
   EXPECT_FALSE(DecodeTimestampRequest("").ok());
-  EXPECT_FALSE(DecodeTimestampRequest(std::string("\1\1", 2)).ok());
+  EXPECT_FALSE(DecodeTimestampRequest(std::string("\1\1\1", 3)).ok());
   const std::string whole = EncodeTimestampAnswer(Timestamp(77));
   for (std::size_t size = 0; size < whole.size(); ++size) {
     EXPECT_EQ(ReasonOf(DecodeTimestampAnswer(whole.substr(0, size)).status()), Reason::kBadRequest);

@@ -10,7 +10,7 @@ namespace {
 struct OracleServerTest : ::testing::Test {
   Timestamp Take(std::uint64_t count = 1) {
     Taken now;
-    server.Take(count, now.Sink());
+    server.Take(count, {}, now.Sink());
     EXPECT_EQ(now.answers.size(), 1u);
     return now.last();
   }
@@ -28,16 +28,16 @@ TEST_F(OracleServerTest, GivesOutTimestampsBelowTheDurableRow) {
 }
 
 TEST_F(OracleServerTest, RefusesNoneAndTooMany) {
-  server.Take(0, taken.Sink());
+  server.Take(0, {}, taken.Sink());
   EXPECT_EQ(taken.reason(), Reason::kBadRequest);
-  server.Take(kTimestampsTakenMax + 1, taken.Sink());
+  server.Take(kTimestampsTakenMax + 1, {}, taken.Sink());
   EXPECT_EQ(taken.reason(), Reason::kBadRequest);
 }
 
 TEST_F(OracleServerTest, AnswersOnlyOnceLeadershipIsConfirmed) {
   Take();
   directory.at_once = false;
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   EXPECT_TRUE(taken.answers.empty());
   directory.ConfirmAll();
   EXPECT_TRUE(taken.last());
@@ -46,14 +46,14 @@ TEST_F(OracleServerTest, AnswersOnlyOnceLeadershipIsConfirmed) {
 TEST_F(OracleServerTest, ADeposedLeaderGivesOutNothing) {
   Take();
   directory.leads = false;
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   EXPECT_EQ(taken.reason(), Reason::kNotLeader);
 }
 
 TEST_F(OracleServerTest, AnswersOnlyOnceTheWindowIsDurable) {
   directory.at_once = false;
-  server.Take(1, taken.Sink());
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   directory.ConfirmAll();
   EXPECT_TRUE(taken.answers.empty());
   ASSERT_EQ(directory.moves.size(), 1u);
@@ -66,7 +66,7 @@ TEST_F(OracleServerTest, NobodyWaitsWhileTheWindowIsExtendedAhead) {
   Take();
   directory.at_once = false;
   directory.clock.wall += std::chrono::milliseconds(2'500);
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   directory.ConfirmAll();
   EXPECT_EQ(taken.answers.size(), 1u);
   EXPECT_EQ(directory.moves.size(), 1u);
@@ -74,7 +74,7 @@ TEST_F(OracleServerTest, NobodyWaitsWhileTheWindowIsExtendedAhead) {
 
 TEST_F(OracleServerTest, AMoveThatFailsTurnsAwayWhoWaits) {
   directory.at_once = false;
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   directory.ConfirmAll();
   row.end = Timestamp(7);  // somebody else was first
   directory.MoveAll();
@@ -85,7 +85,7 @@ TEST_F(OracleServerTest, AMoveThatFailsTurnsAwayWhoWaits) {
 
 TEST_F(OracleServerTest, WhoWaitsForTheWindowOfADeposedLeaderIsTurnedAway) {
   directory.at_once = false;
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   directory.ConfirmAll();
   server.OnDeposed();
   EXPECT_EQ(taken.reason(), Reason::kNotLeader);
@@ -97,7 +97,7 @@ TEST_F(OracleServerTest, ALeaderThatComesBackStartsAboveItsSuccessor) {
   FakeDirectory second(&row);
   OracleServer successor(second.World());
   const Timestamp before = Take();
-  successor.Take(1, taken.Sink());
+  successor.Take(1, {}, taken.Sink());
   const Timestamp meanwhile = taken.last();
   EXPECT_GT(meanwhile, before);
   directory.term = raft::Term(3);
@@ -107,7 +107,7 @@ TEST_F(OracleServerTest, ALeaderThatComesBackStartsAboveItsSuccessor) {
 
 TEST_F(OracleServerTest, AMoveOfAnEarlierTermIsOfNoUse) {
   directory.at_once = false;
-  server.Take(1, taken.Sink());
+  server.Take(1, {}, taken.Sink());
   directory.ConfirmAll();
   auto late = std::move(directory.moves);
   directory.moves.clear();
@@ -117,7 +117,7 @@ TEST_F(OracleServerTest, AMoveOfAnEarlierTermIsOfNoUse) {
   row.end = theirs + TimestampOracle::kStep;
   directory.term = raft::Term(3);
   Taken now;
-  server.Take(1, now.Sink());
+  server.Take(1, {}, now.Sink());
   directory.ConfirmAll();
   late.front().second(moved);
   EXPECT_TRUE(now.answers.empty());
