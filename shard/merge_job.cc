@@ -177,6 +177,8 @@ Task<JobRunner::Step> JobRunner::Attempt(JobRecord job, Neighbours pair) {
       if (!one.status.ok()) co_return Postpone(job.id, Failed(one.status));
     }
   }
+  // It is another's by now, who need not find it frozen.
+  if (!world_.leads() || world_.scope->stopping()) co_return Again(job.step);
   const MonoTime until = world_.clock->Now() + kFrozenMax;
   const AdminResult frozen = co_await Ask(
       Control(pair.right.group, {.expected_epoch = pair.right.epoch, .change = kv::Freeze{}}),
