@@ -67,6 +67,15 @@ std::string WhyNotYet(const ShardDescriptor& shard, const std::vector<AdminResul
   return {};
 }
 
+// A node that is to be empty, and does not get so while a job is about what it has; none: no such.
+NodeId EmptiedMember(const DirectoryImage& image, const ShardDescriptor& shard) {
+  for (const NodeId member : MembersOf(shard)) {
+    const NodeRecord* node = image.Find(member);
+    if (node != nullptr && node->role != NodeRole::kActive) return member;
+  }
+  return {};
+}
+
 // Its state has all of the freeze, and a crash would not change that.
 bool HasFlushed(const AdminResult& member, const AdminResult& frozen) {
   if (Planted(Plant::kMergedInMidst)) return member.status.ok();
@@ -127,7 +136,9 @@ Task<JobRunner::Step> JobRunner::DoMerge(JobRecord job) {
     const Released released = co_await Release(pair);
     co_return Again(released == Released::kYes ? "begins again" : kUntold);
   }
-  const bool cancelling = job.state == JobState::kCancelling;
+  NodeId emptied = EmptiedMember(*image, pair.left);
+  if (!emptied) emptied = EmptiedMember(*image, pair.right);
+  const bool cancelling = job.state == JobState::kCancelling || emptied;
   const bool left_moves = LeftMoves(*image, pair.left, pair.right);
   const ShardDescriptor& moves = left_moves ? pair.left : pair.right;
   const ShardDescriptor& stays = left_moves ? pair.right : pair.left;
@@ -142,8 +153,13 @@ Task<JobRunner::Step> JobRunner::DoMerge(JobRecord job) {
     Step moved = co_await ChangeMembers(moves.group, *next);
     co_return moved;
   }
-  if (cancelling) {
+  if (job.state == JobState::kCancelling) {
     Step ended = co_await GiveUp(pair, End(JobState::kCancelled));
+    co_return ended;
+  }
+  if (emptied) {
+    Step ended = co_await GiveUp(
+        pair, End(JobState::kFailed, fmt::format("node {} is being emptied", emptied.value())));
     co_return ended;
   }
   const auto pause = pauses_.find(job.id);
