@@ -41,9 +41,7 @@ void DrawShards(Random& random, Climate& climate) {
   climate.sharded = true;
   climate.between_shard_changes_max =
       std::chrono::milliseconds(OneOf<int>(random, {1000, 3000, 8000}));
-  // A node that loses its disk takes replicas of groups with it that nobody puts elsewhere.
   climate.membership_changes = false;
-  climate.hasty_changes = false;
   if (random.Chance(0.4)) {
     climate.weights[static_cast<std::size_t>(Fault::kCutSplit)] = random.Between(4, 16);
   }

@@ -28,9 +28,11 @@ namespace {
 // After healing the cluster must answer, and agree, within this long.
 constexpr Duration kProgressWithin = std::chrono::seconds(15);
 // So long after healing all changes of members must have ended that were under way.
-constexpr Duration kMembersWithin = std::chrono::seconds(30);
+constexpr Duration kMembersWithin = std::chrono::seconds(60);
 // And all jobs.
 constexpr Duration kJobsWithin = std::chrono::seconds(30);
+// The balancer is at work until then.
+constexpr Duration kOrderWithin = std::chrono::seconds(60);
 constexpr int kClients = 4;
 constexpr int kKeysOfSharded = 8;
 // Machines for nodes that join later.
@@ -200,7 +202,9 @@ class Simulation {
     workload_.ReadAll();
     if (!Await("open operations to end", [this] { return workload_.under_way() == 0; })) return;
     markers_.End();
-    if (!Await("shards to be in order", [this] { return ShardsInOrder(); })) return;
+    if (!Await("shards to be in order", [this] { return ShardsInOrder(); }, kOrderWithin)) {
+      return;
+    }
     Await("replicas to agree", [this] { return ReplicasAgree(); });
   }
 
