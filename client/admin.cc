@@ -83,18 +83,23 @@ std::vector<StatusOr<v1::StatusResponse>> Admin::StatusOf(
 Status Admin::Each(
     const std::function<grpc::Status(const std::string&, grpc::ClientContext&)>& attempt) const {
   std::string refused;
+  Status referred;
   for (const std::string& endpoint : endpoints_) {
     grpc::ClientContext context;
     context.set_deadline(In(timeout_));
     const grpc::Status status = attempt(endpoint, context);
     if (status.ok()) return absl::OkStatus();
     Status error = ToStatus(status, endpoint, timeout_);
-    // The next one is asked when this endpoint itself cannot be reached: a server's own error has
-    // details. It may even have got the request: the changes bear repeating.
-    if (ReasonOf(error) != Reason::kUnreachable || !status.error_details().empty()) return error;
+    // The next one is asked when this endpoint itself cannot be reached (a server's own error has
+    // details) or refers to others. It may even have got the request: the changes bear repeating.
+    const Reason reason = ReasonOf(error);
+    const bool refers = reason == Reason::kNodeStopping || reason == Reason::kNotReady;
+    const bool reached = reason != Reason::kUnreachable || !status.error_details().empty();
+    if (reached && !refers) return error;
+    if (reached) referred = error;
     refused += (refused.empty() ? "" : "; ") + std::string(MessageOf(error));
   }
-  return Error(Reason::kUnreachable, refused);
+  return referred.ok() ? Error(Reason::kUnreachable, refused) : referred;
 }
 
 Status Admin::WatchJobs(const v1::WatchJobsRequest& request,

@@ -157,6 +157,14 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
   return std::holds_alternative<kv::ScanPage>(answer.result);
 }
 
+Status StoppingError() {
+  return Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+}
+
+Status LeftError() {
+  return Error(Reason::kNodeStopping, "the node has left the cluster: ask another one");
+}
+
 Status NotLeaderError(GroupId group, NodeId leader) {
   if (!leader) {
     return Error(Reason::kNotLeader,

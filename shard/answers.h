@@ -28,6 +28,10 @@ Status NotLeaderError(GroupId group, NodeId leader);
 // Whom such an error names; none: nobody.
 NodeId LeaderNamedBy(const Status& not_leader);
 
+// What a node answers that stops, and one that is of the cluster no more.
+Status StoppingError();
+Status LeftError();
+
 // What a request gets whose deadline has passed or that was given up: a write in flight may have
 // happened.
 Status GivenUp(bool in_flight_write, std::string_view why);

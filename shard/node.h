@@ -86,7 +86,8 @@ struct NodeOptions {
   std::uint64_t compact_after_bytes = 256 << 20;
 };
 
-enum class NodeState : std::uint8_t { kForming, kJoining, kServing, kStopping, kSlowDisk };
+// kLeft: it was removed from the cluster, and refers everybody to the others.
+enum class NodeState : std::uint8_t { kForming, kJoining, kServing, kStopping, kSlowDisk, kLeft };
 
 struct MemberInfo {
   NodeId node;

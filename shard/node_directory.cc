@@ -21,12 +21,14 @@ void NodeImpl::EndWatch(WatchId watch) {
   watchers_.erase(watch);
 }
 
+void NodeImpl::TellWatchers() {
+  std::lock_guard lock(watchers_mutex_);
+  for (const auto& [id, watcher] : watchers_) watcher();
+}
+
 // On the apply strand of group 1.
 void NodeImpl::OnDirectoryChange() {
-  {
-    std::lock_guard lock(watchers_mutex_);
-    for (const auto& [id, watcher] : watchers_) watcher();
-  }
+  TellWatchers();
   // While the node is opened there is nobody to tell.
   if (!started_.load() || look_at_directory_.exchange(true)) return;
   control_->Post([this] {
@@ -44,8 +46,8 @@ void NodeImpl::OnDirectoryChange() {
 
 void NodeImpl::RefreshDirectory(MonoTime deadline, UniqueFunction<void(Status)> done) {
   control_->Post([this, deadline, done = std::move(done)]() mutable {
-    if (flows_->stopping()) {
-      done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    if (const Status refusal = Refusal(); !refusal.ok()) {
+      done(refusal);
     } else {
       flows_->Spawn(Refreshed(deadline, std::move(done)));
     }
@@ -55,9 +57,9 @@ void NodeImpl::RefreshDirectory(MonoTime deadline, UniqueFunction<void(Status)> 
 void NodeImpl::ChangeDirectory(DirectoryCall call, MonoTime deadline,
                                UniqueFunction<void(DirectoryAnswer)> done) {
   control_->Post([this, call = std::move(call), deadline, done = std::move(done)]() mutable {
-    if (flows_->stopping()) {
+    if (const Status refusal = Refusal(); !refusal.ok()) {
       DirectoryAnswer answer;
-      answer.status = Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+      answer.status = refusal;
       done(std::move(answer));
     } else {
       flows_->Spawn(Changed(std::move(call), deadline, std::move(done)));

@@ -159,12 +159,8 @@ void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration
       departed_.erase(record.node);
       met_.erase(record.node);
     }
-    if (addresses_.contains(identity_.node) && members->Find(identity_.node) == nullptr) {
-      world_.logger->warn(
-          "node {} is no longer a member of cluster {:016x}: stop it; to join again it needs an "
-          "empty data directory",
-          identity_.node.value(), identity_.cluster.value());
-    }
+    const bool among = members->Find(identity_.node) != nullptr;
+    if (among || addresses_.contains(identity_.node)) has_left_.store(!among);
     addresses_.clear();
     recorded_.clear();
     uuids_.clear();

@@ -168,10 +168,15 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void RemoveNode(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
   Task<> Removed(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
   Task<Status> Decommission(NodeId node, MonoTime deadline);
+  // Not ok: why this node does nothing more for anybody.
+  Status Refusal() const;
+  void HearOfMembers(const std::vector<MemberRecord>& members);
+  void NoteWhetherLeft();
   Task<AdminResult> AskDirectory(AdminVerb verb, NodeId node, MonoTime deadline);
 
   // node_directory.cc
   void OnDirectoryChange();
+  void TellWatchers();
   Task<> Refreshed(MonoTime deadline, UniqueFunction<void(Status)> done);
   void LookAt(const DirectoryCall& call, DirectoryAnswer& answer);
   Task<> Changed(DirectoryCall call, MonoTime deadline, UniqueFunction<void(DirectoryAnswer)> done);
@@ -213,6 +218,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::atomic<bool> fatal_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> started_{false};
+  std::atomic<bool> has_left_{false};  // as far as it has heard
 
   std::unique_ptr<Strand> control_;
   std::unique_ptr<Strand> disk_;                  // blocking: founding, opening groups

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/timestamp.h"
+#include "shard/answers.h"
 #include "shard/directory/job_edits.h"
 #include "shard/node_impl.h"
 
@@ -26,8 +27,8 @@ Status GoesOn(NodeId node, const JobRecord* job) {
 
 void NodeImpl::RemoveNode(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done) {
   control_->Post([this, node, deadline, done = std::move(done)]() mutable {
-    if (flows_->stopping()) {
-      done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    if (const Status refusal = Refusal(); !refusal.ok()) {
+      done(refusal);
     } else {
       flows_->Spawn(Removed(node, deadline, std::move(done)));
     }
@@ -82,8 +83,49 @@ Task<Status> NodeImpl::Decommission(NodeId node, MonoTime deadline) {
     }
     if (world_.clock->Now() + kPause >= deadline) co_return GoesOn(node, job);
     const bool go_on = co_await SleepFor(kPause);
-    if (!go_on) co_return Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+    if (!go_on) co_return StoppingError();
   }
+}
+
+// ---- the node that has left --------------------------------------------------------------------
+
+Status NodeImpl::Refusal() const {
+  if (flows_->stopping()) return StoppingError();
+  return state_.load() == NodeState::kLeft ? LeftError() : absl::OkStatus();
+}
+
+// Somebody has told who the members are. Who leaves is perhaps not told so by the directory itself,
+// whose leader no more speaks to it.
+void NodeImpl::HearOfMembers(const std::vector<MemberRecord>& members) {
+  const std::shared_ptr<Replica> directory = FindReplica(kDirectoryGroup);
+  if (members.empty() || !directory || directory->leader()) return;
+  const bool among = std::any_of(members.begin(), members.end(), [&](const MemberRecord& one) {
+    return one.node == identity_.node;
+  });
+  // Of who has yet to hear anything of the directory, others may not have heard either.
+  if (!among && !Registered().empty()) has_left_.store(true);
+}
+
+void NodeImpl::NoteWhetherLeft() {
+  const std::shared_ptr<Replica> directory = FindReplica(kDirectoryGroup);
+  if (has_left_.load() && directory && directory->leader() &&
+      Registered().contains(identity_.node)) {
+    has_left_.store(false);
+  }
+  const bool left = has_left_.load();
+  NodeState expected = left ? NodeState::kServing : NodeState::kLeft;
+  const NodeState now = left ? NodeState::kLeft : NodeState::kServing;
+  if (!state_.compare_exchange_strong(expected, now)) return;
+  if (left) {
+    world_.logger->warn(
+        "node {} is no longer a member of cluster {:016x}: stop it; to join again it needs an "
+        "empty data directory",
+        identity_.node.value(), identity_.cluster.value());
+  } else {
+    world_.logger->info("node {} is a member after all", identity_.node.value());
+  }
+  router_->SetLeft(left);
+  TellWatchers();
 }
 
 }  // namespace flotilla

@@ -272,7 +272,10 @@ void NodeImpl::Greet() {
     const auto known = addresses_.find(identity_.node);
     return known == addresses_.end() || known->second == options_.advertise_address;
   };
-  world.meet = [this](const std::vector<MemberRecord>& contacts) { Meet(contacts); };
+  world.meet = [this](const std::vector<MemberRecord>& contacts) {
+    Meet(contacts);
+    HearOfMembers(contacts);
+  };
   world.record_here = [this] {
     if (!Leads(kDirectoryGroup)) return;
     AdminRequest request;

@@ -62,6 +62,7 @@ void NodeImpl::OnAwake(GroupId group) {
 
 void NodeImpl::Housekeep() {
   ForgetDeparted();
+  NoteWhetherLeft();
   LookAround();
   FoundGroups();
   RetireStrangers();

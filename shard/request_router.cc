@@ -117,6 +117,11 @@ std::shared_ptr<Replica> RequestRouter::FindMember(GroupId group) const {
   return elsewhere ? nullptr : replica;
 }
 
+Status RequestRouter::Refusal() const {
+  if (stopped_.load()) return StoppingError();
+  return left_.load() ? LeftError() : absl::OkStatus();
+}
+
 void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
   Admit(std::move(requests), std::move(sink), GroupId());
 }
@@ -124,9 +129,8 @@ void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr
 void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink,
                           GroupId group) {
   if (requests.empty()) return;
-  if (stopped_.load()) {
-    Refuse(requests, 0, Error(Reason::kNodeStopping, "the node is stopping: ask another one"),
-           *sink);
+  if (const Status refusal = Refusal(); !refusal.ok()) {
+    Refuse(requests, 0, refusal, *sink);
     return;
   }
   // As many as fit: were a batch refused whole, those behind a full node would starve it.

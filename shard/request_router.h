@@ -74,6 +74,9 @@ class RequestRouter final : public Gateway, private Rerouter {
   // Somebody has said who leads it.
   void NoteLeader(GroupId group, NodeId leader);
 
+  // The node is of the cluster no more: what is new, and what waits, is to go to others. Or it is
+  // again.
+  void SetLeft(bool left) { left_.store(left); }
   // Refuses everything new; answers what is open.
   void Stop();
 
@@ -100,6 +103,8 @@ class RequestRouter final : public Gateway, private Rerouter {
   // Rerouter
   void OnWrongShard(std::vector<Ticket> tickets) override;
 
+  // Not ok: why another node is to be asked.
+  Status Refusal() const;
   // `group`: of forwarded requests, which go nowhere else; zero: wherever they belong.
   void Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink, GroupId group);
   // Of a request whose keys lie in several shards.
@@ -132,6 +137,7 @@ class RequestRouter final : public Gateway, private Rerouter {
   const Refresh refresh_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> left_{false};
   BatchDeadlines deadlines_;
   const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();
 

@@ -65,11 +65,10 @@ void RequestRouter::RetryParked(bool extra) {
     const bool gone = !replica && one.ticket.batch->rerouter() == nullptr &&
                       directory_->image()->Find(group) == nullptr && group != kDirectoryGroup;
     const bool eventual = replica && Eventual(one.ticket.request());
-    if (routable || eventual) {
+    if ((routable || eventual) && !left_.load()) {
       ready.push_back(std::move(one.ticket));
-    } else if (stopped_.load()) {
-      answers.Fail(one.ticket,
-                   Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+    } else if (const Status refusal = Refusal(); !refusal.ok()) {
+      answers.Fail(one.ticket, refusal);
     } else if (gone) {
       answers.Fail(one.ticket, kv::WrongShard(group, {}));
     } else if (misplaced) {

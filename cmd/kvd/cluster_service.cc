@@ -30,6 +30,8 @@ v1::NodeState EncodeState(NodeState state) {
       return v1::NODE_STATE_STOPPING;
     case NodeState::kSlowDisk:
       return v1::NODE_STATE_SLOW_DISK;
+    case NodeState::kLeft:
+      return v1::NODE_STATE_LEFT;
   }
   return v1::NODE_STATE_UNSPECIFIED;
 }

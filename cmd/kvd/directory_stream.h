@@ -83,6 +83,10 @@ class DirectoryStream final : public grpc::ServerWriteReactor<Response>,
 
   void Advance() {
     if (!ready_ || writing_ || ended_) return;
+    if (node_->state() == NodeState::kLeft) {
+      End(Error(Reason::kNodeStopping, "the node has left the cluster: follow another one"));
+      return;
+    }
     response_.Clear();
     const StatusOr<StreamStep> step = next_(node_->DirectoryView(), response_);
     if (!step.ok()) {

@@ -88,6 +88,31 @@ TEST(Members, ThoseWhoLeadEverythingCanLeave) {
   }
 }
 
+// It is told no more of the directory, and must not answer by what it knew last: nor after a
+// restart.
+TEST(Members, WhoHasLeftRefersEverybodyToTheOthers) {
+  Cluster cluster(4);
+  const int leaves = cluster.world.AwaitLeader(-1, kDirectoryGroup);
+  const int stays = (leaves + 1) % 4;
+  const Status removed = cluster.Remove(stays, cluster.world.IdentityOf(leaves), seconds(30));
+  ASSERT_TRUE(removed.ok()) << removed;
+  const auto left = [&] { return cluster.world.node(leaves).state() == NodeState::kLeft; };
+  for (const bool again : {false, true}) {
+    if (again) {
+      cluster.world.cluster().Kill(leaves);
+      ASSERT_TRUE(cluster.world.cluster().Start(leaves));
+    }
+    ASSERT_TRUE(cluster.world.Await(left));
+    EXPECT_FALSE(cluster.world.node(leaves).Ready());
+    EXPECT_EQ(cluster.world.Read(leaves, "k"), "NODE_STOPPING");
+    const GatewayAnswer put = cluster.world.Put(leaves, "k", "v");
+    EXPECT_EQ(ReasonOf(put.status), Reason::kNodeStopping);
+    const auto change = SetNodeRoleCall{.node = NodeId(3), .role = NodeRole::kActive};
+    EXPECT_EQ(ReasonOf(cluster.Change(leaves, change).status), Reason::kNodeStopping);
+  }
+  EXPECT_TRUE(cluster.world.Put(stays, "k", "v").status.ok());
+}
+
 TEST(Members, ALoneNodesShardGetsReplicasAsNodesCome) {
   Cluster cluster(1, /*spares=*/2);
   ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
