@@ -38,6 +38,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddNodeCommands(*app, session);
   AddKeyspaceCommands(*app, session);
   AddShardCommands(*app, session);
+  AddGroupCommands(*app, session);
   AddJobCommands(*app, session);
   AddBenchCommand(*app, session);
   AddShellCommand(*app, session);

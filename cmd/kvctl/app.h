@@ -27,6 +27,7 @@ void AddMemberCommands(CLI::App& app, Session& session);      // member, leader,
 void AddNodeCommands(CLI::App& app, Session& session);        // node, timestamp
 void AddKeyspaceCommands(CLI::App& app, Session& session);    // keyspace
 void AddShardCommands(CLI::App& app, Session& session);       // shard
+void AddGroupCommands(CLI::App& app, Session& session);       // group
 void AddJobCommands(CLI::App& app, Session& session);         // job
 void AddBenchCommand(CLI::App& app, Session& session);        // bench
 void AddShellCommand(CLI::App& app, Session& session);        // shell

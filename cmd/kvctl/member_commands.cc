@@ -6,12 +6,15 @@
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/names.h"
+#include "cmd/kvctl/shards.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
 namespace flotilla::kvctl {
 namespace {
 
+// The one that snapshots are taken of.
+constexpr std::uint64_t kFirstDataGroup = 2;
 // Until a node's replicas have found other places.
 constexpr Duration kEmptyingTimeout = std::chrono::minutes(1);
 
@@ -108,14 +111,20 @@ Status Snapshot(Session& session, const std::vector<std::string>& names) {
     ASSIGN_OR_RETURN(nodes.emplace_back(), FindNode(session, name));
   }
   if (names.empty()) {
-    ASSIGN_OR_RETURN(const v1::ListNodesResponse members, admin->ListNodes());
-    for (const v1::MemberStatus& member : members.nodes()) nodes.push_back(member.node_id());
+    v1::ListShardsRequest request;
+    request.set_group_id(kFirstDataGroup);
+    ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, FetchShards(session, request));
+    for (const v1::Shard& shard : shards) {
+      nodes.insert(nodes.end(), shard.voters().begin(), shard.voters().end());
+      nodes.insert(nodes.end(), shard.learners().begin(), shard.learners().end());
+    }
   }
   // Every node gets its turn, whatever becomes of another.
   Status failed;
   JsonArray json;
   for (const std::uint64_t node : nodes) {
     v1::TriggerSnapshotRequest request;
+    request.set_group_id(kFirstDataGroup);
     request.set_node_id(node);
     const auto taken = admin->TriggerSnapshot(request);
     if (!taken.ok()) {
@@ -170,7 +179,7 @@ void AddMemberCommands(CLI::App& app, Session& session) {
   command->callback([=, &session] { run(TransferLeadership(session, *node)); });
 
   command = app.add_subcommand("snapshot", "Take a snapshot now and let the log before it go");
-  command->add_option("NODE", *nodes, "of which nodes; default: all");
+  command->add_option("NODE", *nodes, "of which nodes; default: all that have a replica");
   command->callback([=, &session] { run(Snapshot(session, *nodes)); });
 }
 

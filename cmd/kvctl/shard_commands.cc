@@ -5,6 +5,7 @@
 #include "cmd/kvctl/jobs.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/names.h"
+#include "cmd/kvctl/shards.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
@@ -22,19 +23,6 @@ struct ShardFlags {
   std::string to;
   bool wait = true;
 };
-
-bool Hashed(const v1::Shard& shard) { return shard.past_last_slot() != 0; }
-
-// Its bounds, as people should see them.
-std::string From(const Session& session, const v1::Shard& shard) {
-  if (Hashed(shard)) return fmt::format("slot {}", shard.first_slot());
-  return shard.start().empty() ? "-" : session.Show(shard.start());
-}
-
-std::string To(const Session& session, const v1::Shard& shard) {
-  if (Hashed(shard)) return fmt::format("slot {}", shard.past_last_slot());
-  return shard.end().empty() ? "-" : session.Show(shard.end());
-}
 
 std::string Nodes(const v1::Shard& shard) {
   std::string nodes = NodeNames(shard.voters());
@@ -77,18 +65,6 @@ JsonObject ToJson(const v1::Shard& shard) {
   return json;
 }
 
-StatusOr<std::vector<v1::Shard>> Fetch(Session& session, v1::ListShardsRequest request) {
-  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
-  std::vector<v1::Shard> shards;
-  do {
-    ASSIGN_OR_RETURN(const v1::ListShardsResponse page,
-                     admin->Directory(&Stub::ListShards, request));
-    shards.insert(shards.end(), page.shards().begin(), page.shards().end());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  return shards;
-}
-
 Status ListShards(Session& session, const std::string& node) {
   v1::ListShardsRequest request;
   request.set_keyspace(session.flags.keyspace);
@@ -96,7 +72,7 @@ Status ListShards(Session& session, const std::string& node) {
     ASSIGN_OR_RETURN(const std::uint64_t id, FindNode(session, node));
     request.set_node_id(id);
   }
-  ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, Fetch(session, request));
+  ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, FetchShards(session, request));
   const Format format = session.FormatFor(true);
   if (format == Format::kJson) {
     JsonArray json;
@@ -143,7 +119,7 @@ void AddRows(const Session& session, const v1::Shard& shard, Table& table) {
 Status ShowShard(Session& session, std::uint64_t id) {
   v1::ListShardsRequest request;
   request.set_group_id(id);
-  ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, Fetch(session, request));
+  ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, FetchShards(session, request));
   if (shards.empty()) return Error(Reason::kShardNotFound, fmt::format("there is no shard {}", id));
   if (session.FormatFor(false) == Format::kJson) {
     session.PrintLine(ToJson(shards[0]).str());

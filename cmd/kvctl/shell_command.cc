@@ -13,9 +13,9 @@ namespace flotilla::kvctl {
 namespace {
 
 constexpr char kHelp[] =
-    "put, get, delete, cas, scan, batch, status, member, leader, snapshot, bench, version:\n"
-    "as on the command line, global flags included; `put --help` tells more. Words with blanks\n"
-    "go in quotes. `exit` or Ctrl-D leaves.";
+    "put, get, delete, cas, scan, count, sum, batch, status, member, leader, snapshot, node,\n"
+    "keyspace, shard, group, job, timestamp, bench, version: as on the command line, global flags\n"
+    "included; `put --help` tells more. Words with blanks go in quotes. `exit` or Ctrl-D leaves.";
 constexpr int kHistoryLines = 1000;
 
 char* Prompt(EditLine*) {

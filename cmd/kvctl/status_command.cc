@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cmd/kvctl/app.h"
+#include "cmd/kvctl/asking.h"
 #include "cmd/kvctl/health.h"
 #include "cmd/kvctl/interrupt.h"
 #include "cmd/kvctl/json.h"
@@ -12,35 +13,8 @@
 namespace flotilla::kvctl {
 namespace {
 
-// A node that is down must not hold up the answer of the others.
-constexpr Duration kStatusTimeoutMax = std::chrono::milliseconds(900);
-
 std::string StateName(v1::NodeState state) {
   return Lower(v1::NodeState_Name(state), "NODE_STATE_");
-}
-
-std::string RoleName(v1::Role role) { return Lower(v1::Role_Name(role), "ROLE_"); }
-
-StatusOr<ClusterView> Ask(Session& session) {
-  ASSIGN_OR_RETURN(const Duration timeout, session.Timeout());
-  ASSIGN_OR_RETURN(auto* const regular, session.Admin());  // checks the endpoints
-  client::Admin admin(regular->endpoints(), std::min(timeout, kStatusTimeoutMax));
-  std::vector<NodeAnswer> answers;
-  const auto ask = [&](const std::vector<std::string>& addresses) {
-    auto statuses = admin.StatusOf(addresses);
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-      answers.push_back({addresses[i], std::move(statuses[i])});
-    }
-  };
-  ask(session.flags.endpoints);
-  ask(UnaskedMembers(answers));
-  ClusterView view = ViewOf(answers);
-  const bool any = std::any_of(view.lines.begin(), view.lines.end(),
-                               [](const StatusLine& line) { return line.reachable; });
-  if (!any) {
-    return Error(Reason::kUnreachable, fmt::format("{}", fmt::join(view.problems, "; ")));
-  }
-  return view;
 }
 
 std::string ToJson(const ClusterView& view) {
@@ -112,7 +86,7 @@ std::string ToTable(const Session& session, const ClusterView& view) {
 }
 
 Status Show(Session& session) {
-  ASSIGN_OR_RETURN(const ClusterView view, Ask(session));
+  ASSIGN_OR_RETURN(const ClusterView view, AskEveryNode(session));
   if (session.FormatFor(true) == Format::kJson) {
     session.PrintLine(ToJson(view));
   } else {

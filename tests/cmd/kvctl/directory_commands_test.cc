@@ -27,6 +27,17 @@ class KvctlDirectory : public ::testing::Test {
     for (std::uint64_t node : {1, 2, 3}) shard.add_voters(node);
     shard.mutable_load()->set_leader_id(2);
   }
+  // Node 1 is at the server's address.
+  void HasStatus(std::uint64_t id, v1::Role role) {
+    server_.status.mutable_node()->set_node_id(1);
+    server_.status.mutable_node()->set_address(server_.address());
+    v1::GroupStatus& group = *server_.status.add_groups();
+    group.set_group_id(id);
+    group.set_role(role);
+    group.set_term(6);
+    group.set_commit_index(90);
+    group.set_applied_index(85);
+  }
   void JobGoes(std::initializer_list<v1::JobState> states) {
     for (const v1::JobState state : states) {
       v1::Job& job = server_.job.emplace_back();
@@ -210,7 +221,48 @@ TEST_F(KvctlDirectory, KeysAreCountedAndValuesAddedUp) {
   EXPECT_EQ(Run({"count", "--value-is", "a", "--value-prefix", "b"}).exit_code, kUsage);
 }
 
+TEST_F(KvctlDirectory, GroupsAreShownByTheirNodesOwnWord) {
+  AddShard(2, "", "");
+  HasStatus(1, v1::ROLE_LEADER);
+  HasStatus(2, v1::ROLE_LEADER);
+  EXPECT_EQ(Run({"group", "list"}).out,
+            "1\t(directory)\tn1\t6\t90\t5\tn1 leader\n"
+            "2\tdefault\tn1\t6\t90\t5\tn1 leader, n2 ?, n3 ?\n");
+  EXPECT_EQ(Run({"--keyspace", "default", "group", "list"}).out,
+            "2\tdefault\tn1\t6\t90\t5\tn1 leader, n2 ?, n3 ?\n");
+  const Outcome table = Run({"group", "list", "-o", "table"});
+  EXPECT_THAT(table.out, HasSubstr("GROUP  KEYSPACE"));
+  EXPECT_THAT(table.out, HasSubstr("awake"));
+  EXPECT_EQ(Run({"group", "show", "2"}).out, "1\t" + server_.address() +
+                                                 "\tleader\t6\t90\t85\t5\n"
+                                                 "2\t-\t?\t-\t-\t-\t-\n"
+                                                 "3\t-\t?\t-\t-\t-\t-\n");
+  const Outcome json = Run({"group", "show", "2", "-o", "json"});
+  EXPECT_THAT(json.out, StartsWith(R"({"group_id":"2","keyspace":"default","epoch":"4",)"
+                                   R"("leader_id":"1","term":"6","commit_index":"90",)"));
+  EXPECT_THAT(json.out, HasSubstr(R"("applied_index":"85")"));
+  EXPECT_THAT(json.out, HasSubstr(R"("silent":["2","3"]})"));
+  EXPECT_EQ(Run({"group", "show", "7"}).exit_code, 1);
+  EXPECT_EQ(Run({"group", "show"}).exit_code, kUsage);
+}
+
+TEST_F(KvctlDirectory, AGroupWithoutALeaderIsToldApart) {
+  AddShard(2, "", "");
+  HasStatus(2, v1::ROLE_FOLLOWER);
+  EXPECT_EQ(Run({"group", "list"}).out, "2\tdefault\t?\t-\t-\t0\tn1 follower, n2 ?, n3 ?\n");
+}
+
+TEST_F(KvctlDirectory, SnapshotsAreTakenWhereReplicasAre) {
+  AddShard(2, "", "");
+  EXPECT_THAT(Run({"snapshot"}).out, StartsWith("n1: snapshot at index 70"));
+  EXPECT_THAT(server_.asked, ElementsAre("ListShardsRequest group_id: 2",
+                                         "TriggerSnapshotRequest group_id: 2 node_id: 1",
+                                         "TriggerSnapshotRequest group_id: 2 node_id: 2",
+                                         "TriggerSnapshotRequest group_id: 2 node_id: 3"));
+}
+
 TEST_F(KvctlDirectory, CompletionKnowsTheCommands) {
+  EXPECT_EQ(Complete({"group", "sh"}), std::vector<std::string>{"show"});
   EXPECT_EQ(Complete({"keyspace", "cr"}), std::vector<std::string>{"create"});
   EXPECT_EQ(Complete({"shard", "ex"}), std::vector<std::string>{"explain"});
   EXPECT_EQ(Complete({"node", "drain", "--dry"}), std::vector<std::string>{"--dry-run"});

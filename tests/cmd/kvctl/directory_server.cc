@@ -103,6 +103,16 @@ FLOTILLA_CALL(GetTimestamp, GetTimestampRequest, GetTimestampResponse) {
   out->set_timestamp((1'700'000'000'123ull << 18) + 5);
   return Changed(*in);
 }
+FLOTILLA_CALL(Status, StatusRequest, StatusResponse) {
+  (void)in;
+  *out = status;
+  return grpc::Status::OK;
+}
+FLOTILLA_CALL(TriggerSnapshot, TriggerSnapshotRequest, TriggerSnapshotResponse) {
+  out->set_index(70);
+  out->set_bytes(2048);
+  return Changed(*in);
+}
 FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse) {
   v1::NodeDescriptor& node = *out->add_descriptors();
   node.set_node_id(3);

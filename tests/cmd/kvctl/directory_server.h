@@ -32,6 +32,7 @@ class DirectoryServer final : public v1::Directory::Service,
   v1::LocateKeyResponse located;
   std::vector<v1::Job> job;  // what a watcher sees of it, one after the other
   std::string plan;
+  v1::StatusResponse status;
 
   // ---- the services
   // ------------------------------------------------------------------------------
@@ -49,6 +50,8 @@ class DirectoryServer final : public v1::Directory::Service,
   FLOTILLA_CALL(ListJobs, ListJobsRequest, ListJobsResponse);
   FLOTILLA_CALL(CancelJob, CancelJobRequest, CancelJobResponse);
   FLOTILLA_CALL(GetTimestamp, GetTimestampRequest, GetTimestampResponse);
+  FLOTILLA_CALL(Status, StatusRequest, StatusResponse);
+  FLOTILLA_CALL(TriggerSnapshot, TriggerSnapshotRequest, TriggerSnapshotResponse);
   FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse);
   FLOTILLA_CALL(Aggregate, AggregateRequest, AggregateResponse);
   FLOTILLA_CALL(DrainNode, DrainNodeRequest, DrainNodeResponse);

@@ -1,0 +1,40 @@
+#include "cmd/kvctl/asking.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cmd/kvctl/names.h"
+
+namespace flotilla::kvctl {
+namespace {
+
+constexpr Duration kStatusTimeoutMax = std::chrono::milliseconds(900);
+
+}  // namespace
+
+StatusOr<ClusterView> AskEveryNode(Session& session) {
+  ASSIGN_OR_RETURN(const Duration timeout, session.Timeout());
+  ASSIGN_OR_RETURN(auto* const regular, session.Admin());  // checks the endpoints
+  client::Admin admin(regular->endpoints(), std::min(timeout, kStatusTimeoutMax));
+  std::vector<NodeAnswer> answers;
+  const auto ask = [&](const std::vector<std::string>& addresses) {
+    auto statuses = admin.StatusOf(addresses);
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+      answers.push_back({addresses[i], std::move(statuses[i])});
+    }
+  };
+  ask(session.flags.endpoints);
+  ask(UnaskedMembers(answers));
+  ClusterView view = ViewOf(answers);
+  const bool any = std::any_of(view.lines.begin(), view.lines.end(),
+                               [](const StatusLine& line) { return line.reachable; });
+  if (!any) {
+    return Error(Reason::kUnreachable, fmt::format("{}", fmt::join(view.problems, "; ")));
+  }
+  return view;
+}
+
+std::string RoleName(v1::Role role) { return Lower(v1::Role_Name(role), "ROLE_"); }
+
+}  // namespace flotilla::kvctl

@@ -1,0 +1,17 @@
+// Asking: every node at once for its status, by way of the endpoints and of what they know.
+#pragma once
+
+#include "base/status.h"
+#include "cmd/kvctl/health.h"
+#include "cmd/kvctl/session.h"
+
+namespace flotilla::kvctl {
+
+// Within a second, so that a node that is down does not hold up the answers of the others.
+// UNREACHABLE when nobody answers.
+StatusOr<ClusterView> AskEveryNode(Session& session);
+
+// "leader", "follower".
+std::string RoleName(v1::Role role);
+
+}  // namespace flotilla::kvctl
