@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The compose files on a real Docker engine: kill, pause, cut off; no acknowledged write is lost.
+"""The compose files on a real Docker engine: kill, pause, cut off, restart one container after the
+other; no acknowledged write is lost. With 5 nodes: replicas in three zones.
 
 usage: compose_check.py NODES
 
@@ -62,9 +63,10 @@ class Cluster:
         return run("docker", "run", "--rm", "--network", self.network, "--entrypoint", "kvctl",
                    "flotilla", "--endpoints", self.inner, *arguments, check=check)
 
-    def shell(self):
+    def shell(self, keyspace):
         return ["docker", "run", "--rm", "-i", "--network", self.network, "--entrypoint", "kvctl",
-                "flotilla", "--endpoints", self.inner, "--timeout", "5s", "shell"]
+                "flotilla", "--endpoints", self.inner, "--keyspace", keyspace, "--timeout", "5s",
+                "shell"]
 
     def leader(self):
         found = None
@@ -87,8 +89,8 @@ class Cluster:
 def verify(cluster, writer):
     for name in cluster.names:
         found = dict(line.split("\t") for line in run(
-            "docker", "exec", cluster.container(name), "kvctl", "scan", "--prefix", writer.prefix, "-o",
-            "plain").splitlines())
+            "docker", "exec", cluster.container(name), "kvctl", "--keyspace", writer.keyspace,
+            "scan", "--prefix", writer.prefix, "-o", "plain").splitlines())
         lost = [n for n in writer.acknowledged if found.get(writer.key(n)) != writer.value(n)]
         if lost:
             raise AssertionError(f"{name}: {len(lost)} acknowledged writes are gone: {lost[:10]}")
@@ -106,6 +108,49 @@ def fault(cluster, writer, what, strike, heal):
     writer.wait_for_more(100)
     print(f"  {what} {leader}, the leader: writes went on after {gap:.2f} s at most; it is back",
           flush=True)
+
+
+def caught_up(cluster):
+    """Every group has a leader and all its replicas, none far behind."""
+    groups = json.loads(cluster.kvctl("group", "list", "-o", "json", check=False) or "{}")
+    return all(group["leader_id"] != "0" and not group["silent"]
+               and all(int(one.get("lag", 1000)) < 1000 for one in group["replicas"])
+               for group in groups.get("groups", [{"leader_id": "0"}]))
+
+
+def rolling_restart(cluster, writer):
+    """As deploy/README.md says; a new container of each node, on its old volume."""
+    told = len(writer.errors)
+    writer.gap()
+    for name in cluster.names:
+        cluster.compose("up", "-d", "--no-deps", "--force-recreate", name)
+        cluster.wait_healthy()
+        wait_for("every group to have caught up", lambda: caught_up(cluster))
+        writer.wait_for_more(100)
+    if writer.errors[told:]:
+        raise AssertionError(f"a client saw the restart: {writer.errors[told:]}")
+    print(f"  one container after the other was replaced: writes went on after "
+          f"{writer.gap():.2f} s at most", flush=True)
+
+
+def check_zones(cluster):
+    """Each shard of the keyspace that `init` has made is in all three zones."""
+    cluster.compose("up", "-d", "--no-deps", "init")
+
+    def shards():
+        found = cluster.kvctl("--keyspace", "fleet", "shard", "list", "-o", "json", check=False)
+        return json.loads(found)["shards"] if found else []
+
+    wait_for("the keyspace", shards, 60)
+    zones = {node["node_id"]: node["labels"]["zone"]
+             for node in json.loads(cluster.kvctl("node", "list", "-o", "json"))["nodes"]}
+
+    def apart():
+        placed = [sorted(zones[node] for node in shard["voters"]) for shard in shards()]
+        return len(placed) == 8 and all(one == ["a", "b", "c"] for one in placed)
+
+    wait_for("each shard to be in three zones", apart, 60)
+    print("  each of 8 shards has its replicas in three zones", flush=True)
 
 
 def check_monitoring(cluster):
@@ -141,9 +186,14 @@ def check(cluster):
     cluster.wait_healthy()
     print(f"  {len(cluster.names)} containers have formed a cluster", flush=True)
     check_from_host(cluster)
-    writer = Writer(cluster.shell())
+    keyspace = ""
+    if len(cluster.names) == 5:
+        check_zones(cluster)
+        keyspace = "fleet"
+    writer = Writer(cluster.shell(keyspace), keyspace=keyspace)
     try:
         writer.wait_for_more(200)
+        rolling_restart(cluster, writer)
         fault(cluster, writer, "killed", lambda name: run("docker", "kill", cluster.container(name)),
               lambda name: cluster.compose("start", name))
         fault(cluster, writer, "paused", lambda name: run("docker", "pause", cluster.container(name)),
