@@ -194,14 +194,15 @@ class Cluster(unittest.TestCase):
     def wait_for_leader(self):
         return wait_for("a leader", self.leader)
 
-    def rows(self, prefix="", nodes=None):
-        found = self.kvctl("scan", "--prefix", prefix, "-o", "plain", nodes=nodes).stdout
+    def rows(self, prefix="", nodes=None, keyspace=""):
+        found = self.kvctl("--keyspace", keyspace, "scan", "--prefix", prefix, "-o", "plain",
+                           nodes=nodes).stdout
         return dict(line.split("\t") for line in found.splitlines())
 
     def check_writers(self, *writers, nodes=None):
         """Every acknowledged write is there."""
         for writer in writers:
-            rows = self.rows(writer.prefix, nodes)
+            rows = self.rows(writer.prefix, nodes, writer.keyspace)
             lost = [n for n in writer.acknowledged if rows.get(writer.key(n)) != writer.value(n)]
             self.assertEqual(lost[:10], [], f"{len(lost)} of {len(writer.acknowledged)} "
                                             "acknowledged writes are gone")
@@ -222,13 +223,16 @@ class Measurement(Cluster):
 
 
 class Writer:
-    """Writes one key after another through a shell of kvctl; remembers what was acknowledged."""
+    """Writes one key after another through a shell of kvctl; remembers what was acknowledged, and
+    what it was told instead."""
 
-    def __init__(self, command, prefix="w/", bytes=0):
+    def __init__(self, command, prefix="w/", bytes=0, keyspace=""):
         self.command = command
         self.prefix = prefix
         self.bytes = bytes
+        self.keyspace = keyspace  # where the command's shell writes
         self.acknowledged = []
+        self.errors = []
         self.longest_gap = 0.0
         self.stopping = False
         self.process = None
@@ -271,6 +275,7 @@ class Writer:
                 last = now
                 self.acknowledged.append(number)
             elif not self.stopping:
+                self.errors.append(f"put {self.key(number)}: {answer.strip() or 'no answer'}")
                 # What stays unread is the answer to nothing that comes later.
                 self.close()
                 self.open()

@@ -82,6 +82,46 @@ Try:
 TEXT
 }
 
+# cluster_whole COUNT: every group has a leader and all its replicas, none far behind; within a
+# minute. Before that, the loss of another node could stop a group.
+cluster_whole() {
+  local i endpoints="" try
+  for ((i = 1; i <= $1; i++)); do endpoints+="$(node_listen "$i"),"; done
+  for ((try = 0; try < 300; try++)); do
+    build/bin/kvctl --endpoints "${endpoints%,}" group list -o plain 2>/dev/null |
+      awk -F'\t' '{ groups++ } $3 == "?" || $6 > 1000 || $7 ~ / \?/ { exit bad = 1 }
+                  END { exit bad || !groups }' && return 0
+    sleep 0.2
+  done
+  echo "error: some group has not caught up within a minute: see \`kvctl group list\`" >&2
+  return 1
+}
+
+cluster_restart() {
+  local count i try
+  if [[ ! -f $cluster_directory/size ]]; then
+    echo "error: there is no cluster in $cluster_directory: \`./dev up\` makes one" >&2
+    return 1
+  fi
+  count=$(<"$cluster_directory/size")
+  cluster_whole "$count"
+  for ((i = 1; i <= count; i++)); do
+    if node_running "$i"; then kill -TERM "$(<"$cluster_directory/n$i/pid")"; fi
+    for ((try = 0; try < 150; try++)); do
+      node_running "$i" || break
+      sleep 0.1
+    done
+    if node_running "$i"; then
+      echo "error: node $i did not stop within 15 s; see $cluster_directory/n$i/kvd.log" >&2
+      return 1
+    fi
+    node_start "$i" "$count"
+    wait_ready "$count"
+    cluster_whole "$count"
+    echo "node $i has restarted"
+  done
+}
+
 cluster_down() {
   local directory pid i try
   for directory in "$cluster_directory"/n*; do
