@@ -297,9 +297,10 @@ void NodeImpl::Remove(GroupId group) {
                                        if (forgotten.ok())
                                          disk_->Post([this, group] { RemoveFiles(group); });
                                      });
-  if (queued.ok()) return;
-  world_.logger->error("group {} is not forgotten before the next start: {}", group.value(),
+  if (queued.ok() || stopping_.load()) return;
+  world_.logger->error("group {} cannot be forgotten, which is tried again: {}", group.value(),
                        MessageOf(queued));
+  disk_->After(kFullDiskPause, [this, group] { Remove(group); });
 }
 
 void NodeImpl::RemoveFiles(GroupId group) {
