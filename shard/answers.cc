@@ -10,7 +10,8 @@
 
 namespace flotilla {
 
-GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId node) {
+GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store, GroupId group,
+                          NodeId node) {
   GatewayAnswer answer;
   answer.origin = {.group = group, .node = node, .timestamp = result.timestamp};
   switch (result.outcome) {
@@ -37,11 +38,7 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId n
                 {{std::string(kTimestampMetadata), std::to_string(result.timestamp.value())}});
       break;
     case kv::WriteOutcome::kWrongShard:
-      answer.status = Error(Reason::kWrongShard,
-                            fmt::format("group {} does not hold all keys of the write: learn from "
-                                        "the directory which group does, and ask that one",
-                                        group.value()),
-                            {{std::string(kGroupMetadata), std::to_string(group.value())}});
+      answer.status = kv::WrongShard(group, store.range());
       break;
   }
   return answer;

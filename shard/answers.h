@@ -10,8 +10,10 @@
 
 namespace flotilla {
 
-// A condition that failed and an expired session become error statuses.
-GatewayAnswer WriteAnswer(const kv::WriteResult& result, GroupId group, NodeId node);
+// A condition that failed, an expired session and keys that `store` does not hold become error
+// statuses; the last names what it does hold.
+GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store, GroupId group,
+                          NodeId node);
 
 // Evaluates reads on the store as it is, gets of one keyspace together.
 void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,

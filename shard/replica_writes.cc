@@ -47,7 +47,8 @@ class Replica::EntryProposal final : public kv::WriteProposal {
     CHECK_EQ(results.size(), tickets_.size());
     AnswerCollector answers;
     for (std::size_t i = 0; i < results.size(); ++i) {
-      answers.Add(tickets_[i], WriteAnswer(results[i], replica_->id_, replica_->self_));
+      answers.Add(tickets_[i],
+                  WriteAnswer(results[i], replica_->store(), replica_->id_, replica_->self_));
     }
   }
 

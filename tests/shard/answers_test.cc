@@ -87,5 +87,21 @@ TEST(Answers, AKeyThatTheGroupHasNotSpoilsNobodyElsesGet) {
   EXPECT_EQ(ReasonOf(sink->at(5).status), Reason::kWrongShard);
 }
 
+// As for reads: whoever asked learns what the group holds.
+TEST(Answers, AWriteToTheWrongGroupIsToldWhatTheGroupHolds) {
+  kv::Machine machine;
+  machine.Control(kv::kParent, kv::SplitAt("m"));
+  kv::WriteResult result;
+  result.outcome = kv::WriteOutcome::kWrongShard;
+  const GatewayAnswer answer = WriteAnswer(result, machine.store(), kv::kParent, NodeId(1));
+  EXPECT_EQ(ReasonOf(answer.status), Reason::kWrongShard);
+  const ErrorMetadata metadata = MetadataOf(answer.status);
+  const auto epoch = std::to_string(machine.store().range().epoch.value());
+  EXPECT_EQ(metadata.at(std::string(kGroupMetadata)), std::to_string(kv::kParent.value()));
+  EXPECT_EQ(metadata.at(std::string(kEpochMetadata)), epoch);
+  EXPECT_EQ(metadata.count(std::string(kRangeStartMetadata)), 1u);
+  EXPECT_NE(metadata.at(std::string(kRangeEndMetadata)), "");
+}
+
 }  // namespace
 }  // namespace flotilla
