@@ -29,6 +29,7 @@ Groups GroupsOf(const std::vector<StatusLine>& lines, const std::vector<v1::Shar
   Groups groups;
   for (const v1::Shard& shard : shards) groups[shard.group_id()].shard = shard;
   for (const StatusLine& line : lines) {
+    if (line.node.state() == v1::NODE_STATE_LEFT) continue;  // what it has is of no group any more
     if (line.group.group_id() != 0) groups[line.group.group_id()].replicas.push_back(line);
   }
   return groups;

@@ -13,10 +13,13 @@ namespace {
 // An applied index this far behind the leader's commit is called lagging.
 constexpr std::uint64_t kLagEntriesMax = 100'000;
 
+// It was removed from the cluster: whatever it has and knows is old.
+bool HasLeft(const v1::NodeStatus& node) { return node.state() == v1::NODE_STATE_LEFT; }
+
 std::map<std::string, std::uint64_t> MembersOf(const std::vector<NodeAnswer>& answers) {
   std::map<std::string, std::uint64_t> members;
   for (const NodeAnswer& answer : answers) {
-    if (!answer.status.ok()) continue;
+    if (!answer.status.ok() || HasLeft(answer.status->node())) continue;
     for (const v1::GroupStatus& group : answer.status->groups()) {
       for (const v1::MemberStatus& member : group.members()) {
         if (!member.address().empty()) members[member.address()] = member.node_id();
@@ -49,6 +52,7 @@ void FindProblems(ClusterView& view, const std::map<std::string, std::uint64_t>&
       continue;
     }
     if (line.node.cluster_id() != 0) clusters.insert(line.node.cluster_id());
+    if (HasLeft(line.node)) continue;
     if (line.node.state() == v1::NODE_STATE_SLOW_DISK) {
       view.problems.push_back(name + ": its disk does not answer; it gives its leaderships away");
     } else if (line.node.state() != v1::NODE_STATE_SERVING) {

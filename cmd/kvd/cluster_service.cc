@@ -137,8 +137,11 @@ grpc::ServerUnaryReactor* ClusterService::ListNodes(grpc::CallbackServerContext*
                          for (const MemberInfo& member : *members) {
                            EncodeMember(member, *response->add_nodes());
                          }
-                         for (const auto& [id, node] : node_->DirectoryView()->nodes()) {
-                           Encode(node, *response->add_descriptors());
+                         // The directory remembers those that have left, too.
+                         const auto image = node_->DirectoryView();
+                         for (const MemberInfo& member : *members) {
+                           const NodeRecord* node = image->Find(member.node);
+                           if (node != nullptr) Encode(*node, *response->add_descriptors());
                          }
                        }
                        reactor->Finish(ToGrpc(members.status()));

@@ -91,6 +91,8 @@ class NodesTest(harness.Cluster):
             number = self.id_of(node)
             self.kvctl("node", "decommission", number)
             self.assertFalse(any(number in voters for voters in self.voters().values()))
+            wait_for("the node to know that it has left", lambda: not node.ready())
+            self.writes_go_on()
             node.end(signal.SIGTERM)
             self.nodes.remove(node)
             self.writes_go_on()

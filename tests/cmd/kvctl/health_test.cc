@@ -69,6 +69,17 @@ TEST(KvctlHealth, ADiskThatHangsIsAProblem) {
   EXPECT_NE(view.problems[0].find("its disk does not answer"), std::string::npos);
 }
 
+TEST(KvctlHealth, WhoHasLeftIsNoProblemNorWhomItRemembers) {
+  NodeAnswer left = Up(4, v1::ROLE_CANDIDATE, 9, 10);
+  left.status->mutable_node()->set_state(v1::NODE_STATE_LEFT);
+  left.status->mutable_groups(0)->add_members()->set_address("gone:1");
+  const std::vector<NodeAnswer> answers = {Up(1, v1::ROLE_LEADER, 3, 90),
+                                           Up(2, v1::ROLE_FOLLOWER, 3, 90),
+                                           Up(3, v1::ROLE_FOLLOWER, 3, 90), left, Down("gone:1")};
+  EXPECT_EQ(ViewOf(answers).problems, std::vector<std::string>());
+  EXPECT_EQ(UnaskedMembers({left}), std::vector<std::string>());
+}
+
 TEST(KvctlHealth, NoLeaderIsAProblemAndLeavesTheLagUnknown) {
   const ClusterView view =
       ViewOf({Up(1, v1::ROLE_CANDIDATE, 3, 90), Up(2, v1::ROLE_FOLLOWER, 3, 90),
