@@ -298,8 +298,9 @@ void NodeImpl::Remove(GroupId group) {
                                          disk_->Post([this, group] { RemoveFiles(group); });
                                      });
   if (queued.ok() || stopping_.load()) return;
-  world_.logger->error("group {} cannot be forgotten, which is tried again: {}", group.value(),
-                       MessageOf(queued));
+  // A full disk, mostly. Until then no other replica of the group can come.
+  world_.logger->warn("group {} cannot be forgotten yet, which is tried again: {}", group.value(),
+                      MessageOf(queued));
   disk_->After(kFullDiskPause, [this, group] { Remove(group); });
 }
 

@@ -190,6 +190,36 @@ TEST_F(Shards, AReplicaMovesToANodeThatHadNone) {
   EXPECT_EQ(NodeWorld::ValueOf(Ask(left, GetCall{.keyspace = keyspace, .key = "k"})), "v");
 }
 
+// The log has no room to note that the replica has gone.
+TEST_F(Shards, AReplicaGoesFromAFullDiskOnceThereIsRoomAgain) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const ShardDescriptor shard =
+      *world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace));
+  const auto stays = [&](int node) { return !shard.voters.contains(NodeId(node + 1)); };
+  int asked = 0;
+  while (!stays(asked)) ++asked;
+  ASSERT_TRUE(world_.Await([&] { return world_.Leader(-1, shard.group).has_value(); }));
+  int left = 0;
+  while (stays(left) || world_.node(left).Leads(shard.group) ||
+         world_.node(left).Leads(kDirectoryGroup)) {
+    ++left;
+  }
+  const NodeId from(left + 1ull);
+  sim::SimFileSystem& disk = world_.cluster().disk(left);
+  disk.SetCapacity(1);
+  for (int i = 0; i < 20; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    ASSERT_TRUE(Ask(asked, Puts(keyspace, {{key, std::string(8 << 10, 'v')}})).status.ok());
+  }
+  const DirectoryAnswer begun =
+      Change(asked, MoveCall{.group = shard.group, .from = from, .to = NodeId(asked + 1ull)});
+  ASSERT_TRUE(begun.status.ok()) << begun.status;
+  EXPECT_EQ(AwaitJob(asked, begun.job)->state, JobState::kDone);
+  disk.SetCapacity(1 << 30);
+  const std::string path = "/data/groups/" + std::to_string(shard.group.value());
+  EXPECT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }, seconds(20)));
+}
+
 TEST_F(Shards, ADroppedKeyspaceIsGone) {
   const kv::KeyspaceId keyspace = Make({.name = "a", .split_keys = {"m"}});
   ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());
