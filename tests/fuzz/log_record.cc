@@ -29,6 +29,7 @@ std::string Seal(std::string_view body) {
 void Encode(const Record& record, BatchBuilder& batch) {
   switch (record.kind) {
     case RecordKind::kHardState:
+    case RecordKind::kForgottenHardState:
       batch.AddHardState(record.group, record.hard_state);
       break;
     case RecordKind::kEntry:
