@@ -174,8 +174,19 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   if (arrived && (!job.from || !Has(shard, job.from))) co_return End(JobState::kDone);
   // Once the new replica counts, the way forward is the shorter one.
   if (job.state == JobState::kCancelling && !(arrived && job.to)) {
-    Step cancelled = co_await CancelMove(std::move(job), shard);
+    Step cancelled = co_await CancelMove(std::move(job), shard, End(JobState::kCancelled));
     co_return cancelled;
+  }
+  if (!arrived) {
+    const NodeRecord* to = image->Find(job.to);
+    const bool welcome = to != nullptr && to->role == NodeRole::kActive;
+    const bool silent = Has(shard, job.to) && co_await IsSilent(job);
+    if (!welcome || silent) {
+      Step end = End(JobState::kFailed, fmt::format("node {} {}", job.to.value(),
+                                                    silent ? "does not answer" : "is to be empty"));
+      Step failed = co_await CancelMove(std::move(job), shard, std::move(end));
+      co_return failed;
+    }
   }
   MemberStep next{AdminVerb::kRemove, job.from};
   if (!arrived) {
@@ -184,6 +195,16 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   }
   Step changed = co_await ChangeMembers(job.group, next);
   co_return changed;
+}
+
+// The new replica, for so long that somebody else must have the chance to take its place.
+Task<bool> JobRunner::IsSilent(JobRecord job) {
+  const AdminResult asked = co_await Ask(Request(AdminVerb::kListMembers, job.group));
+  const bool active =
+      std::any_of(asked.members.begin(), asked.members.end(),
+                  [&](const MemberInfo& member) { return member.node == job.to && member.active; });
+  const bool stuck = Stuck(job.id, active || !asked.status.ok() ? "" : "silent");
+  co_return stuck&& asked.status.ok() && !active;
 }
 
 Task<JobRunner::Step> JobRunner::ChangeMembers(GroupId group, MemberStep change) {
@@ -195,13 +216,13 @@ Task<JobRunner::Step> JobRunner::ChangeMembers(GroupId group, MemberStep change)
   co_return Again(std::move(waits));
 }
 
-Task<JobRunner::Step> JobRunner::CancelMove(JobRecord job, ShardDescriptor shard) {
-  if (!job.to) co_return End(JobState::kCancelled);
+Task<JobRunner::Step> JobRunner::CancelMove(JobRecord job, ShardDescriptor shard, Step end) {
+  if (!job.to) co_return end;
   // Also when it is not there: it may have been asked for.
   const AdminResult removed = co_await Ask(Request(AdminVerb::kRemove, job.group, job.to));
   if (!removed.status.ok()) co_return Again(Failed(removed.status));
   if (Has(shard, job.to)) co_return Again("waiting for the shard to be told of");
-  co_return End(JobState::kCancelled);
+  co_return end;
 }
 
 // ---- emptying nodes ---------------------------------------------------------------------------

@@ -66,10 +66,11 @@ class JobRunner {
   Task<Step> DoSplit(JobRecord job);
   Task<Step> CancelSplit(JobRecord job, ShardDescriptor shard);
   Task<Step> DoMove(JobRecord job);
-  Task<Step> CancelMove(JobRecord job, ShardDescriptor shard);
+  Task<Step> CancelMove(JobRecord job, ShardDescriptor shard, Step end);
   Task<Step> DoDrop(JobRecord job);
   Task<Step> DoDrain(JobRecord job);
 
+  Task<bool> IsSilent(JobRecord job);
   Task<Step> ChangeMembers(GroupId group, MemberStep change);
 
   // merge_job.cc

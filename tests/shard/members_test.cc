@@ -199,6 +199,25 @@ TEST(Members, WhoCannotBeEmptiedStaysUntilItCanOrItsRemovalIsCancelled) {
   EXPECT_EQ(cluster.world.node(0).DirectoryView()->Find(NodeId(2))->role, NodeRole::kActive);
 }
 
+// A replica is on its way to a node that dies, and is given up.
+TEST(Members, NobodyWaitsForAReplicaOnANodeThatIsRemoved) {
+  Cluster cluster(3, /*spares=*/1);
+  ASSERT_TRUE(cluster.world.cluster().Start(3));
+  ASSERT_TRUE(cluster.world.Await([&] { return cluster.world.AllReady(); }));
+  ASSERT_TRUE(cluster.world.Await(
+      [&] { return cluster.world.node(0).DirectoryView()->Find(NodeId(4)) != nullptr; }));
+  cluster.world.cluster().Kill(3);
+  const DirectoryAnswer move =
+      cluster.Change(0, MoveCall{.group = kFirstDataGroup, .from = NodeId(1), .to = NodeId(4)});
+  ASSERT_TRUE(move.status.ok()) << move.status;
+  cluster.world.RunFor(seconds(3));
+  EXPECT_EQ(cluster.world.node(0).DirectoryView()->Find(move.job)->state, JobState::kRunning);
+  const Status removed = cluster.Remove(0, NodeId(4));
+  EXPECT_TRUE(removed.ok()) << removed;
+  EXPECT_TRUE(cluster.Ended(0, move.job, JobState::kFailed));
+  EXPECT_EQ(cluster.Voters(0), Nodes({1, 2, 3}));
+}
+
 TEST(Members, TheLastActiveNodeStays) {
   Cluster cluster(1);
   EXPECT_EQ(ReasonOf(cluster.Remove(0, NodeId(1))), Reason::kMembershipRefused);

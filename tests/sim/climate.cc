@@ -41,7 +41,7 @@ void DrawShards(Random& random, Climate& climate) {
   climate.sharded = true;
   climate.between_shard_changes_max =
       std::chrono::milliseconds(OneOf<int>(random, {1000, 3000, 8000}));
-  climate.membership_changes = false;
+  climate.membership_changes = random.Chance(0.5);
   if (random.Chance(0.4)) {
     climate.weights[static_cast<std::size_t>(Fault::kCutSplit)] = random.Between(4, 16);
   }
