@@ -140,7 +140,9 @@ TEST(GroupRetire, NothingIsUnderWayAfterwards) {
     EXPECT_EQ(listener.open, 0) << "a proposal has no answer";
     // All but its vote goes with it.
     ASSERT_TRUE(
-        (*log)->Append(Forgetting(options.group, (*log)->hard_state(options.group), {}), nullptr).ok());
+        (*log)
+            ->Append(Forgetting(options.group, (*log)->hard_state(options.group), {}), nullptr)
+            .ok());
     EXPECT_GT((*log)->hard_state(options.group).term, Term());
   }
   executor.Stop();
