@@ -60,8 +60,22 @@ bool Operator::RegistryHasVotersEnough(std::size_t nodes) const {
   return registry_.voters.size() >= std::min(nodes, kDirectoryVotersMax);
 }
 
+// Fewer voters than usual would not outlive the loss of a disk.
+bool Operator::ShardsAreWhole() const {
+  std::shared_ptr<const DirectoryImage> newest;
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (!cluster_->running(node)) continue;
+    std::shared_ptr<const DirectoryImage> image = cluster_->node(node)->DirectoryView();
+    if (!newest || image->version() > newest->version()) newest = std::move(image);
+  }
+  if (!newest) return false;
+  return std::all_of(newest->shards().begin(), newest->shards().end(),
+                     [](const auto& one) { return one.second.voters.size() >= kVotersMin; });
+}
+
 bool Operator::Settled() const {
   if (!departing_.empty() || !arriving_.empty() || !data_.learners.empty()) return false;
+  if (!ShardsAreWhole()) return false;
   const std::vector<int> machines = Machines(true);
   std::set<NodeId> strangers = data_.voters;
   for (const int node : machines) {

@@ -34,8 +34,8 @@ class Operator {
   void Start();
   // Begins nothing new, and finishes what is under way.
   void End();
-  // Every machine in use is a member of the cluster, as last committed, and nobody else is; the
-  // data have voters enough, all of them among those.
+  // Every machine in use is a member of the cluster, as last committed, and nobody else is;
+  // every shard has voters enough, those of the first data group all among these.
   bool Settled() const;
   // What it knows and waits for, for people.
   std::string Describe() const;
@@ -73,6 +73,7 @@ class Operator {
   // Who a machine's address is.
   std::optional<NodeId> Member(int node) const;
   bool RegistryHasVotersEnough(std::size_t nodes) const;
+  bool ShardsAreWhole() const;
   std::vector<int> Machines(bool in_use) const;
   int Pick(std::vector<int>& among);
   void After(Duration max, Closure closure);

@@ -205,7 +205,7 @@ class Simulation {
     if (!Await("shards to be in order", [this] { return ShardsInOrder(); }, kOrderWithin)) {
       return;
     }
-    Await("replicas to agree", [this] { return ReplicasAgree(); });
+    Await("replicas to agree", [this] { return ReplicasAgree(); }, kOrderWithin);
   }
 
   bool ShardsInOrder() {
