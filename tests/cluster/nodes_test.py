@@ -7,6 +7,7 @@ usage: nodes_test.py BIN_DIRECTORY [TEST...]
 import json
 import shutil
 import signal
+import subprocess
 import unittest
 
 import harness
@@ -132,6 +133,37 @@ class NodesTest(harness.Cluster):
             wait_for("every group to have caught up", self.caught_up)
             self.writes_go_on()
         self.end("3 nodes restarted", 5.0)
+
+
+class HotRange(harness.Cluster):
+    """A shard is hot from a few requests a second on."""
+
+    FLAGS = ("--split-load", "300")
+
+    def shards(self):
+        return json.loads(self.kvctl("shard", "list", "-o", "json").stdout)["shards"]
+
+    def test_a_hot_range_is_split_and_its_halves_get_leaders_of_their_own(self):
+        self.form(3)
+        self.assertEqual(len(self.shards()), 1)
+        writer = Writer(self.shell())
+        self.addCleanup(writer.stop)
+        load = subprocess.Popen(
+            [harness.program("kvctl"), "--endpoints", self.endpoints(), "bench", "--op", "mixed",
+             "--outstanding", "16", "--duration", "60s"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(load.wait)
+        self.addCleanup(load.kill)
+
+        def parted():
+            leaders = {shard["leader_id"] for shard in self.shards()}
+            return len(leaders - {"0"}) > 1
+
+        wait_for("the range to be split, and led by several nodes", parted, 50)
+        load.kill()
+        writer.stop()
+        self.assertEqual(writer.errors, [])
+        self.check_writers(writer)
 
 
 if __name__ == "__main__":
