@@ -12,8 +12,8 @@ threaded+='|client_stress_test|client_grpc_test|kvd_parts_test|kv_test'
 
 # Long searches in small state spaces: memory errors would show in the tests beside them.
 searches='raft_core_explore_test|raft_core_random_test|raft_log_model_test'
-# A thousand simulated nodes: the same, and slow.
-searches+='|gossip_spreading_test|gossip_storm_test'
+# A thousand simulated nodes, faults at every moment: the same, and slow.
+searches+='|gossip_spreading_test|gossip_storm_test|merge_faults_test'
 # Tools for people, examples and the benchmark have their run in the release build.
 elsewhere='kvctl_.*|client_example_test|bench_test|check_self_test|corruption'
 
