@@ -106,7 +106,8 @@ bool ReadFields(Reader& reader, Record& record) {
       return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
              reader.Varint(record.hard_state.commit) &&
              reader.Varint(record.hard_state.forgotten.term) &&
-             reader.Varint(record.hard_state.forgotten.index);
+             reader.Varint(record.hard_state.forgotten.index) &&
+             record.hard_state.forgotten != LogEnd();
     case RecordKind::kEntry:
     case RecordKind::kRewrittenEntry: {
       std::uint8_t kind = 0;

@@ -51,6 +51,7 @@ class FakeNode final : public Node {
   };
   Status refreshed;
   NodeInfo info;
+  std::vector<NodeId> member_ids = {NodeId(1)};  // all voters
   std::size_t watches() const {
     std::lock_guard lock(mutex_);
     return watchers_.size();
@@ -86,10 +87,13 @@ class FakeNode final : public Node {
   void Info(UniqueFunction<void(NodeInfo)> done) override { done(info); }
   void ListMembers(MonoTime,
                    UniqueFunction<void(StatusOr<std::vector<MemberInfo>>)> done) override {
-    std::vector<MemberInfo> members(1);
-    members[0].node = NodeId(1);
-    members[0].address = "host1:7101";
-    members[0].voter = true;
+    std::vector<MemberInfo> members;
+    for (const NodeId node : member_ids) {
+      MemberInfo& member = members.emplace_back();
+      member.node = node;
+      member.address = "host1:7101";
+      member.voter = true;
+    }
     done(std::move(members));
   }
 
