@@ -208,7 +208,6 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
   std::size_t bytes = 0;
   for (const raft::AppliedEntry& applied : entries) bytes += applied.entry.payload.size();
   std::vector<std::vector<WriteResult>> results(entries.size());
-  Timestamp timestamp = last_timestamp();
   while (committed < entries.size()) {
     if (entries[committed].entry.kind == raft::EntryKind::kControl) {
       RETURN_IF_ERROR(ApplyControl(entries[committed]));
@@ -216,6 +215,8 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
       continue;
     }
     std::size_t next = committed;
+    // An absorption just before may have moved it.
+    Timestamp timestamp = last_timestamp();
     ShardRange range = range_;
     Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_,
                         options_.listener != nullptr ? &followed_ : nullptr);

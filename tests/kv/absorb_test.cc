@@ -86,6 +86,23 @@ TEST(Absorb, TheEpochComesAfterBoth) {
   EXPECT_EQ(machine.Control(kParent, absorb).range.epoch, Epoch(10));
 }
 
+// However many entries are applied at a time: what comes next is above all of both.
+TEST(Absorb, TheTimeOfTheRightOutlastsTheNextEntry) {
+  for (const std::size_t batch : {1, 100}) {
+    Machine machine;
+    machine.Control(kParent, SplitAt("m"));
+    machine.Write(kParent, {.key = "a", .value = "1"});
+    machine.Write(kChild, {.key = "z", .value = "2"});
+    const Timestamp newest = machine.store(kChild).last_timestamp();
+    ASSERT_GT(newest, machine.store(kParent).last_timestamp());
+    const Absorb absorb = machine.FreezeFor(kChild);
+    machine.LogControl(kParent, machine.store(kParent).range().epoch, absorb);
+    machine.Log(kParent, raft::EntryKind::kNoop, Bytes());
+    ASSERT_TRUE(machine.Replay(kParent, batch).ok());
+    EXPECT_EQ(machine.store(kParent).last_timestamp(), newest) << "in batches of " << batch;
+  }
+}
+
 TEST(Absorb, WhatDoesNotFitHasNoEffect) {
   Machine machine;
   machine.Control(kParent, SplitAt("t", GroupId(4)));
