@@ -50,16 +50,22 @@ def wait_for(what, condition, seconds=60.0, pause=0.05):
         time.sleep(pause)
 
 
+_given = set()  # ports, to nodes that perhaps do not listen yet
+
+
 def free_ports(count):
     """Ports that nobody listens on, below the range that connections are made from."""
     ports = []
     candidate = 20000 + int(time.time() * 1000) % 8000
     while len(ports) < count:
         candidate += 1
+        if candidate in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", candidate))
                 ports.append(candidate)
+                _given.add(candidate)
             except OSError:
                 pass
     return ports
