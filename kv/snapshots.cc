@@ -94,10 +94,13 @@ Status StoreImpl::FlushNow() {
     Flush([outcome](const StatusOr<raft::Index>& flushed) { *outcome = flushed.status(); });
     RETURN_IF_ERROR(*outcome);
   } else {
+    const rocksdb::SequenceNumber latest = database_->db().GetLatestSequenceNumber();
     RETURN_IF_ERROR(FromRocks(
         database_->db().Flush(rocksdb::FlushOptions(),
                               {database_->versions(), database_->locks(), database_->meta()}),
         "flushing for a checkpoint"));
+    // RocksDB may tell its listeners of it after those who wait for it.
+    OnFlushed(latest);
   }
   if (durable_.load() >= applied_.load()) return absl::OkStatus();
   return Error(Reason::kInternal,

@@ -35,6 +35,13 @@ std::uint64_t PayloadBytes(const std::vector<Entry>& entries) {
   return bytes;
 }
 
+// Of a state machine that cannot write just now: not final for the replica.
+bool MayPass(const Status& status) {
+  const Reason reason = ReasonOf(status);
+  return reason == Reason::kDiskFull || reason == Reason::kNotReady ||
+         reason == Reason::kNodeStopping;
+}
+
 }  // namespace
 
 template <class Add>
@@ -326,7 +333,11 @@ void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
         [this, hold = Hold(), owed = std::move(owed)](StatusOr<Index> durable) mutable {
           Post([this, durable] {
             compacting_ = false;
-            if (durable.ok()) FlushedUpTo(*durable);
+            if (durable.ok()) {
+              FlushedUpTo(*durable);
+            } else if (!MayPass(durable.status())) {
+              world_.listener->OnFatal(Annotate(durable.status(), "flushing"));
+            }
           });
           owed.Pay(std::move(durable));
         });
@@ -362,7 +373,10 @@ void Group::SendSnapshot(NodeId to) {
     if (!snapshot.ok()) {
       world_.logger->warn("group {}: no snapshot for node {}: {}", options_.group.value(),
                           to.value(), MessageOf(snapshot.status()));
-      Post([this, to] { core_->SnapshotSent(to, false, Index(0)); });
+      Post([this, to, status = snapshot.status()] {
+        core_->SnapshotSent(to, false, Index(0));
+        if (!MayPass(status)) world_.listener->OnFatal(Annotate(status, "taking a snapshot"));
+      });
       return;
     }
     world_.snapshots->Send(

@@ -61,11 +61,13 @@ class StateMachine {
   virtual bool members_fixed() const { return false; }
 
   // Makes the current state durable soon, without blocking; `done` gets the new durable index, on
-  // any thread. Calls while one is under way share it.
+  // any thread. Calls while one is under way share it. DISK_FULL and NOT_READY: try again later. Any
+  // other error is final for the replica.
   virtual void Flush(UniqueFunction<void(StatusOr<Index>)> done) = 0;
 
   // A checkpoint of the current state in a fresh directory, flushed and synced. Called on the
-  // apply strand; may take as long as a flush. The snapshot lives until DropSnapshot().
+  // apply strand; may take as long as a flush. The snapshot lives until DropSnapshot(). Errors as
+  // of Flush().
   virtual StatusOr<SnapshotInfo> TakeSnapshot() = 0;
   virtual void DropSnapshot(const SnapshotInfo& snapshot) = 0;
 
