@@ -32,6 +32,7 @@ enum class PeerMethod : std::uint32_t {
   kTimestamps = 6,  // of the oracle
   kNodeStats = 8,   // one way: shard/node_stats.h
   kWhoLeads = 7,    // a group, for a node that has no replica of it
+  kGossip = 9,      // one way: shard/gossip/codec.h
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there
   kPropose = 17,  // forming: promise to join this cluster

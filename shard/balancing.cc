@@ -33,7 +33,8 @@ StatusOr<DirectoryEdit> Begin(const Action& action, const DirectoryImage& image,
 }  // namespace
 
 ClusterView Balancing::View() const {
-  return world_.watch->View(*world_.directory->image(), world_.registered(), world_.clock->Now());
+  return world_.watch->View(*world_.directory->image(), world_.registered(), *world_.gossip(),
+                            world_.clock->Now());
 }
 
 void Balancing::Look() {

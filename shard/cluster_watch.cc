@@ -3,6 +3,15 @@
 #include <utility>
 
 namespace flotilla {
+namespace {
+
+Liveness LivenessOf(const gossip::Member& member) {
+  if (!member.standing.present()) return Liveness::kDead;
+  return member.standing.state == gossip::MemberState::kAlive ? Liveness::kAlive
+                                                              : Liveness::kSuspect;
+}
+
+}  // namespace
 
 void ClusterWatch::Begin(MonoTime now) {
   began_ = now;
@@ -16,35 +25,36 @@ void ClusterWatch::Note(NodeId node, NodeStats stats, MonoTime now) {
     const GroupId group = shard.group;
     led_[group] = {.by = node, .at = now, .stats = std::move(shard)};
   }
-  stats.leads.clear();
-  heard_[node] = {.at = now, .stats = std::move(stats)};
+  heard_[node] = now;
 }
 
-NodeView ClusterWatch::ViewOf(const NodeRecord& record, MonoTime now) const {
+// Gossip asks through others, so that a node that only this one cannot reach does not look dead.
+NodeView ClusterWatch::ViewOf(const NodeRecord& record, const gossip::Member* gossip,
+                              MonoTime now) const {
   NodeView view;
   view.record = record;
   const auto heard = heard_.find(record.node);
-  const MonoTime last = heard == heard_.end() ? began_ : heard->second.at;
-  view.since = last;
-  if (now - last > kDeadAfter) {
-    view.liveness = Liveness::kDead;
-  } else if (now - last > kSuspectAfter) {
-    view.liveness = Liveness::kSuspect;
+  view.since = heard == heard_.end() ? began_ : heard->second;
+  const Duration silence = now - view.since;
+  if (silence > kSuspectAfter) {
+    view.liveness = gossip != nullptr         ? LivenessOf(*gossip)
+                    : (silence <= kDeadAfter) ? Liveness::kSuspect
+                                              : Liveness::kDead;
   }
-  if (heard != heard_.end()) {
-    view.bytes_used = heard->second.stats.bytes_used;
-    view.record.disk_bytes = heard->second.stats.disk_bytes;
+  if (gossip != nullptr && gossip->load != nullptr) {
+    view.bytes_used = gossip->load->bytes_stored;
+    view.record.disk_bytes = gossip->load->capacity_bytes;
   }
   return view;
 }
 
 ClusterView ClusterWatch::View(const DirectoryImage& image, const std::set<NodeId>& registered,
-                               MonoTime now) {
+                               const gossip::GossipView& gossip, MonoTime now) {
   ClusterView view;
   view.now = now;
   for (const auto& [id, keyspace] : image.keyspaces()) view.keyspaces.push_back(keyspace);
   for (const auto& [id, node] : image.nodes()) {
-    NodeView& one = view.nodes.emplace_back(ViewOf(node, now));
+    NodeView& one = view.nodes.emplace_back(ViewOf(node, gossip.Find(id), now));
     if (!registered.contains(id)) one.record.role = NodeRole::kDecommissioned;
   }
   for (const auto& [id, job] : image.jobs()) view.jobs.push_back(job);

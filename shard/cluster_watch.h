@@ -1,8 +1,9 @@
-// ClusterWatch: what nodes have told of themselves lately, on the directory's leader, and the view
-// of the cluster that the balancer plans by.
+// ClusterWatch: what nodes have told of their shards lately, on the directory's leader, and the
+// view of the cluster that the balancer plans by: with gossip's word for who lives and who is how
+// full.
 //
-// Nothing of it is kept: a new leader hears everything anew within seconds, and until then takes
-// nobody for dead. On the control strand.
+// Nothing of it is kept: a new leader hears everything anew within seconds, and counts everybody's
+// silence from when it began. On the control strand.
 #pragma once
 
 #include <map>
@@ -11,6 +12,7 @@
 
 #include "base/clock.h"
 #include "shard/directory/calls.h"
+#include "shard/gossip/gossip.h"
 #include "shard/node_stats.h"
 #include "shard/placement/cluster_view.h"
 
@@ -22,28 +24,26 @@ class ClusterWatch {
   void Begin(MonoTime now);
   void Note(NodeId node, NodeStats stats, MonoTime now);
 
-  // A node that was not heard for so long is suspected, and then dead.
+  // What a leader said of its shards counts for so long; and so long a silence is suspicious,
+  // whatever others say, and may be death where nobody else says anything.
   static constexpr Duration kSuspectAfter = std::chrono::seconds(4);
   static constexpr Duration kDeadAfter = std::chrono::seconds(10);
 
   // `registered`: the cluster's nodes; others are on their way out, or have gone.
-  ClusterView View(const DirectoryImage& image, const std::set<NodeId>& registered, MonoTime now);
+  ClusterView View(const DirectoryImage& image, const std::set<NodeId>& registered,
+                   const gossip::GossipView& gossip, MonoTime now);
   std::vector<ShardSurvey> Survey(const DirectoryImage& image) const;
 
  private:
-  struct Heard {
-    MonoTime at;
-    NodeStats stats;
-  };
   struct Watched {
     ShardDescriptor descriptor;
     NodeId leader;
     MonoTime changed;
   };
-  NodeView ViewOf(const NodeRecord& record, MonoTime now) const;
+  NodeView ViewOf(const NodeRecord& record, const gossip::Member* gossip, MonoTime now) const;
 
   MonoTime began_{};
-  std::map<NodeId, Heard> heard_;
+  std::map<NodeId, MonoTime> heard_;
   struct Led {
     NodeId by;
     MonoTime at;

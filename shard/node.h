@@ -25,6 +25,7 @@
 #include "shard/directory/calls.h"
 #include "shard/directory/image.h"
 #include "shard/gateway.h"
+#include "shard/gossip/gossip.h"
 #include "shard/placement/balancer.h"
 
 namespace flotilla {
@@ -137,6 +138,9 @@ class Node {
   virtual bool Leads(GroupId group) const = 0;
   // A snapshot of everything; `done` on any strand.
   virtual void Info(UniqueFunction<void(NodeInfo)> done) = 0;
+
+  // Who is alive and how busy, as far as this node has heard: a hint (shard/gossip). Never null.
+  virtual std::shared_ptr<const gossip::GossipView> GossipView() const = 0;
 
   // ---- the directory; any node ----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ namespace {
 constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 constexpr Duration kRetirePause = std::chrono::milliseconds(50);
 constexpr Duration kReportTimeout = std::chrono::seconds(5);
+constexpr std::uint64_t kGiB = 1 << 30;
 
 bool Overlap(const kv::ShardRange& range, const ShardDescriptor& shard) {
   return range.start < shard.end && (range.end.empty() || shard.start < range.end);
@@ -383,6 +384,15 @@ Task<> NodeImpl::Report(std::vector<ShardDescriptor> reports) {
   reporting_ = false;
 }
 
+// In GiB, and as before unless it differs by much. Gossip says it more exactly.
+std::uint64_t NodeImpl::RoughCapacity(std::uint64_t before) const {
+  const std::uint64_t exact = own_load_.capacity_bytes;
+  if (exact == 0) return before;
+  const std::uint64_t now = std::max(exact, kGiB) / kGiB * kGiB;
+  const std::uint64_t apart = std::max(now, before) - std::min(now, before);
+  return apart > before / 10 ? now : before;
+}
+
 void NodeImpl::RecordSelf() {
   if (recording_ || flows_->stopping() || !identity_.member()) return;
   const std::shared_ptr<const DirectoryImage> image = map_.image();
@@ -393,9 +403,10 @@ void NodeImpl::RecordSelf() {
   self.address = options_.advertise_address;
   self.labels = options_.labels;
   self.weight = options_.weight;
+  self.disk_bytes = RoughCapacity(0);
   if (known != nullptr) {
     self.role = known->role;
-    self.disk_bytes = known->disk_bytes;
+    self.disk_bytes = RoughCapacity(known->disk_bytes);
     if (*known == self || known->role == NodeRole::kDecommissioned) return;
   }
   recording_ = true;

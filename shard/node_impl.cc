@@ -174,7 +174,7 @@ void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration
     peers = Peers();
   }
   control_->Post([this, peers = std::move(peers)] {
-    if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
+    if (!formation_ && !stopping_.load()) Reach(peers);
   });
 }
 
@@ -246,7 +246,7 @@ void NodeImpl::ForgetDeparted() {
     if (gone == 0) return;
     peers = Peers();
   }
-  if (!formation_ && !stopping_.load()) world_.transport->SetPeers(peers);
+  if (!formation_ && !stopping_.load()) Reach(peers);
 }
 
 void NodeImpl::LookAround() {
@@ -438,6 +438,13 @@ void NodeImpl::Stop(Duration grace, Closure done) {
     return;
   }
   state_ = NodeState::kStopping;
+  StopGossip([this, grace, done = std::move(done)]() mutable {
+    control_->Post(
+        [this, grace, done = std::move(done)]() mutable { GiveAway(grace, std::move(done)); });
+  });
+}
+
+void NodeImpl::GiveAway(Duration grace, Closure done) {
   std::vector<std::shared_ptr<Replica>> leading;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->leads()) leading.push_back(replica);

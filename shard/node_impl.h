@@ -23,6 +23,7 @@
 #include "shard/directory/editor.h"
 #include "shard/directory/locate.h"
 #include "shard/formation.h"
+#include "shard/gossip/gossip.h"
 #include "shard/greeter.h"
 #include "shard/job_runner.h"
 #include "shard/node.h"
@@ -56,6 +57,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                       UniqueFunction<void(StatusOr<Timestamp>)> done) override {
     timestamps_->Take(count, deadline, std::move(done));
   }
+  std::shared_ptr<const gossip::GossipView> GossipView() const override;
   WatchId WatchDirectory(std::function<void()> watcher) override;
   void EndWatch(WatchId watch) override;
   void AddReplica(GroupId group, const std::string& address, bool promote, MonoTime deadline,
@@ -147,6 +149,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // Of the groups that are awake, or of all.
   void ReportShards(bool all);
   Task<> Report(std::vector<ShardDescriptor> reports);
+  std::uint64_t RoughCapacity(std::uint64_t before) const;
   void RecordSelf();
   Task<> Record(NodeRecord self);
 
@@ -163,6 +166,16 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void MeasureLoad();
   NodeStats OwnStats();
   static void NoteBehind(Replica& replica);
+
+  // node_gossip.cc
+  void StartGossip();
+  void OnGossip(const std::vector<gossip::Change>& changes);
+  gossip::LoadReport OwnLoad() const;
+  // Says farewell, and ends it.
+  void StopGossip(Closure done);
+  // Whom the transport is to reach, and gossip to expect.
+  void Reach(const std::vector<raft::PeerAddress>& peers);
+  std::shared_ptr<gossip::Gossip> FindGossip() const;
 
   // node_leaving.cc
   void RemoveNode(NodeId node, MonoTime deadline, UniqueFunction<void(Status)> done);
@@ -207,6 +220,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // A group that has had no leader for a while, or one at an unknown address: perhaps its members
   // are elsewhere than this node knows.
   void LookAround();
+  // Leaderships, and then everything.
+  void GiveAway(Duration grace, Closure done);
   void HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace, Closure then);
   void StopParts(Closure done);
 
@@ -244,6 +259,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   ClusterWatch watch_;                       // control strand
   std::unique_ptr<Balancing> balancing_;     // control strand
   std::map<GroupId, ShardStats> told_;       // control strand
+  gossip::LoadReport own_load_;              // control strand
   int periods_ = 0;                          // control strand
   bool tells_soon_ = false;                  // control strand
   bool watching_ = false;                    // control strand
@@ -256,6 +272,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   mutable std::mutex mutex_;
   Identity identity_;
+  std::shared_ptr<gossip::Gossip> gossip_;  // of a member
   std::map<NodeId, std::string> addresses_;
   std::map<NodeUuid, NodeId> uuids_;
   // Where members say they are; holds until the group's record of them changes.

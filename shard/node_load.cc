@@ -1,5 +1,5 @@
-// What this node tells the directory's leader of itself and of the shards that it leads; and, where
-// it leads the directory, what it hears of others and makes of it.
+// What this node tells the directory's leader of the shards that it leads, and all nodes of itself;
+// and, where it leads the directory, what it hears of others and makes of it.
 
 #include <utility>
 
@@ -18,6 +18,10 @@ constexpr std::uint64_t kBehindMin = 1024;
 }  // namespace
 
 void NodeImpl::StartTelling() {
+  calls_->Handle(raft::PeerMethod::kGossip,
+                 [this](NodeId from, std::uint64_t, Bytes body, const raft::PeerCalls::Reply&) {
+                   if (const auto gossip = FindGossip()) gossip->OnMessage(from, std::move(body));
+                 });
   calls_->Handle(raft::PeerMethod::kNodeStats, [this](NodeId from, std::uint64_t, const Bytes& body,
                                                       const raft::PeerCalls::Reply&) {
     StatusOr<NodeStats> stats = DecodeNodeStats(body.view());
@@ -32,6 +36,8 @@ void NodeImpl::TellRegularly() {
   if (stopping_.load()) return;
   control_->After(kPeriod, [this] { TellRegularly(); });
   MeasureLoad();
+  own_load_ = OwnLoad();
+  if (const auto gossip = FindGossip()) gossip->SetLoad(own_load_);
   Tell();
 }
 
@@ -88,11 +94,8 @@ NodeStats NodeImpl::OwnStats() {
     known.group = replica->id();
     // In a group that sleeps everybody has everything.
     known.behind = replica->asleep() ? std::set<NodeId>() : replica->behind();
-    stats.bytes_used += known.bytes;
     if (replica->serving_leader()) stats.leads.push_back(known);
   }
-  const StatusOr<std::uint64_t> free_bytes = directory_->FreeBytes();
-  if (free_bytes.ok()) stats.disk_bytes = stats.bytes_used + *free_bytes;
   return stats;
 }
 

@@ -224,7 +224,7 @@ void NodeImpl::Meet(const std::vector<MemberRecord>& contacts) {
     }
     peers = Peers();
   }
-  world_.transport->SetPeers(peers);
+  Reach(peers);
 }
 
 void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRecord>& contacts) {
@@ -239,6 +239,7 @@ void NodeImpl::BecomeMember(const Identity& identity, const std::vector<MemberRe
   admin_->SetSelf(identity.node);
   if (!stopping_.load()) state_ = NodeState::kServing;
   world_.transport->Start(identity.cluster, identity.node, this);
+  StartGossip();
   Meet(contacts);
   if (!stopping_.load()) Greet();
 }
@@ -307,7 +308,7 @@ void NodeImpl::LearnAddress(const Hello& hello) {
     learned_[node->second] = {.instead_of = recorded_[node->second], .address = hello.address};
     peers = Peers();
   }
-  world_.transport->SetPeers(peers);
+  Reach(peers);
 }
 
 void NodeImpl::Admit(JoinCall call, UniqueFunction<void(StatusOr<Bytes>)> reply) {

@@ -88,7 +88,8 @@ Status NodeImpl::OpenData() {
                                           .clock = world_.clock,
                                           .scope = flows_.get(),
                                           .leads = [this] { return Leads(kDirectoryGroup); },
-                                          .registered = [this] { return Registered(); }});
+                                          .registered = [this] { return Registered(); },
+                                          .gossip = [this] { return GossipView(); }});
   StartTelling();
   if (!identity_.member()) return absl::OkStatus();
 

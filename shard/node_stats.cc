@@ -44,8 +44,6 @@ bool ReadShard(Reader& reader, ShardStats& shard) {
 
 std::string EncodeNodeStats(const NodeStats& stats) {
   std::string out;
-  AppendVarint(out, stats.bytes_used);
-  AppendVarint(out, stats.disk_bytes);
   AppendVarint(out, stats.leads.size());
   for (const ShardStats& shard : stats.leads) {
     AppendVarint(out, shard.group.value());
@@ -64,8 +62,7 @@ StatusOr<NodeStats> DecodeNodeStats(std::string_view body) {
   Reader reader(body);
   NodeStats stats;
   std::uint64_t count = 0;
-  bool good = reader.Varint(stats.bytes_used) && reader.Varint(stats.disk_bytes) &&
-              reader.Varint(count) && count <= kGroupsMax;
+  bool good = reader.Varint(count) && count <= kGroupsMax;
   for (std::uint64_t i = 0; good && i < count; ++i) {
     good = ReadShard(reader, stats.leads.emplace_back());
   }

@@ -1,5 +1,5 @@
-// NodeStats: what a node tells the directory's leader of itself and of the shards that it leads,
-// about once a second; and the codec of that.
+// NodeStats: what a node tells the directory's leader of the shards that it leads, about once a
+// second; and the codec of that. What it says of itself goes by gossip.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,6 @@ struct ShardStats {
 };
 
 struct NodeStats {
-  std::uint64_t bytes_used = 0;
-  std::uint64_t disk_bytes = 0;
   std::vector<ShardStats> leads;
 };
 

@@ -17,6 +17,19 @@ std::string RoleOf(const v1::NodeDescriptor& node) {
   return Lower(v1::NodeRole_Name(node.role()), "NODE_ROLE_");
 }
 
+// "-" in tables for what the node that was asked has not heard of.
+const v1::NodeReport& ReportOf(const v1::ListNodesResponse& nodes, std::uint64_t node) {
+  for (const v1::NodeReport& report : nodes.reports()) {
+    if (report.node_id() == node) return report;
+  }
+  return v1::NodeReport::default_instance();
+}
+
+std::string StateOf(const v1::NodeReport& report) {
+  if (report.liveness() == v1::LIVENESS_UNSPECIFIED) return "unknown";
+  return Lower(v1::Liveness_Name(report.liveness()), "LIVENESS_");
+}
+
 std::map<std::string, std::string> Sorted(const v1::NodeDescriptor& node) {
   return {node.labels().begin(), node.labels().end()};
 }
@@ -26,8 +39,10 @@ Status ListNodes(Session& session) {
   ASSIGN_OR_RETURN(const v1::ListNodesResponse nodes, admin->ListNodes());
   const Format format = session.FormatFor(true);
   JsonArray json;
-  Table table({"node", "address", "role", "labels", ">weight", ">disk"});
+  Table table({"node", "address", "state", "role", "labels", ">weight", ">replicas", ">leaders",
+               ">req/s", ">data", ">disk"});
   for (const v1::NodeDescriptor& node : nodes.descriptors()) {
+    const v1::NodeReport& report = ReportOf(nodes, node.node_id());
     JsonObject labels;
     std::string words;
     for (const auto& [name, value] : Sorted(node)) {
@@ -37,18 +52,31 @@ Status ListNodes(Session& session) {
     json.Add(JsonObject()
                  .Number64("node_id", node.node_id())
                  .Text("address", node.address())
+                 .Text("state", StateOf(report))
                  .Text("role", RoleOf(node))
                  .Raw("labels", labels.str())
                  .Number64("weight", node.weight())
-                 .Number64("disk_bytes", node.disk_bytes())
+                 .Number64("replicas", report.replicas())
+                 .Number64("leaders", report.leaders())
+                 .Number64("requests_per_second", report.requests_per_second())
+                 .Number64("bytes_stored", report.bytes_stored())
+                 .Number64("disk_bytes", report.disk_bytes())
                  .str());
     if (format == Format::kPlain) {
-      session.PrintLine(
-          fmt::format("{}\t{}\t{}\t{}", node.node_id(), node.address(), RoleOf(node), words));
+      session.PrintLine(fmt::format("{}\t{}\t{}\t{}\t{}", node.node_id(), node.address(),
+                                    StateOf(report), RoleOf(node), words));
     }
-    table.Add({fmt::format("n{}", node.node_id()), node.address(), RoleOf(node),
+    const auto number = [&](std::uint64_t value) {
+      return report.disk_bytes() == 0 ? "-" : fmt::format("{}", value);
+    };
+    const auto bytes = [&](std::uint64_t value) {
+      return report.disk_bytes() == 0 ? "-" : HumanBytes(value);
+    };
+    table.Add({fmt::format("n{}", node.node_id()), node.address(), StateOf(report), RoleOf(node),
                words.empty() ? "-" : words, fmt::format("{}", node.weight()),
-               node.disk_bytes() == 0 ? "-" : HumanBytes(node.disk_bytes())});
+               number(report.replicas()), number(report.leaders()),
+               number(report.requests_per_second()), bytes(report.bytes_stored()),
+               bytes(report.disk_bytes())});
   }
   if (format == Format::kJson) session.PrintLine(JsonObject().Raw("nodes", json.str()).str());
   if (format == Format::kTable) session.Print(table.Render(session.Color()));

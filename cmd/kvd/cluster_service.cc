@@ -143,6 +143,11 @@ grpc::ServerUnaryReactor* ClusterService::ListNodes(grpc::CallbackServerContext*
                            const NodeRecord* node = image->Find(member.node);
                            if (node != nullptr) Encode(*node, *response->add_descriptors());
                          }
+                         const auto gossip = node_->GossipView();
+                         for (const MemberInfo& member : *members) {
+                           const gossip::Member* heard = gossip->Find(member.node);
+                           if (heard != nullptr) Encode(*heard, *response->add_reports());
+                         }
                        }
                        reactor->Finish(ToGrpc(members.status()));
                      });

@@ -100,6 +100,30 @@ void Encode(const ShardDescriptor& shard, v1::Shard& out) {
   out.set_pinned(shard.pinned);
 }
 
+void Encode(const gossip::Member& member, v1::NodeReport& out) {
+  out.set_node_id(member.node.value());
+  switch (member.standing.state) {
+    case gossip::MemberState::kAlive:
+      out.set_liveness(v1::LIVENESS_ALIVE);
+      break;
+    case gossip::MemberState::kSuspect:
+      out.set_liveness(v1::LIVENESS_SUSPECT);
+      break;
+    case gossip::MemberState::kDead:
+      out.set_liveness(v1::LIVENESS_DEAD);
+      break;
+    case gossip::MemberState::kLeft:
+      out.set_liveness(v1::LIVENESS_LEFT);
+      break;
+  }
+  if (member.load == nullptr) return;
+  out.set_bytes_stored(member.load->bytes_stored);
+  out.set_disk_bytes(member.load->capacity_bytes);
+  out.set_replicas(member.load->replicas);
+  out.set_leaders(member.load->leaders);
+  out.set_requests_per_second(member.load->requests_per_second);
+}
+
 void Encode(const NodeRecord& node, v1::NodeDescriptor& out) {
   out.set_node_id(node.node.value());
   out.set_address(node.address);

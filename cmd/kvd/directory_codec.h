@@ -6,9 +6,11 @@
 #include <map>
 
 #include "base/status.h"
+#include "flotilla/v1/cluster.pb.h"
 #include "flotilla/v1/directory.pb.h"
 #include "shard/directory/calls.h"
 #include "shard/directory/image.h"
+#include "shard/gossip/types.h"
 
 namespace flotilla {
 
@@ -16,6 +18,7 @@ void Encode(const KeyspaceDescriptor& keyspace, v1::Keyspace& out);
 void Encode(const ShardDescriptor& shard, v1::Shard& out);
 void Encode(const NodeRecord& node, v1::NodeDescriptor& out);
 void Encode(const JobRecord& job, v1::Job& out);
+void Encode(const gossip::Member& member, v1::NodeReport& out);
 void Encode(const ShardSurvey& survey, v1::ShardLoad& out);
 
 // With how many shards it has.

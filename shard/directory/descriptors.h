@@ -88,7 +88,7 @@ struct NodeRecord {
   Labels labels;
   // Its share of the replicas, relative to others: 0 (none) or 20 to 1000 (placement/hash_ring.h).
   std::uint32_t weight = 100;
-  std::uint64_t disk_bytes = 0;
+  std::uint64_t disk_bytes = 0;  // its capacity, about; 0: not known
   NodeRole role = NodeRole::kActive;
 
   bool operator==(const NodeRecord&) const = default;

@@ -50,7 +50,6 @@ void Append(std::string& out, const LoadReport& load) {
   AppendVarint(out, load.replicas);
   AppendVarint(out, load.leaders);
   AppendVarint(out, load.requests_per_second);
-  AppendVarint(out, load.cpu_permille);
 }
 
 void Append(std::string& out, const Rumour& rumour) {
@@ -142,8 +141,7 @@ bool Read(Reader& reader, Profile& profile) {
 bool Read(Reader& reader, LoadReport& load) {
   return ReadVersion(reader, load.version) && reader.Varint(load.bytes_stored) &&
          reader.Varint(load.capacity_bytes) && reader.Varint(load.replicas) &&
-         reader.Varint(load.leaders) && reader.Varint(load.requests_per_second) &&
-         reader.Varint(load.cpu_permille);
+         reader.Varint(load.leaders) && reader.Varint(load.requests_per_second);
 }
 
 template <class T>

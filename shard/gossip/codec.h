@@ -9,7 +9,7 @@
 //   member    varint node | standing | u8 has (1: profile, 2: load) | profile | load
 //   standing  varint incarnation | u8 state
 //   profile   varint version | address | varint n | n times label, value   (prefixed strings)
-//   load      varint version | six varints, in the order of LoadReport
+//   load      varint version | five varints, in the order of LoadReport
 //
 //   01 00 05 00 07 01 00 03 02 01     a ping, number 7, of incarnation 5; node 3 is suspected, at
 //                                     its incarnation 2

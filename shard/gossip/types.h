@@ -61,7 +61,6 @@ struct LoadReport {
   std::uint64_t replicas = 0;
   std::uint64_t leaders = 0;
   std::uint64_t requests_per_second = 0;
-  std::uint64_t cpu_permille = 0;  // of all its cores
 
   auto operator<=>(const LoadReport&) const = default;
 };

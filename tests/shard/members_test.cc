@@ -71,6 +71,68 @@ std::set<NodeId> Nodes(std::initializer_list<std::uint64_t> ids) {
   return nodes;
 }
 
+// What gossip says of `node` at `asked`.
+std::optional<gossip::MemberState> StateAt(NodeWorld& world, int asked, NodeId node) {
+  const auto view = world.node(asked).GossipView();
+  const gossip::Member* member = view->Find(node);
+  if (member == nullptr) return std::nullopt;
+  return member->standing.state;
+}
+
+TEST(Members, EverybodyHearsOfWhoIsThereHowBusyAndOfADeath) {
+  Cluster cluster(4);
+  ASSERT_TRUE(cluster.world.Put(0, "k", std::string(100'000, 'v')).status.ok());
+  for (int at = 0; at < 4; ++at) {
+    EXPECT_TRUE(cluster.world.Await(
+        [&] {
+          const auto view = cluster.world.node(at).GossipView();
+          std::uint64_t replicas = 0;
+          std::uint64_t leaders = 0;
+          for (const gossip::Member& member : view->members) {
+            if (member.standing.state != gossip::MemberState::kAlive || !member.load) return false;
+            replicas += member.load->replicas;
+            leaders += member.load->leaders;
+          }
+          return view->members.size() == 4 && replicas == 3 && leaders == 1;
+        },
+        seconds(60)))
+        << at;
+  }
+  const NodeId dead = cluster.world.IdentityOf(3);
+  cluster.world.cluster().Kill(3);
+  for (int at = 0; at < 3; ++at) {
+    EXPECT_TRUE(cluster.world.Await(
+        [&] { return StateAt(cluster.world, at, dead) == gossip::MemberState::kDead; },
+        seconds(30)))
+        << at;
+  }
+  ASSERT_TRUE(cluster.world.cluster().Start(3));
+  for (int at = 0; at < 3; ++at) {
+    EXPECT_TRUE(cluster.world.Await(
+        [&] { return StateAt(cluster.world, at, dead) == gossip::MemberState::kAlive; },
+        seconds(30)))
+        << at;
+  }
+}
+
+// The others can: it lives, and keeps its replicas.
+TEST(Members, WhoOnlyTheDirectorysLeaderCannotReachIsNotReplaced) {
+  Cluster cluster(4);
+  ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
+  const int leader = cluster.world.AwaitLeader(-1, kDirectoryGroup);
+  ASSERT_TRUE(
+      cluster.world.Await([&] { return cluster.Voters(leader).size() == 3; }, seconds(60)));
+  const std::set<NodeId> before = cluster.Voters(leader);
+  int cut = 0;
+  while (cut == leader || !before.contains(cluster.world.IdentityOf(cut))) ++cut;
+  cluster.world.Part(leader, cut);
+  cluster.world.RunFor(seconds(60));
+  EXPECT_TRUE(cluster.world.node(leader).Leads(kDirectoryGroup));
+  EXPECT_EQ(cluster.Voters(leader), before);
+  EXPECT_EQ(StateAt(cluster.world, leader, cluster.world.IdentityOf(cut)),
+            gossip::MemberState::kAlive);
+}
+
 // Also when it is told so itself.
 TEST(Members, ThoseWhoLeadEverythingCanLeave) {
   for (const bool itself : {false, true}) {

@@ -187,7 +187,9 @@ TEST_F(KvctlDirectory, JobsAreListedAndCancelled) {
 }
 
 TEST_F(KvctlDirectory, NodesAreListedDrainedAndTakenBack) {
-  EXPECT_EQ(Run({"node", "list"}).out, "3\thost3:7101\tdraining\tdisk=ssd,zone=c\n");
+  EXPECT_EQ(Run({"node", "list"}).out, "3\thost3:7101\tsuspect\tdraining\tdisk=ssd,zone=c\n");
+  EXPECT_THAT(Run({"node", "list", "-o", "table"}).out,
+              HasSubstr("7        2     15  3.0 MiB  1.0 GiB"));
   server_.plan = "move shard 2 from n3 to n1: n3 drains\n";
   EXPECT_EQ(Run({"node", "drain", "host3:7101", "--dry-run"}).out,
             "move shard 2 from n3 to n1: n3 drains\n");

@@ -121,6 +121,14 @@ FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse) {
   node.set_weight(100);
   (*node.mutable_labels())["zone"] = "c";
   (*node.mutable_labels())["disk"] = "ssd";
+  v1::NodeReport& report = *out->add_reports();
+  report.set_node_id(3);
+  report.set_liveness(v1::LIVENESS_SUSPECT);
+  report.set_replicas(7);
+  report.set_leaders(2);
+  report.set_requests_per_second(15);
+  report.set_bytes_stored(3 << 20);
+  report.set_disk_bytes(1ull << 30);
   v1::MemberStatus& member = *out->add_nodes();
   member.set_node_id(3);
   member.set_address("host3:7101");

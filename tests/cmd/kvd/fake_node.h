@@ -63,6 +63,9 @@ class FakeNode final : public Node {
     std::lock_guard lock(mutex_);
     return image_;
   }
+  std::shared_ptr<const gossip::GossipView> GossipView() const override {
+    return std::make_shared<gossip::GossipView>();
+  }
   void RefreshDirectory(MonoTime, UniqueFunction<void(Status)> done) override { done(refreshed); }
   void ChangeDirectory(DirectoryCall call, MonoTime,
                        UniqueFunction<void(DirectoryAnswer)> done) override {

@@ -21,8 +21,7 @@ LoadPtr SomeLoad() {
                                                        .capacity_bytes = UINT64_MAX,
                                                        .replicas = 17,
                                                        .leaders = 5,
-                                                       .requests_per_second = 123456,
-                                                       .cpu_permille = 815});
+                                                       .requests_per_second = 123456});
 }
 
 std::vector<Message> OneOfEach() {
