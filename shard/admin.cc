@@ -270,6 +270,7 @@ void Admin::RunThere(NodeId node, AdminRequest request, MonoTime deadline, Done 
                [this, request = std::move(request), deadline,
                 done = std::move(done)](StatusOr<Bytes> answer) mutable {
                  if (!answer.ok()) {
+                   if (!OnNodeNamed(request.verb)) elsewhere_.note_leader(request.group, NodeId());
                    Again(std::move(request), deadline, std::move(done), answer.status());
                    return;
                  }

@@ -100,12 +100,10 @@ gossip::LoadReport NodeImpl::OwnLoad() const {
 
 void NodeImpl::Reach(const std::vector<raft::PeerAddress>& peers) {
   world_.transport->SetPeers(peers);
-  const std::shared_ptr<gossip::Gossip> gossip = FindGossip();
-  if (!gossip) return;
-  std::vector<NodeId> contacts;
-  contacts.reserve(peers.size());
-  for (const raft::PeerAddress& peer : peers) contacts.push_back(peer.node);
-  gossip->SetContacts(std::move(contacts));
+  std::set<NodeId> nodes;
+  for (const raft::PeerAddress& peer : peers) nodes.insert(peer.node);
+  if (const auto gossip = FindGossip()) gossip->SetContacts({nodes.begin(), nodes.end()});
+  router_->SetPeers(std::move(nodes));
 }
 
 void NodeImpl::StopGossip(Closure done) {

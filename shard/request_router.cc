@@ -269,7 +269,7 @@ NodeId RequestRouter::LeaderOf(GroupId group, const Replica* replica) {
 
 void RequestRouter::NoteLeader(GroupId group, NodeId leader) {
   std::lock_guard lock(leaders_mutex_);
-  if (leader && leader != NodeId(self_.load())) {
+  if (peers_.contains(leader)) {
     leaders_[group] = leader;
   } else {
     leaders_.erase(group);

@@ -63,6 +63,8 @@ class RequestRouter final : public Gateway, private Rerouter {
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets);
   void OnLeader(GroupId group, NodeId leader);
   void OnUnreachable(NodeId node);
+  // Whom messages reach at all; nobody else is taken for a leader.
+  void SetPeers(std::set<NodeId> peers);
   // The copy of the directory has changed.
   void OnDirectoryChange() { RetryParked(true); }
 
@@ -150,6 +152,7 @@ class RequestRouter final : public Gateway, private Rerouter {
 
   std::mutex leaders_mutex_;
   std::map<GroupId, NodeId> leaders_;  // of groups that have no replica here
+  std::set<NodeId> peers_;             // whom messages reach
   std::set<GroupId> asking_;           // who leads them
   std::uint64_t asked_ = 0;
 

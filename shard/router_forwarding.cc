@@ -211,6 +211,16 @@ void RequestRouter::OnForwardedAnswers(std::uint64_t id, const Bytes& body) {
   Park(std::move(again));
 }
 
+void RequestRouter::SetPeers(std::set<NodeId> peers) {
+  std::set<NodeId> gone;
+  {
+    std::lock_guard lock(leaders_mutex_);
+    std::ranges::set_difference(peers_, peers, std::inserter(gone, gone.end()));
+    peers_ = std::move(peers);
+  }
+  for (const NodeId node : gone) OnUnreachable(node);
+}
+
 void RequestRouter::OnUnreachable(NodeId node) {
   {
     std::lock_guard lock(leaders_mutex_);

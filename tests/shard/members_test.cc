@@ -217,6 +217,25 @@ TEST(Members, ADeadNodeThatIsRemovedIsNotWaitedFor) {
   EXPECT_TRUE(cluster.world.Put(1, "k", "w").status.ok());
 }
 
+// Who has no replica of a group remembers who led it, whom its messages reach no more.
+TEST(Members, NobodyTurnsToALeaderThatHasGone) {
+  Cluster cluster(4, /*spares=*/1);
+  NodeWorld& world = cluster.world;
+  ASSERT_TRUE(world.cluster().Start(4));
+  ASSERT_TRUE(world.Await([&] { return world.AllReady(); }));
+  ASSERT_TRUE(world.Await([&] { return cluster.Voters(0).size() == 3; }, seconds(60)));
+  const int leaves = world.AwaitLeader();
+  const NodeId gone = world.IdentityOf(leaves);
+  const int asked = (leaves + 1) % 5;
+  for (int at = 0; at < 5; ++at) ASSERT_TRUE(world.Put(at, "k", "v").status.ok());
+  ASSERT_TRUE(cluster.Remove(asked, gone).ok());
+  world.RunFor(seconds(10));
+  for (int at = 0; at < 5; ++at) {
+    if (at == leaves) continue;
+    EXPECT_TRUE(world.Put(at, "k", "w").status.ok()) << at;
+  }
+}
+
 TEST(Members, ADrainedNodeGivesEverythingAwayAndTakesItBack) {
   Cluster cluster(3, /*spares=*/1);
   ASSERT_TRUE(cluster.world.cluster().Start(3));
