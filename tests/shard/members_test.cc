@@ -120,8 +120,7 @@ TEST(Members, WhoOnlyTheDirectorysLeaderCannotReachIsNotReplaced) {
   Cluster cluster(4);
   ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());
   const int leader = cluster.world.AwaitLeader(-1, kDirectoryGroup);
-  ASSERT_TRUE(
-      cluster.world.Await([&] { return cluster.Voters(leader).size() == 3; }, seconds(60)));
+  ASSERT_TRUE(cluster.world.Await([&] { return cluster.Voters(leader).size() == 3; }, seconds(60)));
   const std::set<NodeId> before = cluster.Voters(leader);
   int cut = 0;
   while (cut == leader || !before.contains(cluster.world.IdentityOf(cut))) ++cut;
