@@ -21,11 +21,28 @@ void ClusterWatch::Begin(MonoTime now) {
 }
 
 void ClusterWatch::Note(NodeId node, NodeStats stats, MonoTime now) {
-  for (ShardStats& shard : stats.leads) {
-    const GroupId group = shard.group;
-    led_[group] = {.by = node, .at = now, .stats = std::move(shard)};
+  if (!stats.same) {
+    // It leads these, and no others any more.
+    std::map<GroupId, Led> said;
+    for (ShardStats& shard : stats.leads) {
+      const GroupId group = shard.group;
+      said[group] = {.by = node, .stats = std::move(shard)};
+    }
+    const std::size_t gone = std::erase_if(
+        led_, [&](const auto& one) { return one.second.by == node && !said.contains(one.first); });
+    news_ = news_ || gone > 0;
+    for (auto& [group, led] : said) {
+      Led& known = led_[group];
+      news_ = news_ || known != led;
+      known = std::move(led);
+    }
   }
   heard_[node] = now;
+}
+
+bool ClusterWatch::Fresh(const Led& led, MonoTime now) const {
+  const auto heard = heard_.find(led.by);
+  return heard != heard_.end() && now - heard->second <= kSuspectAfter;
 }
 
 // Gossip asks through others, so that a node that only this one cannot reach does not look dead.
@@ -64,7 +81,7 @@ ClusterView ClusterWatch::View(const DirectoryImage& image, const std::set<NodeI
     ShardView& shard = view.shards.emplace_back();
     shard.descriptor = descriptor;
     const auto led = led_.find(group);
-    if (led != led_.end() && now - led->second.at <= kSuspectAfter) {
+    if (led != led_.end() && Fresh(led->second, now)) {
       const ShardStats& stats = led->second.stats;
       shard.leader = led->second.by;
       shard.behind = stats.behind;

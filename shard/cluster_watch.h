@@ -8,6 +8,7 @@
 
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -23,6 +24,8 @@ class ClusterWatch {
   // This node leads the directory from now on.
   void Begin(MonoTime now);
   void Note(NodeId node, NodeStats stats, MonoTime now);
+  // Whether anything that was noted since the last call was new.
+  bool TakeNews() { return std::exchange(news_, false); }
 
   // What a leader said of its shards counts for so long; and so long a silence is suspicious,
   // whatever others say, and may be death where nobody else says anything.
@@ -43,12 +46,16 @@ class ClusterWatch {
   NodeView ViewOf(const NodeRecord& record, const gossip::Member* gossip, MonoTime now) const;
 
   MonoTime began_{};
+  bool news_ = true;
   std::map<NodeId, MonoTime> heard_;
   struct Led {
     NodeId by;
-    MonoTime at;
     ShardStats stats;
+
+    bool operator==(const Led&) const = default;
   };
+  // What its leader said of it still counts.
+  bool Fresh(const Led& led, MonoTime now) const;
   std::map<GroupId, Led> led_;
   std::map<GroupId, Watched> watched_;
 };

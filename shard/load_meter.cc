@@ -14,6 +14,7 @@ constexpr std::size_t kSampleMin = 64;
 // Of so many requests one is looked at.
 constexpr std::uint64_t kEvery = 64;
 constexpr double kNewest = 0.3;  // its weight in what is smoothed
+constexpr double kNothing = 0.01;
 
 std::string KeyOf(const GatewayRequest& request) {
   if (const auto* get = std::get_if<GetCall>(&request.call)) {
@@ -51,11 +52,13 @@ LoadMeter::Load LoadMeter::Take(Duration since_last) {
   const double seconds = std::chrono::duration<double>(since_last).count();
   const auto smooth = [seconds](double& rate, std::uint64_t count) {
     rate += kNewest * (static_cast<double>(count) / seconds - rate);
+    if (count == 0 && rate < kNothing) rate = 0;
     return rate;
   };
   Load load;
   load.reads_per_s = smooth(reads_per_s_, reads_.exchange(0));
   load.writes_per_s = smooth(writes_per_s_, writes_.exchange(0));
+  if (load.reads_per_s + load.writes_per_s == 0) return load;
   std::vector<std::string> sample;
   {
     std::lock_guard lock(mutex_);

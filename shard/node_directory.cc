@@ -37,7 +37,7 @@ void NodeImpl::OnDirectoryChange() {
     editor_->OnChange();
     router_->OnDirectoryChange();
     FoundGroups();
-    RetireStrangers();
+    RetireStrangers(false);
     RecordSelf();
     jobs_->Look();
     if (Leads(kDirectoryGroup)) TellSoon();

@@ -3,7 +3,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <chrono>
-#include <cmath>
 #include <utility>
 
 #include "shard/node_impl.h"
@@ -77,25 +76,6 @@ void NodeImpl::OnGossip(const std::vector<gossip::Change>& changes) {
     news = true;
   }
   if (news) control_->Post([this] { TellSoon(); });
-}
-
-gossip::LoadReport NodeImpl::OwnLoad() const {
-  gossip::LoadReport load;
-  double requests_per_s = 0;
-  for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    if (replica->id() == kDirectoryGroup) continue;
-    ++load.replicas;
-    const auto known = told_.find(replica->id());
-    if (known != told_.end()) {
-      load.bytes_stored += known->second.bytes;
-      requests_per_s += known->second.reads_per_s + known->second.writes_per_s;
-    }
-    if (replica->serving_leader()) ++load.leaders;
-  }
-  load.requests_per_second = static_cast<std::uint64_t>(std::llround(requests_per_s));
-  const StatusOr<std::uint64_t> free_bytes = directory_->FreeBytes();
-  if (free_bytes.ok()) load.capacity_bytes = load.bytes_stored + *free_bytes;
-  return load;
 }
 
 void NodeImpl::Reach(const std::vector<raft::PeerAddress>& peers) {

@@ -196,10 +196,13 @@ void NodeImpl::FinishOpening(GroupId group, const Status& opened) {
 
 // ---- groups that go ---------------------------------------------------------------------------
 
-void NodeImpl::RetireStrangers() {
+void NodeImpl::RetireStrangers(bool all) {
   if (stopping_.load() || !identity_.member()) return;
-  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  std::shared_ptr<const DirectoryImage> image = map_.image();
   if (image->shards().empty()) return;
+  // Nothing has changed that could make a stranger of a replica.
+  if (!new_replicas_.exchange(false) && !all && image == searched_) return;
+  searched_ = image;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() != kDirectoryGroup && IsStranger(*image, *replica)) Retire(replica);
   }
@@ -358,13 +361,18 @@ void NodeImpl::ReportShards(bool all) {
   if (reporting_ || flows_->stopping() || !identity_.member()) return;
   bool news = false;
   std::vector<ShardDescriptor> reports;
-  for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    if (replica->id() == kDirectoryGroup || (!all && replica->asleep())) continue;
-    std::optional<ShardDescriptor> shard = DescribeShard(*replica);
-    if (!shard) continue;
+  const auto describe = [&](Replica& replica) {
+    if (replica.id() == kDirectoryGroup) return;
+    std::optional<ShardDescriptor> shard = DescribeShard(replica);
+    if (!shard) return;
     // A leader's word is enough; what others know completes it, as the other half of a split does.
-    news |= replica->leads();
+    news |= replica.leads();
     reports.push_back(*std::move(shard));
+  };
+  if (all) {
+    for (const std::shared_ptr<Replica>& replica : Replicas()) describe(*replica);
+  } else {
+    for (const auto& [group, replica] : awake_) describe(*replica);
   }
   if (!news) return;
   reporting_ = true;

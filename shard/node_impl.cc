@@ -190,6 +190,7 @@ void NodeImpl::AddReplicaObject(GroupId group, std::shared_ptr<Replica> replica)
   {
     std::lock_guard lock(mutex_);
     replicas_[group] = std::move(replica);
+    new_replicas_.store(true);
   }
   OnAwake(group);
 }

@@ -133,7 +133,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // Tried again while the disk is full.
   void FinishOpening(GroupId group, const Status& opened);
   // Replicas that the directory knows of no more.
-  void RetireStrangers();
+  // `all`: although nothing seems to have changed.
+  void RetireStrangers(bool all);
   void RemoveUnopened(const DirectoryImage& image);
   bool IsStranger(const DirectoryImage& image, Replica& replica) const;
   // A group here may have to absorb it once more.
@@ -163,6 +164,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void TellRegularly();
   void TellSoon();
   void Tell();
+  void Report(NodeId leader, NodeStats stats);
+  bool WorthALook();
   void MeasureLoad();
   NodeStats OwnStats();
   static void NoteBehind(Replica& replica);
@@ -170,7 +173,6 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // node_gossip.cc
   void StartGossip();
   void OnGossip(const std::vector<gossip::Change>& changes);
-  gossip::LoadReport OwnLoad() const;
   // Says farewell, and ends it.
   void StopGossip(Closure done);
   // Whom the transport is to reach, and gossip to expect.
@@ -251,18 +253,23 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<raft::SnapshotTransfer> snapshots_;
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<Admin> admin_;
-  std::unique_ptr<TaskScope> flows_;         // control strand
-  bool reporting_ = false;                   // control strand
-  bool recording_ = false;                   // control strand
-  std::unique_ptr<DirectoryEditor> editor_;  // control strand
-  std::unique_ptr<JobRunner> jobs_;          // control strand
-  ClusterWatch watch_;                       // control strand
-  std::unique_ptr<Balancing> balancing_;     // control strand
-  std::map<GroupId, ShardStats> told_;       // control strand
-  gossip::LoadReport own_load_;              // control strand
-  int periods_ = 0;                          // control strand
-  bool tells_soon_ = false;                  // control strand
-  bool watching_ = false;                    // control strand
+  std::unique_ptr<TaskScope> flows_;                 // control strand
+  bool reporting_ = false;                           // control strand
+  bool recording_ = false;                           // control strand
+  std::unique_ptr<DirectoryEditor> editor_;          // control strand
+  std::unique_ptr<JobRunner> jobs_;                  // control strand
+  ClusterWatch watch_;                               // control strand
+  std::unique_ptr<Balancing> balancing_;             // control strand
+  std::map<GroupId, ShardStats> told_;               // control strand
+  gossip::LoadReport own_load_;                      // control strand
+  int periods_ = 0;                                  // control strand
+  bool tells_soon_ = false;                          // control strand
+  bool watching_ = false;                            // control strand
+  NodeStats last_told_;                              // control strand
+  NodeId told_to_;                                   // control strand
+  int told_the_same_ = 0;                            // control strand
+  int quiet_looks_ = 0;                              // control strand
+  std::shared_ptr<const DirectoryImage> looked_at_;  // control strand
   std::atomic<bool> look_at_directory_{false};
   std::mutex watchers_mutex_;
   WatchId next_watch_ = 1;
@@ -296,10 +303,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::set<GroupId> had_;       // groups that have, or had, a replica here
   std::set<GroupId> unopened_;  // that could not be opened, for now
   MonoTime make_replica_not_before_{};
-  std::vector<GroupId> woken_;                     // and not yet among `awake_`
-  bool resting_ = false;                           // all are asleep: ticks are rare
-  std::shared_ptr<const DirectoryImage> founded_;  // all new groups of it are being opened
-  bool log_was_empty_ = false;                     // a member's, when it was opened
+  std::vector<GroupId> woken_;                      // and not yet among `awake_`
+  bool resting_ = false;                            // all are asleep: ticks are rare
+  std::shared_ptr<const DirectoryImage> founded_;   // all new groups of it are being opened
+  std::shared_ptr<const DirectoryImage> searched_;  // for strangers; control strand
+  std::atomic<bool> new_replicas_{false};           // since then
+  bool log_was_empty_ = false;                      // a member's, when it was opened
 
   Duration tick_;
   int ticks_until_housekeeping_ = 0;

@@ -1,6 +1,7 @@
 // What this node tells the directory's leader of the shards that it leads, and all nodes of itself;
 // and, where it leads the directory, what it hears of others and makes of it.
 
+#include <cmath>
 #include <utility>
 
 #include "shard/node_impl.h"
@@ -12,6 +13,12 @@ constexpr Duration kPeriod = std::chrono::seconds(1);
 constexpr Duration kSoon = std::chrono::milliseconds(200);
 // Sizes of shards that nobody writes to are looked up so many periods apart.
 constexpr int kSizesEvery = 10;
+constexpr int kSizesEveryAsleep = 60;
+// Reports that say that nothing has changed, before one that says all.
+constexpr int kSameMax = 5;
+// The balancer looks so often after the last news, and then every so many periods.
+constexpr int kQuietLooks = 10;
+constexpr int kSeldom = 10;
 // Entries by which a member may lag and still count as one that has caught up.
 constexpr std::uint64_t kBehindMin = 1024;
 
@@ -36,13 +43,13 @@ void NodeImpl::TellRegularly() {
   if (stopping_.load()) return;
   control_->After(kPeriod, [this] { TellRegularly(); });
   MeasureLoad();
-  own_load_ = OwnLoad();
   if (const auto gossip = FindGossip()) gossip->SetLoad(own_load_);
   Tell();
 }
 
 // Who leads, or what the directory holds, has changed: the balancer's next step need not wait.
 void NodeImpl::TellSoon() {
+  quiet_looks_ = 0;
   if (stopping_.load() || std::exchange(tells_soon_, true)) return;
   control_->After(kSoon, [this] {
     tells_soon_ = false;
@@ -60,22 +67,46 @@ void NodeImpl::Tell() {
   const std::shared_ptr<Replica> directory = FindReplica(kDirectoryGroup);
   if (leads) {
     watch_.Note(identity_.node, std::move(stats), now);
-    if (options_.balance) balancing_->Look();
+    if (options_.balance && WorthALook()) balancing_->Look();
   } else if (directory && directory->leader()) {
-    calls_->Notify(directory->leader(), raft::PeerMethod::kNodeStats, 0,
-                   Bytes(EncodeNodeStats(stats)));
+    Report(directory->leader(), std::move(stats));
   }
 }
 
+// Of a cluster in which nothing happens little is said, and seldom all.
+void NodeImpl::Report(NodeId leader, NodeStats stats) {
+  const bool same = std::exchange(told_to_, leader) == leader && stats.leads == last_told_.leads &&
+                    ++told_the_same_ < kSameMax;
+  if (!same) {
+    told_the_same_ = 0;
+    last_told_ = std::move(stats);
+  }
+  const std::string body =
+      EncodeNodeStats(same ? NodeStats{.same = true, .leads = {}} : last_told_);
+  calls_->Notify(leader, raft::PeerMethod::kNodeStats, 0, Bytes(body));
+}
+
+// Time alone makes the balancer act, too, but not to the second.
+bool NodeImpl::WorthALook() {
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
+  const bool news = watch_.TakeNews() || std::exchange(looked_at_, image) != image;
+  if (news) quiet_looks_ = 0;
+  return ++quiet_looks_ <= kQuietLooks || quiet_looks_ % kSeldom == 0;
+}
+
+// One walk over all replicas, of which there may be thousands, all asleep.
 void NodeImpl::MeasureLoad() {
   ++periods_;
+  own_load_ = {};
+  double requests_per_s = 0;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() == kDirectoryGroup) continue;
     const LoadMeter::Load load = replica->load().Take(kPeriod);
     ShardStats& known = told_[replica->id()];
     const bool busy = load.writes_per_s >= 1;
-    const auto turn = static_cast<int>(replica->id().value() % kSizesEvery);
-    if (busy || !known.group || periods_ % kSizesEvery == turn) {
+    const int every = replica->asleep() ? kSizesEveryAsleep : kSizesEvery;
+    const auto turn = static_cast<int>(replica->id().value() % static_cast<std::uint64_t>(every));
+    if (busy || !known.group || periods_ % every == turn) {
       const kv::StoreStats sizes = replica->store().Stats();
       known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
       known.keys = sizes.keys_estimate;
@@ -83,7 +114,15 @@ void NodeImpl::MeasureLoad() {
     known.reads_per_s = load.reads_per_s;
     known.writes_per_s = load.writes_per_s;
     known.load_median = load.median;
+    own_load_.bytes_stored += known.bytes;
+    requests_per_s += known.reads_per_s + known.writes_per_s;
+    ++own_load_.replicas;
+    if (replica->serving_leader()) ++own_load_.leaders;
+    if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });
   }
+  own_load_.requests_per_second = static_cast<std::uint64_t>(std::llround(requests_per_s));
+  const StatusOr<std::uint64_t> free_bytes = directory_->FreeBytes();
+  if (free_bytes.ok()) own_load_.capacity_bytes = own_load_.bytes_stored + *free_bytes;
 }
 
 NodeStats NodeImpl::OwnStats() {

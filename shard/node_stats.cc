@@ -44,6 +44,8 @@ bool ReadShard(Reader& reader, ShardStats& shard) {
 
 std::string EncodeNodeStats(const NodeStats& stats) {
   std::string out;
+  out.push_back(stats.same ? '\1' : '\0');
+  if (stats.same) return out;
   AppendVarint(out, stats.leads.size());
   for (const ShardStats& shard : stats.leads) {
     AppendVarint(out, shard.group.value());
@@ -62,7 +64,10 @@ StatusOr<NodeStats> DecodeNodeStats(std::string_view body) {
   Reader reader(body);
   NodeStats stats;
   std::uint64_t count = 0;
-  bool good = reader.Varint(count) && count <= kGroupsMax;
+  std::uint8_t same = 0;
+  bool good = reader.Byte(same) && same <= 1;
+  stats.same = same == 1;
+  good = good && (stats.same || (reader.Varint(count) && count <= kGroupsMax));
   for (std::uint64_t i = 0; good && i < count; ++i) {
     good = ReadShard(reader, stats.leads.emplace_back());
   }

@@ -21,9 +21,13 @@ struct ShardStats {
   double writes_per_s = 0;
   std::set<NodeId> behind;  // members that have not caught up
   std::string load_median;  // as of ShardView
+
+  bool operator==(const ShardStats&) const = default;
 };
 
 struct NodeStats {
+  // Nothing has changed since the last report, and nothing follows.
+  bool same = false;
   std::vector<ShardStats> leads;
 };
 

@@ -65,9 +65,9 @@ void NodeImpl::Housekeep() {
   NoteWhetherLeft();
   LookAround();
   FoundGroups();
-  RetireStrangers();
   const bool all = --rounds_until_all_ <= 0;
   if (all) rounds_until_all_ = kRoundsUntilAll;
+  RetireStrangers(all);
   ReportShards(all);
   RecordSelf();
   jobs_->Look();
@@ -76,9 +76,6 @@ void NodeImpl::Housekeep() {
       replica->membership().PromoteWaiting();
       NoteBehind(*replica);
     });
-  }
-  for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });
   }
   for (const GroupId group : log_->Pressure()) {
     if (const std::shared_ptr<Replica> replica = FindReplica(group)) {

@@ -115,6 +115,45 @@ TEST(Members, EverybodyHearsOfWhoIsThereHowBusyAndOfADeath) {
   }
 }
 
+// Who leads what, as `asked` has heard it, when it leads the directory.
+std::map<GroupId, NodeId> Told(Cluster& cluster, int asked) {
+  std::map<GroupId, NodeId> leaders;
+  for (const ShardSurvey& shard : cluster.Change(asked, SurveyCall{}).shards) {
+    leaders[shard.group] = shard.leader;
+  }
+  return leaders;
+}
+
+// Nodes that have nothing new to say keep silent about it; but not to a leader who is new.
+TEST(Members, ANewLeaderOfTheDirectoryIsToldEverything) {
+  Cluster cluster(3);
+  NodeWorld& world = cluster.world;
+  KeyspaceSpec spec{
+      .name = "a", .replicas = 3, .retention = seconds(600), .split_keys = {"d", "m"}};
+  ASSERT_TRUE(cluster.Change(0, CreateKeyspaceCall{.spec = spec}).status.ok());
+  const auto true_leaders = [&] {
+    std::map<GroupId, NodeId> leaders;
+    for (const auto& [group, shard] : world.node(0).DirectoryView()->shards()) {
+      const std::optional<int> leader = world.Leader(-1, group);
+      leaders[group] = leader ? world.IdentityOf(*leader) : NodeId();
+    }
+    return leaders;
+  };
+  for (int turn = 0; turn < 3; ++turn) {
+    world.RunFor(seconds(30));
+    const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+    EXPECT_EQ(Told(cluster, leader), true_leaders());
+    const NodeId next = world.IdentityOf((leader + 1) % 3);
+    std::optional<bool> moved;
+    world.node(leader).TransferLeadership(kDirectoryGroup, next, world.loop().now() + seconds(2),
+                                          [&](const StatusOr<NodeId>& to) { moved = to.ok(); });
+    ASSERT_TRUE(world.Await([&] { return moved.has_value(); }));
+    ASSERT_TRUE(*moved);
+    world.RunFor(seconds(3));
+    EXPECT_EQ(Told(cluster, (leader + 1) % 3), true_leaders()) << "turn " << turn;
+  }
+}
+
 // The others can: it lives, and keeps its replicas.
 TEST(Members, WhoOnlyTheDirectorysLeaderCannotReachIsNotReplaced) {
   Cluster cluster(4);
