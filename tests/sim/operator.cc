@@ -13,6 +13,8 @@ constexpr std::uint32_t kOperate = 45;
 constexpr Duration kPollInterval = std::chrono::milliseconds(100);
 constexpr Duration kPatience = std::chrono::seconds(3);
 constexpr Duration kLinger = std::chrono::seconds(5);
+// Who is let in hears of it sooner.
+constexpr Duration kStrandedAfter = std::chrono::seconds(5);
 constexpr std::size_t kVotersMin = 3;
 // As shard/membership.cc has it.
 constexpr std::size_t kDirectoryVotersMax = 5;
@@ -112,12 +114,29 @@ std::string Operator::Describe() const {
 
 void Operator::Poll() {
   Look();
+  for (int node = 0; node < cluster_->size(); ++node) {
+    if (cluster_->running(node)) RemoveFormerSelf(node);
+  }
   for (auto& [node, departure] : departing_) {
     if (!departure.asking && !departure.removed) AskToRemove(node, departure);
   }
   changes_ += std::erase_if(arriving_, [this](int node) { return Arrived(node); });
   if (options_.changes && !ended_ && loop_->now() >= next_plan_ && Settled()) Plan();
   loop_->At(loop_->now() + kPollInterval, kNoProcess, kOperate, [this] { Poll(); });
+}
+
+// A machine that asked to be let in while its disk was about to be taken away may have become a
+// member that nobody is any more.
+void Operator::RemoveFormerSelf(int node) {
+  const std::optional<NodeId> member = Member(node);
+  const bool stranded = member && !departing_.contains(node) && is_.contains(node) && !is_[node];
+  if (!stranded) {
+    stranded_since_.erase(node);
+    return;
+  }
+  const auto since = stranded_since_.try_emplace(node, loop_->now()).first;
+  if (loop_->now() - since->second < kStrandedAfter) return;
+  departing_[node] = {.node = *member, .lost = false, .comes_back = true};
 }
 
 // ---- looking --------------------------------------------------------------------------------
@@ -130,6 +149,7 @@ void Operator::Look() {
 }
 
 void Operator::NoteInfo(int node, const NodeInfo& info) {
+  is_[node] = info.node;
   said_[node] = fmt::format("node {}, state {}", info.node.value(), static_cast<int>(info.state));
   for (const GroupInfo& group : info.groups) {
     const raft::CoreStatus& core = group.core;

@@ -59,6 +59,7 @@ class Operator {
   };
 
   void Poll();
+  void RemoveFormerSelf(int node);
   void Look();
   void NoteInfo(int node, const NodeInfo& info);
   void Plan();
@@ -90,6 +91,8 @@ class Operator {
   std::map<int, Departure> departing_;
   std::set<int> arriving_;
   std::map<int, NodeId> former_;  // who a machine was before
+  std::map<int, NodeId> is_;      // and is, by its own word; none: no member yet
+  std::map<int, MonoTime> stranded_since_;
   std::uint64_t changes_ = 0;
 };
 
