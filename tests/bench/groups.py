@@ -130,8 +130,16 @@ class Measurement:
         self.note(f"creation of {self.shards} shards", f"{time.monotonic() - began:.1f} s")
 
     def await_sleep(self):
-        asleep = lambda: self.nodes.total("groups_quiescent") >= 3 * self.groups
-        wait_for("all groups to fall asleep", asleep, pause=0.5)
+        """For ten seconds: the balancer wakes those whose leaders it evens out."""
+        awake_at = [time.monotonic()]
+
+        def asleep():
+            now = time.monotonic()
+            if self.nodes.total("groups_quiescent") < 3 * self.groups:
+                awake_at[0] = now
+            return now - awake_at[0] > 10
+
+        wait_for("all groups to fall asleep", asleep, 300, pause=0.5)
 
     def idle(self):
         self.await_sleep()
