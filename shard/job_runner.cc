@@ -14,11 +14,6 @@ namespace {
 constexpr Duration kPause = std::chrono::milliseconds(50);
 constexpr Duration kEditTimeout = std::chrono::seconds(5);
 
-bool HasVoter(const ShardDescriptor& shard, NodeId node) { return shard.voters.contains(node); }
-bool Has(const ShardDescriptor& shard, NodeId node) {
-  return shard.voters.contains(node) || shard.learners.contains(node);
-}
-
 }  // namespace
 
 AdminRequest JobRunner::Request(AdminVerb verb, GroupId group, NodeId node) {
@@ -170,8 +165,8 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   const ShardDescriptor* found = image->Find(job.group);
   if (found == nullptr) co_return End(JobState::kFailed, "the shard has gone");
   const ShardDescriptor shard = *found;
-  const bool arrived = !job.to || HasVoter(shard, job.to);
-  if (arrived && (!job.from || !Has(shard, job.from))) co_return End(JobState::kDone);
+  const bool arrived = !job.to || shard.voters.contains(job.to);
+  if (arrived && (!job.from || !shard.Has(job.from))) co_return End(JobState::kDone);
   // Once the new replica counts, the way forward is the shorter one.
   if (job.state == JobState::kCancelling && !(arrived && job.to)) {
     Step cancelled = co_await CancelMove(std::move(job), shard, End(JobState::kCancelled));
@@ -180,7 +175,7 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   if (!arrived) {
     const NodeRecord* to = image->Find(job.to);
     const bool welcome = to != nullptr && to->role == NodeRole::kActive;
-    const bool silent = Has(shard, job.to) && co_await IsSilent(job);
+    const bool silent = shard.Has(job.to) && co_await IsSilent(job);
     if (!welcome || silent) {
       Step end = End(JobState::kFailed, fmt::format("node {} {}", job.to.value(),
                                                     silent ? "does not answer" : "is to be empty"));
@@ -190,7 +185,7 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   }
   MemberStep next{AdminVerb::kRemove, job.from};
   if (!arrived) {
-    const bool there = Has(shard, job.to);
+    const bool there = shard.Has(job.to);
     next = {there ? AdminVerb::kPromote : AdminVerb::kAddMember, job.to};
   }
   Step changed = co_await ChangeMembers(job.group, next);
@@ -221,7 +216,7 @@ Task<JobRunner::Step> JobRunner::CancelMove(JobRecord job, ShardDescriptor shard
   // Also when it is not there: it may have been asked for.
   const AdminResult removed = co_await Ask(Request(AdminVerb::kRemove, job.group, job.to));
   if (!removed.status.ok()) co_return Again(Failed(removed.status));
-  if (Has(shard, job.to)) co_return Again("waiting for the shard to be told of");
+  if (shard.Has(job.to)) co_return Again("waiting for the shard to be told of");
   co_return end;
 }
 

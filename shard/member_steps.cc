@@ -23,12 +23,6 @@ std::optional<NodeId> FirstOfBoth(const std::set<NodeId>& some, const std::set<N
   return std::nullopt;
 }
 
-std::set<NodeId> MembersOf(const ShardDescriptor& shard) {
-  std::set<NodeId> members = shard.voters;
-  members.insert(shard.learners.begin(), shard.learners.end());
-  return members;
-}
-
 }  // namespace
 
 std::string StepText(const MemberStep& step) {
@@ -56,8 +50,8 @@ std::optional<MemberStep> StepTowards(const ShardDescriptor& shard, const ShardD
   if (const auto node = FirstBeyond(shard.learners, like.learners)) {
     return MemberStep{AdminVerb::kRemove, *node};
   }
-  if (const auto node = FirstBeyond(like.learners, MembersOf(shard))) {
-    return MemberStep{AdminVerb::kAddMember, *node};
+  for (const NodeId node : like.learners) {
+    if (!shard.Has(node)) return MemberStep{AdminVerb::kAddMember, node};
   }
   return std::nullopt;
 }
@@ -65,10 +59,9 @@ std::optional<MemberStep> StepTowards(const ShardDescriptor& shard, const ShardD
 bool LeftMoves(const DirectoryImage& image, const ShardDescriptor& left,
                const ShardDescriptor& right) {
   const auto may_go_to = [&](const ShardDescriptor& shard, const ShardDescriptor& like) {
-    return std::ranges::all_of(MembersOf(like), [&](NodeId node) {
+    return std::ranges::all_of(like.Members(), [&](NodeId node) {
       const NodeRecord* record = image.Find(node);
-      const bool there = shard.voters.contains(node) || shard.learners.contains(node);
-      return there || (record != nullptr && record->role == NodeRole::kActive);
+      return shard.Has(node) || (record != nullptr && record->role == NodeRole::kActive);
     });
   };
   const bool right_may = may_go_to(right, left);

@@ -41,12 +41,6 @@ constexpr Duration kGiveUpAfter = std::chrono::minutes(10);
 
 constexpr char kUntold[] = "waiting for the shards to be told of";
 
-std::vector<NodeId> MembersOf(const ShardDescriptor& shard) {
-  std::vector<NodeId> members(shard.voters.begin(), shard.voters.end());
-  members.insert(members.end(), shard.learners.begin(), shard.learners.end());
-  return members;
-}
-
 bool AnyFrozen(const std::vector<AdminResult>& members) {
   return std::ranges::any_of(
       members, [](const auto& member) { return member.status.ok() && member.range.frozen; });
@@ -54,7 +48,7 @@ bool AnyFrozen(const std::vector<AdminResult>& members) {
 
 // What speaks against an attempt; empty: nothing.
 std::string WhyNotYet(const ShardDescriptor& shard, const std::vector<AdminResult>& members) {
-  const std::vector<NodeId> nodes = MembersOf(shard);
+  const std::vector<NodeId> nodes = shard.Members();
   raft::Index newest;
   for (const AdminResult& member : members) newest = std::max(newest, member.index);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -69,7 +63,7 @@ std::string WhyNotYet(const ShardDescriptor& shard, const std::vector<AdminResul
 
 // A node that is to be empty, and does not get so while a job is about what it has; none: no such.
 NodeId EmptiedMember(const DirectoryImage& image, const ShardDescriptor& shard) {
-  for (const NodeId member : MembersOf(shard)) {
+  for (const NodeId member : shard.Members()) {
     const NodeRecord* node = image.Find(member);
     if (node != nullptr && node->role != NodeRole::kActive) return member;
   }
@@ -107,7 +101,7 @@ class Gathering {
 
 Task<std::vector<AdminResult>> JobRunner::AskMembers(ShardDescriptor shard, AdminVerb verb,
                                                      Duration within) {
-  const std::vector<NodeId> nodes = MembersOf(shard);
+  const std::vector<NodeId> nodes = shard.Members();
   CHECK(!nodes.empty());
   const MonoTime deadline = world_.clock->Now() + within;
   std::vector<AdminResult> results = co_await AwaitCallback<std::vector<AdminResult>>(
@@ -229,7 +223,7 @@ Task<JobRunner::Step> JobRunner::Attempt(JobRecord job, Neighbours pair) {
 
 Task<std::string> JobRunner::AwaitFlushed(ShardDescriptor right, AdminResult frozen,
                                           MonoTime until) {
-  const std::vector<NodeId> nodes = MembersOf(right);
+  const std::vector<NodeId> nodes = right.Members();
   for (;;) {
     const std::vector<AdminResult> members =
         co_await AskMembers(right, AdminVerb::kInspect, kAnswerTimeout);

@@ -29,9 +29,7 @@ bool MayLieLeft(const kv::ShardRange& range, const kv::ShardRange& of) {
   return range.start < of.start && (same || range.start.empty());
 }
 
-bool Has(const ShardDescriptor* shard, NodeId node) {
-  return shard != nullptr && (shard->voters.contains(node) || shard->learners.contains(node));
-}
+bool Has(const ShardDescriptor* shard, NodeId node) { return shard != nullptr && shard->Has(node); }
 
 // A job is about the group that may bring it to the node, or need it there.
 bool MayCome(const DirectoryImage& image, GroupId group, NodeId node) {
@@ -151,7 +149,7 @@ bool NodeImpl::MayHost(GroupId group) const {
     const JobRecord& job = one.second;
     return job.group == group && job.to == self && job.kind == JobKind::kMove;
   });
-  if (!comes && !shard->voters.contains(self) && !shard->learners.contains(self)) return false;
+  if (!comes && !shard->Has(self)) return false;
   if (Planted(Plant::kChildOfNothing)) return true;
   const std::vector<std::shared_ptr<Replica>> replicas = Replicas();
   return std::none_of(replicas.begin(), replicas.end(), [&](const auto& replica) {
@@ -215,11 +213,9 @@ void NodeImpl::RemoveUnopened(const DirectoryImage& image) {
   {
     std::lock_guard lock(mutex_);
     std::erase_if(unopened_, [&](GroupId group) {
-      const ShardDescriptor* shard = image.Find(group);
-      const bool strange =
-          JobAbout(image, group) == nullptr && group < image.counters().next_group &&
-          (shard == nullptr ||
-           !(shard->voters.contains(identity_.node) || shard->learners.contains(identity_.node)));
+      const bool strange = JobAbout(image, group) == nullptr &&
+                           group < image.counters().next_group &&
+                           !Has(image.Find(group), identity_.node);
       if (replicas_.contains(group)) return true;
       if (!strange || !making_replica_.insert(group).second) return false;
       gone.push_back(group);
@@ -236,8 +232,7 @@ bool NodeImpl::IsStranger(const DirectoryImage& image, Replica& replica) const {
   if (MayCome(image, group, identity_.node)) return false;
   const ShardDescriptor* shard = image.Find(group);
   if (shard == nullptr) return group < image.counters().next_group && !Awaited(image, replica);
-  const NodeId self = identity_.node;
-  if (shard->voters.contains(self) || shard->learners.contains(self)) return false;
+  if (shard->Has(identity_.node)) return false;
   return shard->epoch >= replica.store().range().epoch || Planted(Plant::kRetiredByOldMap);
 }
 

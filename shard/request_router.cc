@@ -111,9 +111,7 @@ std::shared_ptr<Replica> RequestRouter::FindMember(GroupId group) const {
   if (!replica || replica->leader()) return replica;
   const std::shared_ptr<const DirectoryImage> image = directory_->image();
   const ShardDescriptor* shard = image->Find(group);
-  const NodeId self(self_.load());
-  const bool elsewhere =
-      shard != nullptr && !shard->voters.contains(self) && !shard->learners.contains(self);
+  const bool elsewhere = shard != nullptr && !shard->Has(NodeId(self_.load()));
   return elsewhere ? nullptr : replica;
 }
 

@@ -40,10 +40,6 @@ StatusOr<const KeyspaceDescriptor*> FindKeyspace(const DirectoryImage& image,
   return found;
 }
 
-bool HasReplica(const ShardDescriptor& shard, NodeId node) {
-  return shard.voters.contains(node) || shard.learners.contains(node);
-}
-
 // The shards that a listing is about, in the order of their keys, and where the next page begins.
 struct ShardPage {
   std::vector<const ShardDescriptor*> shards;
@@ -70,7 +66,7 @@ StatusOr<ShardPage> PageOf(const DirectoryImage& image, const v1::ListShardsRequ
     end = kv::KeyspaceEnd(keyspace->id);
   }
   for (const ShardDescriptor* shard : image.Overlapping(start, end)) {
-    if (request.node_id() != 0 && !HasReplica(*shard, NodeId(request.node_id()))) continue;
+    if (request.node_id() != 0 && !shard->Has(NodeId(request.node_id()))) continue;
     if (page.shards.size() == PageSize(request.page_size())) {
       page.resume = shard->start;
       break;
@@ -107,7 +103,7 @@ Status Locate(const DirectoryImage& image, const v1::LocateKeyRequest& request,
     response.set_slot(kv::SlotOf(request.key()).value());
   }
   for (const auto& [id, node] : image.nodes()) {
-    if (HasReplica(*shard, id)) Encode(node, *response.add_nodes());
+    if (shard->Has(id)) Encode(node, *response.add_nodes());
   }
   for (const std::string& reason : WhyThere(image, *keyspace, *shard, request.key())) {
     response.add_reasons(reason);

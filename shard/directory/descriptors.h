@@ -70,6 +70,13 @@ struct ShardDescriptor {
   bool Contains(std::string_view encoded_key) const {
     return encoded_key >= start && encoded_key < end;
   }
+  bool Has(NodeId node) const { return voters.contains(node) || learners.contains(node); }
+  // Voters, then learners; each in order.
+  std::vector<NodeId> Members() const {
+    std::vector<NodeId> members(voters.begin(), voters.end());
+    members.insert(members.end(), learners.begin(), learners.end());
+    return members;
+  }
   bool operator==(const ShardDescriptor&) const = default;
 };
 

@@ -127,8 +127,7 @@ StatusOr<DirectoryEdit> BeginMove(const DirectoryImage& image, const MoveCall& c
     return Error(Reason::kBadRequest, "say which node is to give a replica, or to get one");
   }
   if (call.to) RETURN_IF_ERROR(CheckTarget(image, *shard, call.to));
-  const bool has = shard->voters.contains(call.from) || shard->learners.contains(call.from);
-  if (call.from && !has) {
+  if (call.from && !shard->Has(call.from)) {
     return Error(Reason::kBadRequest, fmt::format("node {} has no replica of shard {}",
                                                   call.from.value(), call.group.value()));
   }
@@ -210,9 +209,8 @@ bool RemovesNode(const DirectoryImage& image, const JobRecord& job) {
 
 std::size_t ShardsOn(const DirectoryImage& image, NodeId node) {
   return static_cast<std::size_t>(
-      std::count_if(image.shards().begin(), image.shards().end(), [&](const auto& one) {
-        return one.second.voters.contains(node) || one.second.learners.contains(node);
-      }));
+      std::count_if(image.shards().begin(), image.shards().end(),
+                    [&](const auto& one) { return one.second.Has(node); }));
 }
 
 StatusOr<DirectoryEdit> CancelJob(const DirectoryImage& image, JobId id, Timestamp now) {

@@ -111,10 +111,7 @@ void Draft::Count(const ShardState& shard, NodeId replica) {
   const auto found = nodes_.find(replica);
   if (found == nodes_.end()) return;
   ++found->second.replicas;
-  const ShardDescriptor& now = shard.view->descriptor;
-  if (!now.voters.contains(replica) && !now.learners.contains(replica)) {
-    found->second.bytes_coming += shard.view->bytes;
-  }
+  if (!shard.view->descriptor.Has(replica)) found->second.bytes_coming += shard.view->bytes;
 }
 
 const NodeState& Draft::node(NodeId id) const {

@@ -28,13 +28,10 @@ void RaftWatch::Note(const DirectoryImage& image) {
   for (const auto& [group, shard] : image.shards()) places_.try_emplace(group);
   for (auto& [group, nodes] : places_) {
     const ShardDescriptor* shard = image.Find(group);
-    std::set<NodeId> now;
-    if (shard != nullptr) now = shard->voters;
-    if (shard != nullptr) now.insert(shard->learners.begin(), shard->learners.end());
     for (const NodeId node : nodes) {
-      if (!now.contains(node)) groups_[group].NoteDeparted(node);
+      if (shard == nullptr || !shard->Has(node)) groups_[group].NoteDeparted(node);
     }
-    nodes = std::move(now);
+    nodes = shard == nullptr ? std::vector<NodeId>() : shard->Members();
   }
 }
 

@@ -107,7 +107,7 @@ class RaftWatch {
 
   std::map<GroupId, GroupWatch> groups_;
   Timestamp directory_;  // the newest version seen
-  std::map<GroupId, std::set<NodeId>> places_;
+  std::map<GroupId, std::vector<NodeId>> places_;
   std::string failure_;
 };
 

@@ -50,9 +50,7 @@ std::string FindLeftover(const DirectoryImage& image, NodeId node, SimFileSystem
     const GroupId group(number ? std::stoull(name) : 0);
     if (group == kDirectoryGroup) continue;
     const ShardDescriptor* shard = image.Find(group);
-    if (shard == nullptr || !(shard->voters.contains(node) || shard->learners.contains(node))) {
-      return "/data/groups/" + name;
-    }
+    if (shard == nullptr || !shard->Has(node)) return "/data/groups/" + name;
   }
   return {};
 }
@@ -81,8 +79,8 @@ std::string FindDisorder(const DirectoryImage& image, EventLoop& loop, SimCluste
     if (!left.empty()) return fmt::format("node {} has {} left", info.node.value(), left);
   }
   for (const auto& [group, shard] : image.shards()) {
-    std::set<NodeId> wanted = shard.voters;
-    wanted.insert(shard.learners.begin(), shard.learners.end());
+    const std::vector<NodeId> members = shard.Members();
+    const std::set<NodeId> wanted(members.begin(), members.end());
     if (replicas[group] != wanted) {
       return fmt::format("group {} has {} replicas, not {}, or elsewhere", group.value(),
                          replicas[group].size(), wanted.size());
