@@ -30,6 +30,11 @@ AdminRequest JobRunner::Control(GroupId group, kv::ControlCommand command) {
   return request;
 }
 
+AdminRequest JobRunner::Fence(const ShardDescriptor& shard) {
+  return Control(shard.group, {.expected_epoch = shard.epoch,
+                               .change = kv::SetRange{.start = shard.start, .end = shard.end}});
+}
+
 Timestamp JobRunner::Now() const { return TimestampAt(world_.clock->WallNow()); }
 
 void JobRunner::Look() {
@@ -103,9 +108,20 @@ Task<Status> JobRunner::Note(JobRecord job) {
   };
   const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
   if (UpdateJob(*image, job, Now()).empty()) co_return absl::OkStatus();
+  const Status noted = co_await Edit(std::move(change));
+  co_return noted;
+}
+
+Task<Status> JobRunner::Edit(DirectoryEditor::Change change) {
   const MonoTime deadline = world_.clock->Now() + kEditTimeout;
   const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
   co_return edited.status();
+}
+
+DirectoryEdit JobRunner::Finish(const DirectoryImage& image, JobRecord job) const {
+  job.state = JobState::kDone;
+  job.step.clear();
+  return UpdateJob(image, std::move(job), Now());
 }
 
 // ---- splitting --------------------------------------------------------------------------------
@@ -116,7 +132,7 @@ Task<JobRunner::Step> JobRunner::DoSplit(JobRecord job) {
   const ShardDescriptor* shard = image->Find(job.group);
   if (shard == nullptr) co_return End(JobState::kFailed, "the shard has gone");
   if (job.state == JobState::kCancelling) {
-    Step cancelled = co_await CancelSplit(std::move(job), *shard);
+    Step cancelled = co_await CancelSplit(*shard);
     co_return cancelled;
   }
   if (job.key.empty()) {
@@ -149,10 +165,8 @@ Task<JobRunner::Step> JobRunner::DoSplit(JobRecord job) {
 }
 
 // A split that is on its way through the log must not happen later: the shard gets another epoch.
-Task<JobRunner::Step> JobRunner::CancelSplit(JobRecord job, ShardDescriptor shard) {
-  const AdminResult fenced = co_await Ask(
-      Control(job.group, {.expected_epoch = shard.epoch,
-                          .change = kv::SetRange{.start = shard.start, .end = shard.end}}));
+Task<JobRunner::Step> JobRunner::CancelSplit(ShardDescriptor shard) {
+  const AdminResult fenced = co_await Ask(Fence(shard));
   if (!fenced.status.ok()) co_return Again(Failed(fenced.status));
   if (fenced.outcome == kv::ControlOutcome::kApplied) co_return End(JobState::kCancelled);
   co_return Again("waiting for another change of the shard to end");
@@ -175,7 +189,8 @@ Task<JobRunner::Step> JobRunner::DoMove(JobRecord job) {
   if (!arrived) {
     const NodeRecord* to = image->Find(job.to);
     const bool welcome = to != nullptr && to->role == NodeRole::kActive;
-    const bool silent = shard.Has(job.to) && co_await IsSilent(job);
+    bool silent = false;
+    if (shard.Has(job.to)) silent = co_await IsSilent(job);
     if (!welcome || silent) {
       Step end = End(JobState::kFailed, fmt::format("node {} {}", job.to.value(),
                                                     silent ? "does not answer" : "is to be empty"));
@@ -198,8 +213,9 @@ Task<bool> JobRunner::IsSilent(JobRecord job) {
   const bool active =
       std::any_of(asked.members.begin(), asked.members.end(),
                   [&](const MemberInfo& member) { return member.node == job.to && member.active; });
-  const bool stuck = Stuck(job.id, active || !asked.status.ok() ? "" : "silent");
-  co_return stuck&& asked.status.ok() && !active;
+  const bool silent = asked.status.ok() && !active;
+  const bool for_long = Stuck(job.id, silent ? "silent" : "") && silent;
+  co_return for_long;
 }
 
 Task<JobRunner::Step> JobRunner::ChangeMembers(GroupId group, MemberStep change) {
@@ -232,9 +248,8 @@ Task<JobRunner::Step> JobRunner::DoDrain(JobRecord job) {
     DirectoryEditor::Change change = [&](const DirectoryImage& now) {
       return StatusOr<DirectoryEdit>(UndoRole(now, job.from));
     };
-    const MonoTime deadline = world_.clock->Now() + kEditTimeout;
-    const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
-    if (!edited.ok()) co_return Again(Failed(edited.status()));
+    const Status edited = co_await Edit(std::move(change));
+    if (!edited.ok()) co_return Again(Failed(edited));
     co_return End(JobState::kCancelled);
   }
   if (left > 0) {
@@ -253,14 +268,11 @@ Task<JobRunner::Step> JobRunner::DoDrain(JobRecord job) {
 Task<JobRunner::Step> JobRunner::DoDrop(JobRecord job) {
   DirectoryEditor::Change change = [&](const DirectoryImage& image) -> StatusOr<DirectoryEdit> {
     ASSIGN_OR_RETURN(DirectoryEdit edit, FinishDropKeyspace(image, job.keyspace));
-    JobRecord done = job;
-    done.state = JobState::kDone;
-    edit.Add(UpdateJob(image, std::move(done), Now()));
+    edit.Add(Finish(image, job));
     return edit;
   };
-  const MonoTime deadline = world_.clock->Now() + kEditTimeout;
-  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
-  if (!edited.ok()) co_return Again(Failed(edited.status()));
+  const Status edited = co_await Edit(std::move(change));
+  if (!edited.ok()) co_return Again(Failed(edited));
   co_return End(JobState::kDone);
 }
 

@@ -59,12 +59,14 @@ class JobRunner {
 
   static AdminRequest Request(AdminVerb verb, GroupId group, NodeId node = {});
   static AdminRequest Control(GroupId group, kv::ControlCommand command);
+  // Raises the epoch: no command that counts on that of `shard` has any effect afterwards.
+  static AdminRequest Fence(const ShardDescriptor& shard);
   static std::string Failed(const Status& status) { return std::string(MessageOf(status)); }
 
   Task<> Run(JobId id);
   Task<Step> Do(JobRecord job);
   Task<Step> DoSplit(JobRecord job);
-  Task<Step> CancelSplit(JobRecord job, ShardDescriptor shard);
+  Task<Step> CancelSplit(ShardDescriptor shard);
   Task<Step> DoMove(JobRecord job);
   Task<Step> CancelMove(JobRecord job, ShardDescriptor shard, Step end);
   Task<Step> DoDrop(JobRecord job);
@@ -106,6 +108,10 @@ class JobRunner {
 
   Task<AdminResult> Ask(AdminRequest request, Duration within = kAskTimeout);
   Task<Status> Note(JobRecord job);
+  // As DirectoryEditor::Edit. What `change` refers to lives until it has ended.
+  Task<Status> Edit(DirectoryEditor::Change change);
+  // Of a job whose last step is an edit itself, and its end a part of that.
+  DirectoryEdit Finish(const DirectoryImage& image, JobRecord job) const;
   Timestamp Now() const;
 
   static constexpr Duration kAskTimeout = std::chrono::seconds(5);

@@ -29,7 +29,6 @@ constexpr Duration kFrozenMax = std::chrono::seconds(2);
 // Whether a member is there; while the right is frozen, and before.
 constexpr Duration kAnswerTimeout = std::chrono::milliseconds(500);
 constexpr Duration kFlushTimeout = std::chrono::seconds(10);
-constexpr Duration kReportTimeout = std::chrono::seconds(5);
 constexpr Duration kShortPause = std::chrono::milliseconds(2);
 // Entries that a member may be behind when the right is frozen.
 constexpr std::uint64_t kLagMax = 256;
@@ -205,8 +204,7 @@ Task<JobRunner::Step> JobRunner::Attempt(JobRecord job, Neighbours pair) {
         co_await Ask(Control(pair.left.group, {.expected_epoch = pair.left.epoch,
                                                .change = kv::Absorb{.right = pair.right.group,
                                                                     .held = frozen.range,
-                                                                    .frozen_at = frozen.index}}),
-                     kAskTimeout);
+                                                                    .frozen_at = frozen.index}}));
     if (absorbed.status.ok() && absorbed.outcome == kv::ControlOutcome::kApplied) {
       ShardDescriptor merged = pair.left;
       merged.end = absorbed.range.end;
@@ -249,17 +247,11 @@ Task<std::string> JobRunner::AwaitFlushed(ShardDescriptor right, AdminResult fro
 Task<JobRunner::Step> JobRunner::TellMerged(JobRecord job, ShardDescriptor merged) {
   DirectoryEditor::Change change = [&](const DirectoryImage& image) -> StatusOr<DirectoryEdit> {
     ASSIGN_OR_RETURN(DirectoryEdit edit, TakeReports(image, {merged}));
-    JobRecord done = job;
-    done.state = JobState::kDone;
-    done.step.clear();
-    for (DirectoryRow& row : UpdateJob(image, std::move(done), Now()).put) {
-      edit.put.push_back(std::move(row));
-    }
+    edit.Add(Finish(image, job));
     return edit;
   };
-  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
-  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
-  if (!edited.ok()) co_return Again(Failed(edited.status()));
+  const Status edited = co_await Edit(std::move(change));
+  if (!edited.ok()) co_return Again(Failed(edited));
   co_return End(JobState::kDone);
 }
 
@@ -269,23 +261,16 @@ Task<JobRunner::Released> JobRunner::Release(Neighbours pair) {
   const ShardDescriptor& right = pair.right;
   const ShardDescriptor& left = pair.left;
   // A freeze that is on its way must not come later.
-  const AdminResult looked = co_await Ask(
-      Control(right.group, {.expected_epoch = right.epoch,
-                            .change = kv::SetRange{.start = right.start, .end = right.end}}),
-      kAskTimeout);
+  const AdminResult looked = co_await Ask(Fence(right));
   if (!looked.status.ok()) co_return Released::kNotYet;
   if (looked.outcome == kv::ControlOutcome::kApplied) co_return Released::kYes;
   if (!looked.range.frozen) co_return Released::kNotYet;
-  const AdminResult fenced = co_await Ask(
-      Control(left.group, {.expected_epoch = left.epoch,
-                           .change = kv::SetRange{.start = left.start, .end = left.end}}),
-      kAskTimeout);
+  const AdminResult fenced = co_await Ask(Fence(left));
   // Of another epoch: perhaps it has absorbed the right. The directory will be told.
   const bool stands = fenced.status.ok() && fenced.outcome == kv::ControlOutcome::kApplied;
   if (!stands) co_return Released::kNotYet;
   const AdminResult unfrozen = co_await Ask(
-      Control(right.group, {.expected_epoch = looked.range.epoch, .change = kv::Unfreeze{}}),
-      kAskTimeout);
+      Control(right.group, {.expected_epoch = looked.range.epoch, .change = kv::Unfreeze{}}));
   const bool goes_on = unfrozen.status.ok() && unfrozen.outcome == kv::ControlOutcome::kApplied;
   co_return goes_on ? Released::kYes : Released::kNotYet;
 }
@@ -307,9 +292,8 @@ Task<> JobRunner::Cancel(JobId id) {
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {
     return CancelJob(image, id, Now());
   };
-  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
-  const StatusOr<Timestamp> edited = co_await world_.editor->Edit(std::move(change), deadline);
-  edited.status().IgnoreError();  // it will be tried again
+  const Status edited = co_await Edit(std::move(change));
+  edited.IgnoreError();  // it will be tried again
 }
 
 JobRunner::Step JobRunner::Postpone(JobId id, std::string why) {
