@@ -5,10 +5,16 @@
 namespace flotilla {
 namespace {
 
-Liveness LivenessOf(const gossip::Member& member) {
-  if (!member.standing.present()) return Liveness::kDead;
-  return member.standing.state == gossip::MemberState::kAlive ? Liveness::kAlive
-                                                              : Liveness::kSuspect;
+// By gossip, which asks through others, so that a node that only this one cannot reach does not
+// look dead. `member`: null when gossip has not heard of it.
+Liveness LivenessOf(const gossip::Member* member, Duration silence) {
+  if (silence <= ClusterWatch::kSuspectAfter) return Liveness::kAlive;
+  if (member == nullptr) {
+    return silence <= ClusterWatch::kDeadAfter ? Liveness::kSuspect : Liveness::kDead;
+  }
+  if (!member->standing.present()) return Liveness::kDead;
+  return member->standing.state == gossip::MemberState::kAlive ? Liveness::kAlive
+                                                               : Liveness::kSuspect;
 }
 
 }  // namespace
@@ -45,22 +51,16 @@ bool ClusterWatch::Fresh(const Led& led, MonoTime now) const {
   return heard != heard_.end() && now - heard->second <= kSuspectAfter;
 }
 
-// Gossip asks through others, so that a node that only this one cannot reach does not look dead.
-NodeView ClusterWatch::ViewOf(const NodeRecord& record, const gossip::Member* gossip,
+NodeView ClusterWatch::ViewOf(const NodeRecord& record, const gossip::Member* member,
                               MonoTime now) const {
   NodeView view;
   view.record = record;
   const auto heard = heard_.find(record.node);
   view.since = heard == heard_.end() ? began_ : heard->second;
-  const Duration silence = now - view.since;
-  if (silence > kSuspectAfter) {
-    view.liveness = gossip != nullptr         ? LivenessOf(*gossip)
-                    : (silence <= kDeadAfter) ? Liveness::kSuspect
-                                              : Liveness::kDead;
-  }
-  if (gossip != nullptr && gossip->load != nullptr) {
-    view.bytes_used = gossip->load->bytes_stored;
-    view.record.disk_bytes = gossip->load->capacity_bytes;
+  view.liveness = LivenessOf(member, now - view.since);
+  if (member != nullptr && member->load != nullptr) {
+    view.bytes_used = member->load->bytes_stored;
+    view.record.disk_bytes = member->load->capacity_bytes;
   }
   return view;
 }

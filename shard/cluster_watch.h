@@ -43,19 +43,21 @@ class ClusterWatch {
     NodeId leader;
     MonoTime changed;
   };
-  NodeView ViewOf(const NodeRecord& record, const gossip::Member* gossip, MonoTime now) const;
-
-  MonoTime began_{};
-  bool news_ = true;
-  std::map<NodeId, MonoTime> heard_;
   struct Led {
     NodeId by;
     ShardStats stats;
 
     bool operator==(const Led&) const = default;
   };
+
+  // `member`: null when gossip has not heard of it.
+  NodeView ViewOf(const NodeRecord& record, const gossip::Member* member, MonoTime now) const;
   // What its leader said of it still counts.
   bool Fresh(const Led& led, MonoTime now) const;
+
+  MonoTime began_{};
+  bool news_ = true;
+  std::map<NodeId, MonoTime> heard_;
   std::map<GroupId, Led> led_;
   std::map<GroupId, Watched> watched_;
 };

@@ -164,7 +164,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void TellRegularly();
   void TellSoon();
   void Tell();
-  void Report(NodeId leader, NodeStats stats);
+  void TellLeader(NodeId leader, NodeStats stats);
   bool WorthALook();
   void MeasureLoad();
   NodeStats OwnStats();

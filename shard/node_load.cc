@@ -69,21 +69,18 @@ void NodeImpl::Tell() {
     watch_.Note(identity_.node, std::move(stats), now);
     if (options_.balance && WorthALook()) balancing_->Look();
   } else if (directory && directory->leader()) {
-    Report(directory->leader(), std::move(stats));
+    TellLeader(directory->leader(), std::move(stats));
   }
 }
 
 // Of a cluster in which nothing happens little is said, and seldom all.
-void NodeImpl::Report(NodeId leader, NodeStats stats) {
-  const bool same = std::exchange(told_to_, leader) == leader && stats.leads == last_told_.leads &&
-                    ++told_the_same_ < kSameMax;
-  if (!same) {
-    told_the_same_ = 0;
-    last_told_ = std::move(stats);
-  }
-  const std::string body =
-      EncodeNodeStats(same ? NodeStats{.same = true, .leads = {}} : last_told_);
-  calls_->Notify(leader, raft::PeerMethod::kNodeStats, 0, Bytes(body));
+void NodeImpl::TellLeader(NodeId leader, NodeStats stats) {
+  stats.same = std::exchange(told_to_, leader) == leader && stats.leads == last_told_.leads &&
+               ++told_the_same_ < kSameMax;
+  calls_->Notify(leader, raft::PeerMethod::kNodeStats, 0, Bytes(EncodeNodeStats(stats)));
+  if (stats.same) return;
+  told_the_same_ = 0;
+  last_told_ = std::move(stats);
 }
 
 // Time alone makes the balancer act, too, but not to the second.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "shard/answers.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
@@ -65,7 +66,7 @@ void NodeImpl::AnswerAddressCall(raft::PeerMethod method, Bytes body,
   // On a transport's thread; everything about formation lives on the control strand.
   control_->Post([this, method, body = std::move(body), reply = std::move(reply)]() mutable {
     if (stopping_.load()) {
-      reply(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+      reply(StoppingError());
       return;
     }
     const bool forming = formation_ != nullptr;

@@ -101,17 +101,14 @@ Status NodeImpl::OpenData() {
   admin_->SetSelf(identity_.node);
   RETURN_IF_ERROR(directory_->RemoveLeavings());
   ASSIGN_OR_RETURN(const std::vector<GroupId> groups, directory_->ListGroups());
-  if (!Planted(Plant::kFoundedAnew)) {
-    for (const auto& [group, logged] : recovery.groups) had_.insert(group);
-  }
+  for (const auto& [group, logged] : recovery.groups) had_.insert(group);
+  had_.insert(groups.begin(), groups.end());
+  if (Planted(Plant::kFoundedAnew)) had_.clear();
   // Of a group that has gone from here the log keeps the vote.
   std::erase_if(recovery.groups, [&](const auto& one) {
     return one.second.only_hard_state() && std::ranges::find(groups, one.first) == groups.end();
   });
   for (const GroupId group : groups) recovery.groups.try_emplace(group);
-  if (!Planted(Plant::kFoundedAnew)) {
-    for (const auto& [group, logged] : recovery.groups) had_.insert(group);
-  }
   RETURN_IF_ERROR(OpenGroups(recovery.groups));
   world_.logger->info(
       "node {} of cluster {:016x}: {} groups, {} MiB of log ({} read), {} torn bytes cut off",

@@ -8,6 +8,7 @@
 #include "shard/one_answer.h"
 
 namespace flotilla {
+
 void NodeImpl::MakeOracle() {
   OracleServer::World server;
   server.clock = world_.clock;
@@ -30,13 +31,13 @@ void NodeImpl::MakeOracle() {
     const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
     return replica && !replica->leads() ? replica->leader() : NodeId();
   };
-  client.term = [this] {
-    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
-    return replica ? replica->group().term() : raft::Term();
-  };
   client.leads = [this] {
     const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
     return replica && replica->leads();
+  };
+  client.term = [this] {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    return replica ? replica->group().term() : raft::Term();
   };
   timestamps_ = std::make_unique<OracleClient>(std::move(client));
 }
@@ -44,7 +45,7 @@ void NodeImpl::MakeOracle() {
 void NodeImpl::ConfirmOracle(const OracleAsker& asker,
                              UniqueFunction<void(StatusOr<raft::Term>)> done) {
   if (const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup)) {
-    replica->ConfirmLeadership({.node = asker.node, .term = asker.term}, std::move(done));
+    replica->ConfirmLeadership(asker, std::move(done));
   } else {
     done(NotLeaderError(kDirectoryGroup, NodeId()));
   }

@@ -26,9 +26,8 @@ void PendingBatch::Abandon() {
     if (state == State::kAnswered) continue;
     GatewayAnswer& answer = answers.emplace_back();
     answer.id = requests_[slot].id;
-    answer.status = PerhapsDone(slot, state)
-                        ? GivenUp(true, "the node is stopping")
-                        : Error(Reason::kNodeStopping, "the node is stopping: ask another one");
+    answer.status =
+        PerhapsDone(slot, state) ? GivenUp(true, "the node is stopping") : StoppingError();
   }
   if (!answers.empty()) sink_->OnAnswers(std::move(answers));
 }

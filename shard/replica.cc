@@ -60,7 +60,7 @@ void Replica::ConfirmLeadership(const OracleAsker& asker,
     std::unique_lock lock(mutex_);
     if (stopped_) {
       lock.unlock();
-      done(Error(Reason::kNodeStopping, "the node is stopping: ask another one"));
+      done(StoppingError());
       return;
     }
     confirms_submitted_.push_back({.asker = asker, .done = std::move(done)});

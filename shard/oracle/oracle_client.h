@@ -37,10 +37,10 @@ class OracleClient final : public TimestampSource {
     OracleServer* server = nullptr;
     // The other node that leads the directory, as far as this one knows; zero: none.
     std::function<NodeId()> leader;
-    // Whether that is this node.
+    // Whether this node leads it.
+    std::function<bool()> leads;
     // The newest term that this node's replica of the directory's group has been in.
     std::function<raft::Term()> term;
-    std::function<bool()> leads;
   };
   // Answers the requests of other nodes, too.
   explicit OracleClient(World world);

@@ -54,8 +54,8 @@ struct OneNode {
                 .calls = &calls,
                 .server = &server,
                 .leader = [leader, id] { return *leader == id ? NodeId() : *leader; },
-                .term = [] { return raft::Term(7); },
-                .leads = [leader, id] { return *leader == id; }}) {
+                .leads = [leader, id] { return *leader == id; },
+                .term = [] { return raft::Term(7); }}) {
     calls.SetSelf(id);
     wire->nodes[id] = &calls;
   }
