@@ -282,7 +282,7 @@ void NodeImpl::Retire(const std::shared_ptr<Replica>& replica) {
     retired_[group] = replica;
   }
   awake_.erase(group);
-  told_.erase(group);
+  measured_.erase(group);
   router_->SetReplica(group, nullptr);
   world_.logger->info("group {}: this node's replica goes", group.value());
   replica->Retire([this, group] { Remove(group); });

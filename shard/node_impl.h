@@ -167,7 +167,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void TellLeader(NodeId leader, NodeStats stats);
   bool WorthALook();
   void MeasureLoad();
-  NodeStats OwnStats();
+  // Of the shards that it leads, with what was measured last; nothing of those that are newer.
+  NodeStats OwnStats() const;
   static void NoteBehind(Replica& replica);
 
   // node_gossip.cc
@@ -260,7 +261,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<JobRunner> jobs_;                  // control strand
   ClusterWatch watch_;                               // control strand
   std::unique_ptr<Balancing> balancing_;             // control strand
-  std::map<GroupId, ShardStats> told_;               // control strand
+  std::map<GroupId, ShardStats> measured_;           // by MeasureLoad; control strand
   gossip::LoadReport own_load_;                      // control strand
   int periods_ = 0;                                  // control strand
   bool tells_soon_ = false;                          // control strand

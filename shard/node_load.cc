@@ -91,7 +91,7 @@ bool NodeImpl::WorthALook() {
   return ++quiet_looks_ <= kQuietLooks || quiet_looks_ % kSeldom == 0;
 }
 
-// One walk over all replicas, of which there may be thousands, all asleep.
+// Of all replicas, of which there may be thousands, all asleep.
 void NodeImpl::MeasureLoad() {
   ++periods_;
   own_load_ = {};
@@ -99,11 +99,12 @@ void NodeImpl::MeasureLoad() {
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() == kDirectoryGroup) continue;
     const LoadMeter::Load load = replica->load().Take(kPeriod);
-    ShardStats& known = told_[replica->id()];
+    const auto [place, is_new] = measured_.try_emplace(replica->id());
+    ShardStats& known = place->second;
     const bool busy = load.writes_per_s >= 1;
     const int every = replica->asleep() ? kSizesEveryAsleep : kSizesEvery;
     const auto turn = static_cast<int>(replica->id().value() % static_cast<std::uint64_t>(every));
-    if (busy || !known.group || periods_ % every == turn) {
+    if (busy || is_new || periods_ % every == turn) {
       const kv::StoreStats sizes = replica->store().Stats();
       known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
       known.keys = sizes.keys_estimate;
@@ -122,15 +123,16 @@ void NodeImpl::MeasureLoad() {
   if (free_bytes.ok()) own_load_.capacity_bytes = own_load_.bytes_stored + *free_bytes;
 }
 
-NodeStats NodeImpl::OwnStats() {
+NodeStats NodeImpl::OwnStats() const {
   NodeStats stats;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
-    if (replica->id() == kDirectoryGroup) continue;
-    ShardStats& known = told_[replica->id()];
-    known.group = replica->id();
+    if (replica->id() == kDirectoryGroup || !replica->serving_leader()) continue;
+    const auto known = measured_.find(replica->id());
+    ShardStats& shard = stats.leads.emplace_back();
+    if (known != measured_.end()) shard = known->second;
+    shard.group = replica->id();
     // In a group that sleeps everybody has everything.
-    known.behind = replica->asleep() ? std::set<NodeId>() : replica->behind();
-    if (replica->serving_leader()) stats.leads.push_back(known);
+    if (!replica->asleep()) shard.behind = replica->behind();
   }
   return stats;
 }

@@ -157,6 +157,30 @@ TEST_F(Shards, AShardIsSplitWhereAskedAndInTheMiddle) {
             Reason::kShardNotFound);
 }
 
+// Although nobody has written to it, and who leads it was told before.
+TEST_F(Shards, ANewShardsSizeIsToldWithinSeconds) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(Ask(0, Puts(keyspace, {{fmt::format("k{:03}", i), "v"}})).status.ok());
+  }
+  for (const char* at : {"k150", "k100", "k050"}) {
+    SCOPED_TRACE(at);
+    const GroupId group =
+        world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace))->group;
+    const DirectoryAnswer split =
+        Change(0, SplitCall{.group = group, .key = kv::EncodeKey(keyspace, at)});
+    const JobRecord* job = AwaitJob(0, split.job);
+    ASSERT_EQ(job->state, JobState::kDone) << job->error << job->step;
+    world_.RunFor(seconds(3));
+    const int asked = world_.AwaitLeader(-1, kDirectoryGroup);
+    std::uint64_t keys = 0;
+    for (const ShardSurvey& shard : Change(asked, SurveyCall{}).shards) {
+      if (shard.group == job->other) keys = shard.keys;
+    }
+    EXPECT_GT(keys, 0u);
+  }
+}
+
 TEST_F(Shards, AReplicaMovesToANodeThatHadNone) {
   const kv::KeyspaceId keyspace = Make({.name = "a"});
   ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());
