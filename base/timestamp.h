@@ -13,10 +13,14 @@ inline std::uint64_t MillisecondsOf(Timestamp timestamp) {
   return timestamp.value() >> kTimestampCounterBits;
 }
 
-// The first of its millisecond. A clock before 1970 says 1970.
+// A clock before 1970 says 1970.
+inline std::uint64_t MillisecondsOf(std::chrono::microseconds wall) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(wall.count() / 1000, 0));
+}
+
+// The first of its millisecond.
 inline Timestamp TimestampAt(std::chrono::microseconds wall) {
-  const std::int64_t ms = std::max<std::int64_t>(wall.count() / 1000, 0);
-  return Timestamp(static_cast<std::uint64_t>(ms) << kTimestampCounterBits);
+  return Timestamp(MillisecondsOf(wall) << kTimestampCounterBits);
 }
 
 }  // namespace flotilla

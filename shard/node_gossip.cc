@@ -2,9 +2,10 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <chrono>
+#include <algorithm>
 #include <utility>
 
+#include "base/timestamp.h"
 #include "shard/node_impl.h"
 
 namespace flotilla {
@@ -12,8 +13,7 @@ namespace {
 
 // A later life of a node has a greater one, unless its clock was set back: then others say so.
 gossip::Incarnation IncarnationNow(const Clock& clock) {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(clock.WallNow()).count();
-  return gossip::Incarnation(static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 1)));
+  return gossip::Incarnation(std::max<std::uint64_t>(MillisecondsOf(clock.WallNow()), 1));
 }
 
 }  // namespace

@@ -213,7 +213,7 @@ bool Replica::ProposeEntry(Timestamp first, std::vector<Ticket> tickets) {
 bool Replica::ExpiryIsNear() const {
   const std::uint64_t next_ms = store_->next_expiry_ms();
   if (next_ms == 0) return false;
-  const auto now_ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
+  const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
   return now_ms + kExpiryNearMs >= next_ms;
 }
 
@@ -221,7 +221,7 @@ bool Replica::ExpiryIsNear() const {
 void Replica::ProposeExpiry() {
   const std::uint64_t next_ms = store_->next_expiry_ms();
   if (next_ms == 0 || expiry_proposed_ms_ >= next_ms || taking_ != 0) return;
-  const auto now_ms = static_cast<std::uint64_t>(world_.clock->WallNow().count() / 1000);
+  const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
   if (now_ms < next_ms + kExpirySlackMs || DiskFull()) return;
   if (last_proposed_ > group_->core().commit()) return;  // that entry moves the time as well
   if (world_.clock->Now() < expiry_not_before_) return;

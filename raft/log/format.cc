@@ -27,6 +27,18 @@ void StoreFixed64(char* out, std::uint64_t value) {
   for (int i = 0; i < 8; ++i) out[i] = static_cast<char>(value >> (8 * i));
 }
 
+// But for what was forgotten.
+void AppendHardState(const HardState& hard_state, std::string& out) {
+  AppendVarint(out, hard_state.term.value());
+  AppendVarint(out, hard_state.vote.value());
+  AppendVarint(out, hard_state.commit.value());
+}
+
+bool ReadHardState(Reader& reader, HardState& hard_state) {
+  return reader.Varint(hard_state.term) && reader.Varint(hard_state.vote) &&
+         reader.Varint(hard_state.commit);
+}
+
 }  // namespace
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
@@ -70,14 +82,10 @@ HeaderState DecodeSegmentHeader(std::string_view sector, SegmentHeader& header) 
 void AppendFields(const Record& record, std::string& out) {
   switch (record.kind) {
     case RecordKind::kHardState:
-      AppendVarint(out, record.hard_state.term.value());
-      AppendVarint(out, record.hard_state.vote.value());
-      AppendVarint(out, record.hard_state.commit.value());
+      AppendHardState(record.hard_state, out);
       return;
     case RecordKind::kForgottenHardState:
-      AppendVarint(out, record.hard_state.term.value());
-      AppendVarint(out, record.hard_state.vote.value());
-      AppendVarint(out, record.hard_state.commit.value());
+      AppendHardState(record.hard_state, out);
       AppendVarint(out, record.hard_state.forgotten.term.value());
       AppendVarint(out, record.hard_state.forgotten.index.value());
       return;
@@ -100,11 +108,9 @@ void AppendFields(const Record& record, std::string& out) {
 bool ReadFields(Reader& reader, Record& record) {
   switch (record.kind) {
     case RecordKind::kHardState:
-      return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
-             reader.Varint(record.hard_state.commit);
+      return ReadHardState(reader, record.hard_state);
     case RecordKind::kForgottenHardState:
-      return reader.Varint(record.hard_state.term) && reader.Varint(record.hard_state.vote) &&
-             reader.Varint(record.hard_state.commit) &&
+      return ReadHardState(reader, record.hard_state) &&
              reader.Varint(record.hard_state.forgotten.term) &&
              reader.Varint(record.hard_state.forgotten.index) &&
              record.hard_state.forgotten != LogEnd();
