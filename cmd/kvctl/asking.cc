@@ -37,4 +37,16 @@ StatusOr<ClusterView> AskEveryNode(Session& session) {
 
 std::string RoleName(v1::Role role) { return Lower(v1::Role_Name(role), "ROLE_"); }
 
+void AddPart(const StatusLine& line, JsonObject& json) {
+  json.Text("role", RoleName(line.group.role()))
+      .Number64("term", line.group.term())
+      .Number64("commit_index", line.group.commit_index())
+      .Number64("applied_index", line.group.applied_index())
+      .Number64("last_index", line.group.last_index())
+      .Number64("snapshot_index", line.group.snapshot_index())
+      .Number64("keys_estimate", line.group.keys_estimate())
+      .Number64("disk_bytes", line.group.disk_bytes());
+  if (line.lag) json.Number64("lag", *line.lag);
+}
+
 }  // namespace flotilla::kvctl

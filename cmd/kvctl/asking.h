@@ -1,8 +1,10 @@
-// Asking: every node at once for its status, by way of the endpoints and of what they know.
+// Asking: every node at once for its status, by way of the endpoints and of what they know; and how
+// its part in a group is shown.
 #pragma once
 
 #include "base/status.h"
 #include "cmd/kvctl/health.h"
+#include "cmd/kvctl/json.h"
 #include "cmd/kvctl/session.h"
 
 namespace flotilla::kvctl {
@@ -13,5 +15,8 @@ StatusOr<ClusterView> AskEveryNode(Session& session);
 
 // "leader", "follower".
 std::string RoleName(v1::Role role);
+
+// Role, term, indexes, sizes; and the lag, where a leader is known.
+void AddPart(const StatusLine& line, JsonObject& json);
 
 }  // namespace flotilla::kvctl

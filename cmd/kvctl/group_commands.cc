@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/types.h"
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/asking.h"
 #include "cmd/kvctl/json.h"
@@ -14,8 +15,6 @@
 
 namespace flotilla::kvctl {
 namespace {
-
-constexpr std::uint64_t kDirectoryGroup = 1;
 
 // What nodes and the directory say of one group.
 struct GroupView {
@@ -47,7 +46,7 @@ const StatusLine* LeaderOf(const GroupView& group) {
 
 std::string KeyspaceOf(std::uint64_t id, const GroupView& group) {
   if (group.shard) return group.shard->keyspace();
-  return id == kDirectoryGroup ? "(directory)" : "?";
+  return GroupId(id) == kDirectoryGroup ? "(directory)" : "?";
 }
 
 // Voters, by the directory or the leader, whose nodes do not answer for the group.
@@ -95,16 +94,8 @@ JsonObject ToJson(std::uint64_t id, const GroupView& group) {
     JsonObject json;
     json.Number64("node_id", line.node_id)
         .Text("address", line.address)
-        .Text("role", RoleName(line.group.role()))
-        .Number64("term", line.group.term())
-        .Number64("commit_index", line.group.commit_index())
-        .Number64("applied_index", line.group.applied_index())
-        .Number64("last_index", line.group.last_index())
-        .Number64("snapshot_index", line.group.snapshot_index())
-        .Number64("keys_estimate", line.group.keys_estimate())
-        .Number64("disk_bytes", line.group.disk_bytes())
         .Bool("quiescent", line.group.quiescent());
-    if (line.lag) json.Number64("lag", *line.lag);
+    AddPart(line, json);
     replicas.Add(json.str());
   }
   JsonArray silent;
@@ -163,7 +154,7 @@ Status ListGroups(Session& session) {
 
 Status ShowGroup(Session& session, std::uint64_t id) {
   v1::ListShardsRequest request;
-  if (id != kDirectoryGroup) request.set_group_id(id);
+  if (GroupId(id) != kDirectoryGroup) request.set_group_id(id);
   ASSIGN_OR_RETURN(const Groups groups, Ask(session, request));
   const auto found = groups.find(id);
   if (found == groups.end()) {

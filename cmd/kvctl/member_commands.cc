@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/types.h"
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/names.h"
@@ -13,8 +14,6 @@
 namespace flotilla::kvctl {
 namespace {
 
-// The one that snapshots are taken of.
-constexpr std::uint64_t kFirstDataGroup = 2;
 // Until a node's replicas have found other places.
 constexpr Duration kEmptyingTimeout = std::chrono::minutes(1);
 
@@ -112,7 +111,7 @@ Status Snapshot(Session& session, const std::vector<std::string>& names) {
   }
   if (names.empty()) {
     v1::ListShardsRequest request;
-    request.set_group_id(kFirstDataGroup);
+    request.set_group_id(kFirstDataGroup.value());
     ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, FetchShards(session, request));
     for (const v1::Shard& shard : shards) {
       nodes.insert(nodes.end(), shard.voters().begin(), shard.voters().end());
@@ -124,7 +123,7 @@ Status Snapshot(Session& session, const std::vector<std::string>& names) {
   JsonArray json;
   for (const std::uint64_t node : nodes) {
     v1::TriggerSnapshotRequest request;
-    request.set_group_id(kFirstDataGroup);
+    request.set_group_id(kFirstDataGroup.value());
     request.set_node_id(node);
     const auto taken = admin->TriggerSnapshot(request);
     if (!taken.ok()) {

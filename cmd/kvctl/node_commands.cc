@@ -1,6 +1,7 @@
 // node list|drain|activate|decommission, timestamp.
 #include <fmt/format.h>
 
+#include "base/types.h"
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/jobs.h"
 #include "cmd/kvctl/json.h"
@@ -11,13 +12,11 @@
 namespace flotilla::kvctl {
 namespace {
 
-constexpr unsigned kCounterBits = 18;
-
 std::string RoleOf(const v1::NodeDescriptor& node) {
   return Lower(v1::NodeRole_Name(node.role()), "NODE_ROLE_");
 }
 
-// "-" in tables for what the node that was asked has not heard of.
+// Empty where the node that was asked has heard nothing.
 const v1::NodeReport& ReportOf(const v1::ListNodesResponse& nodes, std::uint64_t node) {
   for (const v1::NodeReport& report : nodes.reports()) {
     if (report.node_id() == node) return report;
@@ -66,12 +65,9 @@ Status ListNodes(Session& session) {
       session.PrintLine(fmt::format("{}\t{}\t{}\t{}\t{}", node.node_id(), node.address(),
                                     StateOf(report), RoleOf(node), words));
     }
-    const auto number = [&](std::uint64_t value) {
-      return report.disk_bytes() == 0 ? "-" : fmt::format("{}", value);
-    };
-    const auto bytes = [&](std::uint64_t value) {
-      return report.disk_bytes() == 0 ? "-" : HumanBytes(value);
-    };
+    const bool told = report.disk_bytes() != 0;
+    const auto number = [&](std::uint64_t value) { return told ? fmt::format("{}", value) : "-"; };
+    const auto bytes = [&](std::uint64_t value) { return told ? HumanBytes(value) : "-"; };
     table.Add({fmt::format("n{}", node.node_id()), node.address(), StateOf(report), RoleOf(node),
                words.empty() ? "-" : words, fmt::format("{}", node.weight()),
                number(report.replicas()), number(report.leaders()),
@@ -124,8 +120,8 @@ Status ShowTimestamp(Session& session) {
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   ASSIGN_OR_RETURN(const v1::GetTimestampResponse now,
                    admin->Directory(&v1::Directory::Stub::GetTimestamp, {}));
-  const std::uint64_t ms = now.timestamp() >> kCounterBits;
-  const std::uint64_t counter = now.timestamp() & ((1u << kCounterBits) - 1);
+  const std::uint64_t ms = now.timestamp() >> kTimestampCounterBits;
+  const std::uint64_t counter = now.timestamp() & ((1u << kTimestampCounterBits) - 1);
   const auto seconds = static_cast<std::time_t>(ms / 1000);
   std::tm utc{};
   gmtime_r(&seconds, &utc);

@@ -35,16 +35,8 @@ std::string ToJson(const ClusterView& view) {
         .Number64("memory_bytes", line.node.memory_bytes())
         .Number64("log_live_bytes", line.node.log().live_bytes())
         .Number64("group_id", line.group.group_id())
-        .Text("role", RoleName(line.group.role()))
-        .Number64("term", line.group.term())
-        .Number64("leader_id", line.group.leader_id())
-        .Number64("commit_index", line.group.commit_index())
-        .Number64("applied_index", line.group.applied_index())
-        .Number64("last_index", line.group.last_index())
-        .Number64("snapshot_index", line.group.snapshot_index())
-        .Number64("keys_estimate", line.group.keys_estimate())
-        .Number64("disk_bytes", line.group.disk_bytes());
-    if (line.lag) json.Number64("lag", *line.lag);
+        .Number64("leader_id", line.group.leader_id());
+    AddPart(line, json);
     nodes.Add(json.str());
   }
   JsonArray problems;

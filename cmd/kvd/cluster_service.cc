@@ -134,17 +134,13 @@ grpc::ServerUnaryReactor* ClusterService::ListNodes(grpc::CallbackServerContext*
   node_->ListMembers(DeadlineOf(*context, *clock_, options_.default_timeout),
                      [this, response, reactor](const StatusOr<std::vector<MemberInfo>>& members) {
                        if (members.ok()) {
-                         for (const MemberInfo& member : *members) {
-                           EncodeMember(member, *response->add_nodes());
-                         }
-                         // The directory remembers those that have left, too.
+                         // Both remember those that have left, too.
                          const auto image = node_->DirectoryView();
-                         for (const MemberInfo& member : *members) {
-                           const NodeRecord* node = image->Find(member.node);
-                           if (node != nullptr) Encode(*node, *response->add_descriptors());
-                         }
                          const auto gossip = node_->GossipView();
                          for (const MemberInfo& member : *members) {
+                           EncodeMember(member, *response->add_nodes());
+                           const NodeRecord* node = image->Find(member.node);
+                           if (node != nullptr) Encode(*node, *response->add_descriptors());
                            const gossip::Member* heard = gossip->Find(member.node);
                            if (heard != nullptr) Encode(*heard, *response->add_reports());
                          }
