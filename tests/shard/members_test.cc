@@ -30,11 +30,7 @@ class Cluster {
     return status.value_or(Status());
   }
   DirectoryAnswer Change(int asked, DirectoryCall call) {
-    std::optional<DirectoryAnswer> answer;
-    world.node(asked).ChangeDirectory(std::move(call), world.loop().now() + seconds(5),
-                                      [&](DirectoryAnswer given) { answer = std::move(given); });
-    EXPECT_TRUE(world.Await([&] { return answer.has_value(); }));
-    return answer.value_or(DirectoryAnswer());
+    return world.Change(asked, std::move(call));
   }
   bool Ended(int asked, JobId id, JobState state) {
     return world.Await(
@@ -307,7 +303,7 @@ TEST(Members, ADrainedNodeGivesEverythingAwayAndTakesItBack) {
 
 TEST(Members, WhoCannotBeEmptiedStaysUntilItCanOrItsRemovalIsCancelled) {
   Cluster cluster(3);
-  // Nobody may know of another place for the replicas of a draining node: it would come back.
+  // It may come back: until there is another place for its replicas they stay.
   const DirectoryAnswer drain =
       cluster.Change(0, SetNodeRoleCall{.node = NodeId(2), .role = NodeRole::kDraining});
   ASSERT_TRUE(drain.status.ok()) << drain.status;

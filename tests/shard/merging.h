@@ -72,14 +72,14 @@ class Merging : public Shards {
   std::map<int, std::string> values_;
 };
 
-// Writes to a few keys of both shards, one after the other to each, and reads what it wrote.
+// Writes to a few keys of both shards, one after the other to each, through nodes that stay: none
+// of the writes may fail.
 class Merging::Writers {
  public:
   Writers(Merging* merging, std::vector<int> nodes) : merging_(merging), nodes_(std::move(nodes)) {
     for (int i = 0; i < 2 * kMiddle; i += 20) writers_.push_back({.key = i});
   }
 
-  // Errors are none of the client's that asks a node that stays.
   void RunFor(Duration time) {
     Await([] { return false; }, time);
   }

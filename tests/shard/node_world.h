@@ -79,6 +79,15 @@ class NodeWorld {
     return identity;
   }
 
+  DirectoryAnswer Change(int node_number, DirectoryCall call) {
+    std::optional<DirectoryAnswer> answer;
+    node(node_number)
+        .ChangeDirectory(std::move(call), loop_.now() + std::chrono::seconds(5),
+                         [&](DirectoryAnswer given) { answer = std::move(given); });
+    EXPECT_TRUE(Await([&] { return answer.has_value(); }));
+    return answer.value_or(DirectoryAnswer());
+  }
+
   // ---- requests --------------------------------------------------------------------------------
 
   using Answer = std::shared_ptr<std::optional<GatewayAnswer>>;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kv/key_codec.h"
+#include "shard/directory/job_edits.h"
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -26,12 +27,7 @@ class Shards : public ::testing::Test {
   }
 
   DirectoryAnswer Change(int node, DirectoryCall call) {
-    std::optional<DirectoryAnswer> answer;
-    world_.node(node).ChangeDirectory(std::move(call),
-                                      world_.loop().now() + std::chrono::seconds(5),
-                                      [&](DirectoryAnswer given) { answer = std::move(given); });
-    EXPECT_TRUE(world_.Await([&] { return answer.has_value(); }));
-    return answer.value_or(DirectoryAnswer());
+    return world_.Change(node, std::move(call));
   }
 
   kv::KeyspaceId Make(KeyspaceSpec spec) {
@@ -57,8 +53,7 @@ class Shards : public ::testing::Test {
         [&] {
           image_ = world_.node(node).DirectoryView();
           const JobRecord* job = image_->Find(id);
-          return job != nullptr && job->state != JobState::kRunning &&
-                 job->state != JobState::kCancelling;
+          return job != nullptr && Ended(*job);
         },
         std::chrono::seconds(30)));
     return image_->Find(id);

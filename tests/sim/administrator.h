@@ -1,6 +1,6 @@
 // Administrator: whoever looks after the keyspaces of a simulated cluster: makes some before the
-// load begins, and then splits and moves shards, changes his mind, and makes and drops a keyspace,
-// whatever else goes wrong meanwhile. He asks any node, and takes no for an answer.
+// load begins, and then splits, merges and moves shards, changes his mind, and makes and drops a
+// keyspace, whatever else goes wrong meanwhile. He asks any node, and takes no for an answer.
 #pragma once
 
 #include <cstdint>

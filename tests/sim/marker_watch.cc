@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kv/command.h"
+#include "shard/one_answer.h"
 
 namespace flotilla::sim {
 namespace {
@@ -32,17 +33,6 @@ struct MarkerWatch::Pass {
   int attempts = 0;  // in a row
 };
 
-class MarkerWatch::Sink final : public AnswerSink {
- public:
-  explicit Sink(UniqueFunction<void(GatewayAnswer)> done) : done_(std::move(done)) {}
-  void OnAnswers(std::vector<GatewayAnswer> answers) override {
-    std::exchange(done_, nullptr)(std::move(answers.front()));
-  }
-
- private:
-  UniqueFunction<void(GatewayAnswer)> done_;
-};
-
 std::string MarkerWatch::KeyOf(int marker) { return fmt::format("mark{:02}", marker); }
 
 bool MarkerWatch::Ask(GatewayCall call, UniqueFunction<void(GatewayAnswer)> done) {
@@ -52,7 +42,7 @@ bool MarkerWatch::Ask(GatewayCall call, UniqueFunction<void(GatewayAnswer)> done
   requests[0].deadline = cluster_->process(node)->Now() + kWithin;
   requests[0].call = std::move(call);
   cluster_->node(node)->gateway().Submit(std::move(requests),
-                                         std::make_shared<Sink>(std::move(done)));
+                                         std::make_shared<OneAnswer>(std::move(done)));
   return true;
 }
 
@@ -169,11 +159,9 @@ void MarkerWatch::Check(const Pass& pass) {
 
 void MarkerWatch::Fail(const Pass& pass, const std::string& what) {
   if (!failure_.empty()) return;
-  failure_ = fmt::format("a {} of keyspace {} {}",
-                         pass.counts         ? "count"
-                         : pass.scan.reverse ? "reverse scan"
-                                             : "scan",
-                         pass.keyspace.value(), what);
+  const char* kind = pass.scan.reverse ? "reverse scan" : "scan";
+  if (pass.counts) kind = "count";
+  failure_ = fmt::format("a {} of keyspace {} {}", kind, pass.keyspace.value(), what);
 }
 
 }  // namespace flotilla::sim

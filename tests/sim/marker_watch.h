@@ -38,7 +38,6 @@ class MarkerWatch {
 
  private:
   struct Pass;
-  class Sink;
 
   void Write(kv::KeyspaceId keyspace, int marker);
   void Next();

@@ -172,8 +172,7 @@ std::string OwnershipWatch::Check() const {
     };
     return fmt::format(
         "group {} served {} of keyspace {}, asked at {:.6f} s and answered at {:.6f} s, when "
-        "another "
-        "had done so that came after it; its owners, in order:{}",
+        "another had done so that came after it; its owners, in order:{}",
         one.group.value(), user_key, keyspace.value(), seconds(one.asked), seconds(one.answered),
         list);
   }

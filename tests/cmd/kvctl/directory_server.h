@@ -34,8 +34,7 @@ class DirectoryServer final : public v1::Directory::Service,
   std::string plan;
   v1::StatusResponse status;
 
-  // ---- the services
-  // ------------------------------------------------------------------------------
+  // ---- the services --------------------------------------------------------------------------
 #define FLOTILLA_CALL(name, request, response) \
   grpc::Status name(grpc::ServerContext*, const v1::request* in, v1::response* out) override
   FLOTILLA_CALL(ListKeyspaces, ListKeyspacesRequest, ListKeyspacesResponse);
