@@ -50,6 +50,14 @@ def wait_for(what, condition, seconds=60.0, pause=0.05):
         time.sleep(pause)
 
 
+def caught_up(listed, lag_max=100):
+    """Every group has a leader and all its replicas, none far behind, by `kvctl group list`."""
+    return bool(listed["groups"]) and all(
+        group["leader_id"] != "0" and not group["silent"]
+        and all(int(replica.get("lag", lag_max + 1)) <= lag_max for replica in group["replicas"])
+        for group in listed["groups"])
+
+
 _given = set()  # ports, to nodes that perhaps do not listen yet
 
 

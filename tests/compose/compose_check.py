@@ -15,6 +15,7 @@ import sys
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+import harness  # noqa: E402
 from harness import REPOSITORY, Writer, free_ports, wait_for  # noqa: E402
 
 
@@ -111,11 +112,8 @@ def fault(cluster, writer, what, strike, heal):
 
 
 def caught_up(cluster):
-    """Every group has a leader and all its replicas, none far behind."""
-    groups = json.loads(cluster.kvctl("group", "list", "-o", "json", check=False) or "{}")
-    return all(group["leader_id"] != "0" and not group["silent"]
-               and all(int(one.get("lag", 1000)) < 1000 for one in group["replicas"])
-               for group in groups.get("groups", [{"leader_id": "0"}]))
+    listed = cluster.kvctl("group", "list", "-o", "json", check=False)
+    return bool(listed) and harness.caught_up(json.loads(listed), lag_max=1000)
 
 
 def rolling_restart(cluster, writer):

@@ -13,14 +13,30 @@ node_running() {
   [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == "$PWD/build/bin/kvd"* ]]
 }
 
+# cluster_endpoints COUNT
+cluster_endpoints() {
+  local i all=""
+  for ((i = 1; i <= $1; i++)); do all+="$(node_listen "$i"),"; done
+  echo "${all%,}"
+}
+
 node_start() {
-  local i=$1 count=$2 join="" j directory=$cluster_directory/n$1
-  for ((j = 1; j <= count; j++)); do join+="$(node_listen "$j"),"; done
+  local i=$1 count=$2 directory=$cluster_directory/n$1
   mkdir -p "$directory"
   nohup "$PWD/build/bin/kvd" --data-dir "$directory/data" --listen "$(node_listen "$i")" \
-    --http-listen "$(node_http "$i")" --join "${join%,}" --bootstrap-expect "$count" \
-    </dev/null >>"$directory/kvd.log" 2>&1 &
+    --http-listen "$(node_http "$i")" --join "$(cluster_endpoints "$count")" \
+    --bootstrap-expect "$count" </dev/null >>"$directory/kvd.log" 2>&1 &
   echo $! >"$directory/pid"
+}
+
+# node_ended I: within fifteen seconds.
+node_ended() {
+  local try
+  for ((try = 0; try < 150; try++)); do
+    node_running "$1" || return 0
+    sleep 0.1
+  done
+  return 1
 }
 
 # wait_ready COUNT: every node says so, within twenty seconds.
@@ -43,7 +59,7 @@ wait_ready() {
 }
 
 cluster_up() {
-  local count=$1 i endpoints=""
+  local count=$1 i endpoints
   [[ $count =~ ^[1-9]$ ]] || { echo "error: ./dev up takes a number of nodes, 1 to 9" >&2; return 2; }
   local known
   if [[ -f $cluster_directory/size ]] && known=$(<"$cluster_directory/size") && ((known != count)); then
@@ -55,9 +71,8 @@ cluster_up() {
   echo "$count" >"$cluster_directory/size"
   for ((i = 1; i <= count; i++)); do
     node_running "$i" || node_start "$i" "$count"
-    endpoints+="$(node_listen "$i"),"
   done
-  endpoints=${endpoints%,}
+  endpoints=$(cluster_endpoints "$count")
   wait_ready "$count"
   build/bin/kvctl --endpoints "$endpoints" put greeting "hello, fleet" >/dev/null
   local value
@@ -77,7 +92,7 @@ Try:
   build/bin/kvctl put color blue && build/bin/kvctl get color
   build/bin/kvctl scan
   build/bin/kvctl leader transfer
-  kill -9 \$(cat .flotilla/n1/pid)      # it goes on; \`./dev up${3:+ $count}\` starts the node again
+  kill -9 \$(cat .flotilla/n1/pid)      # it goes on; \`./dev up $count\` starts the node again
   ./dev down
 TEXT
 }
@@ -85,10 +100,10 @@ TEXT
 # cluster_whole COUNT: every group has a leader and all its replicas, none far behind; within a
 # minute. Before that, the loss of another node could stop a group.
 cluster_whole() {
-  local i endpoints="" try
-  for ((i = 1; i <= $1; i++)); do endpoints+="$(node_listen "$i"),"; done
+  local endpoints try
+  endpoints=$(cluster_endpoints "$1")
   for ((try = 0; try < 300; try++)); do
-    build/bin/kvctl --endpoints "${endpoints%,}" group list -o plain 2>/dev/null |
+    build/bin/kvctl --endpoints "$endpoints" group list -o plain 2>/dev/null |
       awk -F'\t' '{ groups++ } $3 == "?" || $6 > 1000 || $7 ~ / \?/ { exit bad = 1 }
                   END { exit bad || !groups }' && return 0
     sleep 0.2
@@ -98,7 +113,7 @@ cluster_whole() {
 }
 
 cluster_restart() {
-  local count i try
+  local count i
   if [[ ! -f $cluster_directory/size ]]; then
     echo "error: there is no cluster in $cluster_directory: \`./dev up\` makes one" >&2
     return 1
@@ -107,11 +122,7 @@ cluster_restart() {
   cluster_whole "$count"
   for ((i = 1; i <= count; i++)); do
     if node_running "$i"; then kill -TERM "$(<"$cluster_directory/n$i/pid")"; fi
-    for ((try = 0; try < 150; try++)); do
-      node_running "$i" || break
-      sleep 0.1
-    done
-    if node_running "$i"; then
+    if ! node_ended "$i"; then
       echo "error: node $i did not stop within 15 s; see $cluster_directory/n$i/kvd.log" >&2
       return 1
     fi
@@ -123,7 +134,7 @@ cluster_restart() {
 }
 
 cluster_down() {
-  local directory pid i try
+  local directory pid i
   for directory in "$cluster_directory"/n*; do
     [[ -d $directory ]] || continue
     i=${directory##*/n}
@@ -132,11 +143,7 @@ cluster_down() {
   for directory in "$cluster_directory"/n*; do
     [[ -d $directory ]] || continue
     i=${directory##*/n}
-    for ((try = 0; try < 150; try++)); do
-      node_running "$i" || break
-      sleep 0.1
-    done
-    if node_running "$i"; then
+    if ! node_ended "$i"; then
       pid=$(<"$directory/pid")
       echo "node $i did not stop within 15 s: killing process $pid"
       kill -KILL "$pid"
