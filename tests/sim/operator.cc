@@ -291,6 +291,9 @@ void Operator::Removed(int node, NodeId removed) {
 void Operator::Leave(int node) {
   const Departure departure = departing_.at(node);
   departing_.erase(node);
+  // Its machine may have lost its identity before, and be let in as another by now, who stays.
+  const std::optional<NodeId> member = Member(node);
+  if (member && *member != departure.node) return;
   if (!departure.comes_back) {
     cluster_->Retire(node);
     return;
