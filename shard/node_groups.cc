@@ -321,6 +321,8 @@ void NodeImpl::RemoveFiles(GroupId group) {
     }
   }
   last.reset();
+  // One that it was about to install would keep the next replica from getting any.
+  snapshots_->Discard(group);
   if (const Status removed = directory_->RemoveGroup(group); !removed.ok()) {
     world_.logger->error("the files of group {} are left behind: {}", group.value(),
                          MessageOf(removed));
