@@ -370,7 +370,11 @@ void NodeImpl::ReportShards(bool all) {
     for (const std::shared_ptr<Replica>& replica : Replicas()) describe(*replica);
   } else {
     for (const auto& [group, replica] : awake_) describe(*replica);
+    for (const GroupId group : unreported_) {
+      if (const std::shared_ptr<Replica> replica = FindReplica(group)) describe(*replica);
+    }
   }
+  unreported_.clear();
   if (!news) return;
   reporting_ = true;
   flows_->Spawn(Report(std::move(reports)));

@@ -147,7 +147,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void RemoveFiles(GroupId group);
   // Nothing when the directory knows it, or it is in the midst of a change.
   std::optional<ShardDescriptor> DescribeShard(Replica& replica) const;
-  // Of the groups that are awake, or of all.
+  // Of the groups that are awake, or were when it was called last; or of all.
   void ReportShards(bool all);
   Task<> Report(std::vector<ShardDescriptor> reports);
   std::uint64_t RoughCapacity(std::uint64_t before) const;
@@ -318,8 +318,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   int rounds_until_all_ = 0;
   // Control strand.
   std::map<GroupId, std::shared_ptr<Replica>> awake_;
-  TimerId rare_tick_ = 0;       // the next one, while all are asleep
-  MonoTime disk_slow_until_{};  // control strand
+  std::set<GroupId> unreported_;  // fell asleep before ReportShards() saw them
+  TimerId rare_tick_ = 0;         // the next one, while all are asleep
+  MonoTime disk_slow_until_{};    // control strand
   std::atomic<bool> space_is_low_{false};
 };
 

@@ -47,7 +47,11 @@ void NodeImpl::TickAwake() {
       if (found != replicas_.end()) awake_.insert(*found);
     }
   }
-  std::erase_if(awake_, [](const auto& one) { return one.second->asleep(); });
+  std::erase_if(awake_, [this](const auto& one) {
+    const bool asleep = one.second->asleep();
+    if (asleep) unreported_.insert(one.first);
+    return asleep;
+  });
   for (const auto& [group, replica] : awake_) replica->Tick();
 }
 

@@ -70,6 +70,31 @@ TEST(Sleep, WhoComesBackLearnsWhoLeads) {
   FallAsleep(world);
 }
 
+// What has changed in it is told before it sleeps, or soon after.
+TEST(Sleep, AChangeOfMembersIsToldOfAtOnce) {
+  NodeOptions options;
+  options.quiesce_after = milliseconds(20);
+  options.balance = false;
+  NodeWorld world(options);
+  const int leader = world.AwaitLeader();
+  FallAsleep(world);
+  for (const bool comes : {false, true}) {
+    const NodeId other = world.IdentityOf((leader + 1) % 3);
+    MoveCall move{.group = kFirstDataGroup, .from = {}, .to = {}};
+    (comes ? move.to : move.from) = other;
+    const DirectoryAnswer begun = world.Change(leader, move);
+    ASSERT_TRUE(begun.status.ok()) << begun.status;
+    EXPECT_TRUE(world.Await(
+        [&] {
+          const auto image = world.node(leader).DirectoryView();
+          const JobRecord* job = image->Find(begun.job);
+          return job != nullptr && job->state == JobState::kDone;
+        },
+        seconds(3)))
+        << (comes ? "it comes" : "it goes");
+  }
+}
+
 TEST(Sleep, KeysExpireInTime) {
   NodeWorld world(Sleepy());
   const int leader = world.AwaitLeader();
