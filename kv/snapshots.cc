@@ -87,7 +87,11 @@ Status StoreImpl::FinishInterruptedInstall() {
 
 // Everything applied is on disk on return. Apply strand.
 Status StoreImpl::FlushNow() {
-  if (durable_.load() >= applied_.load()) return absl::OkStatus();
+  const auto flushed = [this] {
+    std::lock_guard lock(flush_mutex_);
+    return durable_.load() >= applied_.load() && unflushed_birth_ == 0;
+  };
+  if (flushed()) return absl::OkStatus();
   if (options_.inline_background_work) {
     // It takes place in here, or says why not.
     const auto outcome = std::make_shared<Status>();
@@ -102,7 +106,7 @@ Status StoreImpl::FlushNow() {
     // RocksDB may tell its listeners of it after those who wait for it.
     OnFlushed(latest);
   }
-  if (durable_.load() >= applied_.load()) return absl::OkStatus();
+  if (flushed()) return absl::OkStatus();
   return Error(Reason::kInternal,
                fmt::format("{}: the flush for a checkpoint did not take place", DbPath()));
 }

@@ -2,12 +2,13 @@
 //
 //   parent's apply strand                            whoever opens the child
 //   flush ─▶ child/db (hard links) ─▶ child/birth ─▶ rename ─▶ parent's batch
-//                                                      └─▶ rows outside go ─▶ flush ─▶ no `birth`
+//                                                      └─▶ rows outside go, row `born`
 //
 // A child is made in the parent's directory and moved to its own place in one step, synced: what is
 // there is whole. The checkpoint has the parent's state from before the split; `birth` says what of
-// it is the child's. Whoever opens the child first sees to that, so that the parent need not wait
-// for it; until `birth` is gone nothing else happens to the child, and all of it can be repeated.
+// it is the child's. Whoever opens the child sees to that, so that the parent need not wait for it,
+// and does so again until a flush has brought the row `born` to the disk: the log has all that came
+// after. So nobody need wait for that flush, either.
 //
 // The parent gives up its part in the batch that has the split's index. A crash before that batch
 // is flushed lets the entry be applied once more, which finds the child in its place.
@@ -34,6 +35,10 @@ StatusOr<bool> Find(rocksdb::Env& env, const std::string& path) {
   RETURN_IF_ERROR(FromRocks(found, path));
   return true;
 }
+
+// The row in `meta` of a group that was split off: its number, fixed64. The parent may have one,
+// too.
+constexpr char kBornKey[] = "born";
 
 // birth: crc32c of the rest, fixed32 | the range (kv/shard_range.h)
 std::string EncodeBirth(const ShardRange& range) {
@@ -202,6 +207,15 @@ Status StoreImpl::FinishBirth() {
     return Error(Reason::kDataDamaged,
                  fmt::format("{}: it does not say what a group that was split off holds", path));
   }
+  std::string self;
+  AppendFixed64(self, options_.group.value());
+  std::string born;
+  const rocksdb::Status read =
+      database_->db().Get(rocksdb::ReadOptions(), database_->meta(), kBornKey, &born);
+  if (!read.IsNotFound()) RETURN_IF_ERROR(FromRocks(read, DbPath()));
+  if (born == self && !Planted(Plant::kBirthRepeated)) {
+    return FromRocks(resources_.env->DeleteFile(path), path);
+  }
   database_->DropFilesOutside(range);
   // Of the parent's state: configuration, last timestamp.
   RETURN_IF_ERROR(ReadState().status());
@@ -209,6 +223,7 @@ Status StoreImpl::FinishBirth() {
   RETURN_IF_ERROR(RemoveOutside(range, batch));
   RETURN_IF_ERROR(
       FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)), path));
+  RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kBornKey, self), path));
   if (Planted(Plant::kSessionsNotSplit)) {
     RETURN_IF_ERROR(FromRocks(batch.DeleteRange(database_->meta(), "s", "t"), path));
   }
@@ -216,13 +231,9 @@ Status StoreImpl::FinishBirth() {
   first.term = raft::Term(1);
   first.index = raft::Index(1);
   RETURN_IF_ERROR(Write(batch, first));
-  NoteCommit(first.index);
-  applied_.store(first.index.value());
-  RETURN_IF_ERROR(FlushNow());
-  if (Planted(Plant::kBirthRepeated)) return absl::OkStatus();
-  RETURN_IF_ERROR(FromRocks(resources_.env->DeleteFile(path), path));
-  // Before any entry of its own: it would be forgotten if the birth were repeated.
-  return SyncDirectory(options_.directory);
+  std::lock_guard lock(flush_mutex_);
+  unflushed_birth_ = database_->db().GetLatestSequenceNumber();
+  return absl::OkStatus();
 }
 
 }  // namespace flotilla::kv

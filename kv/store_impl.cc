@@ -73,6 +73,10 @@ Status StoreImpl::OpenDatabase() {
   ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
                                                  std::move(callbacks)));
   database_ = std::move(database);
+  {
+    std::lock_guard lock(flush_mutex_);
+    unflushed_birth_ = 0;
+  }
   written_bytes_ = 0;
   prepared_leading_.reset();
   RunBackgroundWork();
@@ -368,6 +372,7 @@ void StoreImpl::OnFlushed(std::uint64_t sequence) {
       commits_.pop_front();
     }
     durable_.store(durable);
+    if (sequence >= unflushed_birth_) unflushed_birth_ = 0;
     while (ranges_.size() > 1 && ranges_[1].first <= durable) ranges_.pop_front();
     std::vector<FlushWait> waiting;
     for (FlushWait& wait : flush_waits_) {
@@ -396,7 +401,7 @@ void StoreImpl::Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) {
   const std::uint64_t target = applied_.load();
   {
     std::unique_lock flush_lock(flush_mutex_);
-    if (durable_.load() >= target) {
+    if (durable_.load() >= target && unflushed_birth_ == 0) {
       flush_lock.unlock();
       done(raft::Index(durable_.load()));
       return;

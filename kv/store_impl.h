@@ -183,6 +183,9 @@ class StoreImpl final : public Store {
   std::deque<std::pair<std::uint64_t, std::uint64_t>> commits_;
   // The durable range, and those that have come after it, each with its index in the log.
   std::deque<std::pair<std::uint64_t, ShardRange>> ranges_;
+  // The database's sequence number of a birth (split.cc) that is not on disk. A crash would have it
+  // repeated, so that its index counts as durable; a copy of the files would not.
+  std::uint64_t unflushed_birth_ = 0;
   std::vector<FlushWait> flush_waits_;
 };
 

@@ -13,6 +13,7 @@ namespace {
 // Between two looks at what a job waits for.
 constexpr Duration kPause = std::chrono::milliseconds(50);
 constexpr Duration kEditTimeout = std::chrono::seconds(5);
+constexpr Duration kFlushFirstTimeout = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -148,6 +149,13 @@ Task<JobRunner::Step> JobRunner::DoSplit(JobRecord job) {
   // What it was split at before belongs to others by now.
   if (job.key <= shard->start || job.key >= shard->end) {
     co_return End(JobState::kFailed, "the key to split at does not lie inside the shard any more");
+  }
+  // What is in memory is flushed when the shard is split, while nobody writes to it: let that be
+  // little. The second time leaves what came during the first, which may have taken long. A member
+  // that does not answer cannot be waited for.
+  for (int round = 0; round < 2; ++round) {
+    const std::vector<AdminResult> flushed =
+        co_await AskMembers(*shard, AdminVerb::kSnapshot, kFlushFirstTimeout);
   }
   const AdminResult split = co_await Ask(
       Control(job.group, {.expected_epoch = shard->epoch,

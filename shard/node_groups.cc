@@ -16,6 +16,9 @@ namespace {
 constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 constexpr Duration kRetirePause = std::chrono::milliseconds(50);
 constexpr Duration kReportTimeout = std::chrono::seconds(5);
+// Of a group that was split off, until it has a leader.
+constexpr int kChildCampaigns = 50;
+constexpr Duration kCampaignPause = std::chrono::milliseconds(20);
 constexpr std::uint64_t kGiB = 1 << 30;
 
 bool Overlap(const kv::ShardRange& range, const ShardDescriptor& shard) {
@@ -166,12 +169,23 @@ void NodeImpl::OpenChild(GroupId parent, GroupId child) {
   disk_->Post([this, parent, child] {
     FinishOpening(child, OpenGroup(child, Unlogged(child)));
     MadeReplica(child);
-    const std::shared_ptr<Replica> born = FindReplica(child);
-    if (!born) return;
-    // It need not wait for a timeout to have a leader: the parent's is at hand.
-    const std::shared_ptr<Replica> from = FindReplica(parent);
-    if (from && from->leads()) born->group().Post([born] { born->group().Campaign(); });
-    control_->Post([this] { ReportShards(/*all=*/false); });
+    control_->Post([this, parent, child] {
+      LeadChild(parent, child, kChildCampaigns);
+      NoteWoken();
+      ReportShards(/*all=*/false);
+    });
+  });
+}
+
+// It need not wait for a timeout to have a leader: the parent's is at hand. On the other nodes it
+// may be born somewhat later.
+void NodeImpl::LeadChild(GroupId parent, GroupId child, int campaigns) {
+  const std::shared_ptr<Replica> born = FindReplica(child);
+  const std::shared_ptr<Replica> from = FindReplica(parent);
+  if (!born || born->leader() || !from || !from->leads() || campaigns == 0) return;
+  born->group().Post([born] { born->group().Campaign(); });
+  control_->After(kCampaignPause, [this, parent, child, campaigns] {
+    if (!stopping_.load()) LeadChild(parent, child, campaigns - 1);
   });
 }
 
@@ -355,7 +369,11 @@ std::optional<ShardDescriptor> NodeImpl::DescribeShard(Replica& replica) const {
 }
 
 void NodeImpl::ReportShards(bool all) {
-  if (reporting_ || flows_->stopping() || !identity_.member()) return;
+  if (flows_->stopping() || !identity_.member()) return;
+  if (reporting_) {
+    report_again_ = true;
+    return;
+  }
   bool news = false;
   std::vector<ShardDescriptor> reports;
   const auto describe = [&](Replica& replica) {
@@ -391,6 +409,7 @@ Task<> NodeImpl::Report(std::vector<ShardDescriptor> reports) {
                          MessageOf(told.status()));
   }
   reporting_ = false;
+  if (std::exchange(report_again_, false)) ReportShards(/*all=*/false);
 }
 
 // In GiB, and as before unless it differs by much. Gossip says it more exactly.

@@ -129,6 +129,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void MadeReplica(GroupId group);
   // `parent` has split. On its apply strand.
   void OpenChild(GroupId parent, GroupId child);
+  void LeadChild(GroupId parent, GroupId child, int campaigns);
   bool MayHost(GroupId group) const;
   // Tried again while the disk is full.
   void FinishOpening(GroupId group, const Status& opened);
@@ -199,6 +200,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   // node_upkeep.cc
   void Tick();
+  void NoteWoken();
   // Of the awake replicas alone. The others cost nothing.
   void TickAwake();
   void Housekeep();
@@ -256,6 +258,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<TaskScope> flows_;                 // control strand
   bool reporting_ = false;                           // control strand
+  bool report_again_ = false;                        // control strand
   bool recording_ = false;                           // control strand
   std::unique_ptr<DirectoryEditor> editor_;          // control strand
   std::unique_ptr<JobRunner> jobs_;                  // control strand

@@ -39,14 +39,16 @@ void NodeImpl::Tick() {
   rare_tick_ = ticks > 1 ? timer : 0;
 }
 
-void NodeImpl::TickAwake() {
-  {
-    std::lock_guard lock(mutex_);
-    for (const GroupId group : std::exchange(woken_, {})) {
-      const auto found = replicas_.find(group);
-      if (found != replicas_.end()) awake_.insert(*found);
-    }
+void NodeImpl::NoteWoken() {
+  std::lock_guard lock(mutex_);
+  for (const GroupId group : std::exchange(woken_, {})) {
+    const auto found = replicas_.find(group);
+    if (found != replicas_.end()) awake_.insert(*found);
   }
+}
+
+void NodeImpl::TickAwake() {
+  NoteWoken();
   std::erase_if(awake_, [this](const auto& one) {
     const bool asleep = one.second->asleep();
     if (asleep) unreported_.insert(one.first);

@@ -184,7 +184,8 @@ class Core {
   // The transport lost the node (false: it is likely down): flow control stops optimism.
   void ReportUnreachable(NodeId node);
 
-  // Ask for votes now, if nobody is known to lead: a new group need not wait for a timeout.
+  // Ask for votes now, or again, if nobody is known to lead: a new group need not wait for a
+  // timeout.
   void Campaign();
 
   // Abdicate: stop leading without a successor (a slow or failing disk). Followers elect another.

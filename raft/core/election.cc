@@ -73,8 +73,10 @@ void Core::Impl::PreCampaign() {
   RecordVote(options_.self, true);
 }
 
+// A pre-vote promises nothing, and may be asked for again of those who were not there.
 void Core::Impl::CampaignUnled() {
-  if (!leader_ && std::holds_alternative<Following>(role_) && MayCampaign()) PreCampaign();
+  const bool idle = role() == Role::kFollower || role() == Role::kPreCandidate;
+  if (!leader_ && idle && MayCampaign()) PreCampaign();
 }
 
 void Core::Impl::Campaign(bool transfer) {

@@ -37,7 +37,6 @@ void ExpectSplit(Machine& machine, const Hashes& hashes) {
   EXPECT_EQ(HashesOf(machine), hashes);
   EXPECT_EQ(machine.store(kChild).applied(), raft::Index(1));
   EXPECT_FALSE(machine.disk().FileExists("/groups/2/child", {}, nullptr).ok());
-  EXPECT_FALSE(machine.disk().FileExists("/groups/3/birth", {}, nullptr).ok());
   EXPECT_EQ(machine.Write(kChild, Delete("k21"), Numbered(2)).affected, 1u);
   EXPECT_EQ(machine.Write(kChild, Put("k20", "new"), Numbered(3)).outcome, WriteOutcome::kApplied);
   EXPECT_EQ(machine.Write(kParent, Put("k10", "new"), Numbered(3)).outcome, WriteOutcome::kApplied);
@@ -155,7 +154,7 @@ TEST(SplitCrash, AChildThatHasGoneOnIsNotTakenForANewOne) {
   Prepare(machine);
   machine.disk().SetCallHook([&](const sim::DiskCall& call) {
     if (call.operation == sim::DiskOperation::kRename && call.path == "/groups/2/child") {
-      machine.disk().SetCapacity(machine.disk().used_bytes() + 10'000);
+      machine.disk().SetCapacity(machine.disk().used_bytes());
     }
     return rocksdb::IOStatus::OK();
   });
@@ -179,6 +178,45 @@ TEST(SplitCrash, AChildThatHasGoneOnIsNotTakenForANewOne) {
   EXPECT_EQ(machine.Hash(kParent), parent);
   EXPECT_EQ(machine.store(kChild).applied(), raft::Index(2));
   EXPECT_EQ(machine.Get(kChild, "k20"), "of its own");
+  EXPECT_FALSE(machine.disk().FileExists("/groups/3/birth", {}, nullptr).ok());
+}
+
+// What it has of its own is in its log alone when the power goes, and so is its birth.
+TEST(SplitCrash, ABirthIsRepeatedUntilItIsFlushed) {
+  Machine machine;
+  Prepare(machine);
+  ASSERT_TRUE(machine.Replay(kParent).ok());
+  machine.Write(kChild, Put("k20", "of its own"), Numbered(3));
+  const Hashes hashes = HashesOf(machine);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    machine.PowerCut(seed);
+    EXPECT_EQ(machine.store(kChild).applied(), raft::Index(1));
+    EXPECT_TRUE(machine.disk().FileExists("/groups/3/birth", {}, nullptr).ok());
+    for (const GroupId group : machine.groups()) ASSERT_TRUE(machine.Replay(group).ok());
+    EXPECT_EQ(HashesOf(machine), hashes);
+  }
+  machine.store(kChild).Flush([](const StatusOr<raft::Index>&) {});
+  machine.PowerCut(4);
+  EXPECT_EQ(machine.store(kChild).applied(), raft::Index(2));
+  EXPECT_FALSE(machine.disk().FileExists("/groups/3/birth", {}, nullptr).ok());
+}
+
+// A copy of its files would still be the parent's.
+TEST(SplitCrash, ASnapshotOfAChildHasItsBirth) {
+  Machine machine;
+  Prepare(machine);
+  ASSERT_TRUE(machine.Replay(kParent).ok());
+  const Hashes hashes = HashesOf(machine);
+  const auto snapshot = machine.store(kChild).TakeSnapshot();
+  ASSERT_TRUE(snapshot.ok());
+  EXPECT_EQ(snapshot->mark.index, raft::Index(1));
+  const Status installed =
+      machine.store(kChild).InstallSnapshot(snapshot->directory, snapshot->mark);
+  ASSERT_TRUE(installed.ok()) << MessageOf(installed);
+  EXPECT_EQ(HashesOf(machine), hashes);
+  machine.PowerCut(1);
+  ASSERT_TRUE(machine.Replay(kParent).ok());
+  EXPECT_EQ(HashesOf(machine), hashes);
 }
 
 TEST(SplitCrash, ADamagedBirthIsNotTakenForAGroup) {
