@@ -85,6 +85,8 @@ struct NodeOptions {
   std::size_t append_bytes_max = 1 << 20;
   // Log bytes of a group after which it takes a snapshot of itself and lets the log go.
   std::uint64_t compact_after_bytes = 256 << 20;
+  // Of all snapshots that this node sends.
+  std::uint64_t snapshot_bytes_per_second_max = 256 << 20;
 };
 
 // kLeft: it was removed from the cluster, and refers everybody to the others.

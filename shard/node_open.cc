@@ -46,7 +46,8 @@ Status NodeImpl::OpenData() {
   calls_ = std::make_unique<raft::PeerCalls>(world_.transport, world_.clock, control_.get(),
                                              Planted(Plant::kNumberedAnew) ? 1 : first_call);
   snapshots_ = std::make_unique<raft::SnapshotTransfer>(
-      raft::SnapshotTransferOptions{.direct_io = !world_.inline_background_work,
+      raft::SnapshotTransferOptions{.bytes_per_second_max = options_.snapshot_bytes_per_second_max,
+                                    .direct_io = !world_.inline_background_work,
                                     .seed = random_.Next()},
       world_.env->GetFileSystem().get(), world_.clock, calls_.get(),
       world_.executor->NewThreadStrand("snapshots"),
