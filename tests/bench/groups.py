@@ -14,90 +14,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
-PORTS = (24301, 24302, 24303)
-HTTP_PORTS = (24401, 24402, 24403)
+from nodes import Nodes, wait_for
+
 PARTS = ("cold", "idle", "kill", "pause", "put")
-TICKS_PER_SECOND = 100
-
-
-class Nodes:
-    def __init__(self, programs, directory):
-        self.programs = programs
-        self.directory = directory
-        self.processes = [None] * 3
-
-    def endpoints(self):
-        return [f"127.0.0.1:{port}" for port in PORTS]
-
-    def start(self, node):
-        command = [
-            self.programs / "kvd",
-            "--data-dir", self.directory / f"n{node}",
-            "--listen", f"127.0.0.1:{PORTS[node]}",
-            "--http-listen", f"127.0.0.1:{HTTP_PORTS[node]}",
-            "--join", ",".join(self.endpoints()),
-            "--bootstrap-expect", "3",
-        ]  # fmt: skip
-        log = open(self.directory / f"n{node}.log", "ab")
-        self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def start_all(self):
-        for node in range(3):
-            self.start(node)
-
-    def stop_all(self):
-        for process in self.processes:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in self.processes:
-            process.wait(timeout=120)
-
-    def kill_all(self):
-        for process in self.processes:
-            if process and process.poll() is None:
-                process.kill()
-                process.wait()
-
-    def metrics(self, node):
-        """Sums over the node's groups; nothing when it does not answer."""
-        try:
-            url = f"http://127.0.0.1:{HTTP_PORTS[node]}/metrics"
-            text = urllib.request.urlopen(url, timeout=5).read().decode()
-        except (urllib.error.URLError, OSError):
-            return {}
-        found = re.findall(r"^flotilla_(groups\w*) (\S+)$", text, re.MULTILINE)
-        return {name: float(value) for name, value in found}
-
-    def total(self, name, nodes=(0, 1, 2)):
-        return sum(int(self.metrics(node).get(name, 0)) for node in nodes)
-
-    def cpu_seconds(self):
-        ticks = 0
-        for process in self.processes:
-            stat = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(stat[11]) + int(stat[12])
-        return ticks / TICKS_PER_SECOND
-
-    def from_proc(self, what):
-        values = []
-        for process in self.processes:
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-            values.append(int(re.search(rf"^{what}:\s+(\d+)", status, re.MULTILINE)[1]))
-        return values
-
-
-def wait_for(what, condition, seconds=120.0, pause=0.02):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= end:
-            sys.exit(f"error: waited {seconds:.0f} s for {what}")
-        time.sleep(pause)
 
 
 class Measurement:
@@ -112,12 +34,10 @@ class Measurement:
         print(f"{what}: {value}", flush=True)
 
     def create(self, name, shards):
-        subprocess.run(
-            [self.nodes.programs / "kvctl", "--endpoints", self.nodes.endpoints()[0],
-             "keyspace", "create", name, "--partitioning", "hash", "--shards", str(shards)],
-            check=True, timeout=120, stdout=subprocess.DEVNULL)  # fmt: skip
+        self.nodes.kvctl("keyspace", "create", name, "--partitioning", "hash",
+                         "--shards", str(shards))  # fmt: skip
 
-    def all_led(self, nodes=(0, 1, 2)):
+    def all_led(self, nodes=None):
         return self.nodes.total("groups_led", nodes) >= self.groups
 
     def found(self):
