@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kv/lean_env.h"
+#include "kv/manifest_guard.h"
 
 namespace flotilla::kv {
 namespace {
@@ -108,7 +109,7 @@ class Files final : public rocksdb::FileSystemWrapper {
 }  // namespace
 
 FullDiskEnv::FullDiskEnv(rocksdb::Env* base) : EnvWrapper(base) {
-  file_system_ = std::make_shared<Files>(base->GetFileSystem());
+  file_system_ = std::make_shared<Files>(GuardManifest(base->GetFileSystem()));
   system_clock_ = base->GetSystemClock();
 }
 

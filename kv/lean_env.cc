@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "kv/manifest_guard.h"
+
 namespace flotilla::kv {
 namespace {
 
@@ -28,7 +30,7 @@ class Files final : public rocksdb::FileSystemWrapper {
 bool IsOptionsFile(std::string_view path) { return path.find("/OPTIONS-") != path.npos; }
 
 LeanEnv::LeanEnv(rocksdb::Env* base) : EnvWrapper(base) {
-  file_system_ = std::make_shared<Files>(base->GetFileSystem());
+  file_system_ = std::make_shared<Files>(GuardManifest(base->GetFileSystem()));
   system_clock_ = base->GetSystemClock();
 }
 

@@ -114,5 +114,29 @@ TEST(AbsorbCrash, AFullDiskHoldsItUpAtAnyStep) {
   EXPECT_GT(held_up, 10);
 }
 
+// A disk that fails stops the node, and what it was given may be read all the same.
+TEST(AbsorbCrash, ASyncThatFailsIsGotOverByTheNextProcess) {
+  const std::uint64_t hash = HashOfWhole();
+  int failed = 0;
+  for (int fail_at = 1;; ++fail_at) {
+    SCOPED_TRACE(fail_at);
+    Machine machine;
+    Prepare(machine);
+    int syncs = 0;
+    machine.disk().SetCallHook([&](const sim::DiskCall& call) {
+      const bool fails = call.operation == sim::DiskOperation::kSync && ++syncs == fail_at;
+      return fails ? rocksdb::IOStatus::IOError("the disk failed") : rocksdb::IOStatus::OK();
+    });
+    failed += !machine.Replay(kParent).ok();
+    if (syncs < fail_at) break;
+    machine.Kill();
+    if (testing::Test::HasFailure()) return;
+    ASSERT_TRUE(machine.Replay(kParent).ok());
+    ExpectOne(machine, hash);
+    if (testing::Test::HasFailure()) return;
+  }
+  EXPECT_GT(failed, 3);
+}
+
 }  // namespace
 }  // namespace flotilla::kv

@@ -98,13 +98,26 @@ Status Machine::OpenAll() {
   return absl::OkStatus();
 }
 
+void Machine::EndProcess() {
+  stores_.clear();
+  resources_ = {};
+  env_ = nullptr;
+}
+
+void Machine::Kill() {
+  disk_->SetCallHook(nullptr);
+  disk_->Kill();
+  EndProcess();
+  disk_->PowerOn();
+  const Status opened = PowerOn();
+  ASSERT_TRUE(opened.ok()) << MessageOf(opened);
+}
+
 void Machine::LosePower(std::uint64_t seed) {
   Random random(seed);
   disk_->SetCallHook(nullptr);
   disk_->PowerOff();
-  stores_.clear();
-  resources_ = {};
-  env_ = nullptr;
+  EndProcess();
   disk_->PowerCut(random);
   disk_->PowerOn();
 }

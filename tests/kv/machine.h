@@ -69,6 +69,8 @@ class Machine {
   void PowerCut(std::uint64_t seed);
   // The same, and it goes again at this call; false when that was before all groups were open.
   bool TryPowerCut(std::uint64_t seed, std::uint64_t cut_at);
+  // The process ends; the disk keeps all that it was given. Then as above.
+  void Kill();
   // Freezes the group; what then absorbs it.
   Absorb FreezeFor(GroupId right);
   // The group goes from this machine, with its log.
@@ -98,6 +100,8 @@ class Machine {
   Status ApplyLast(GroupId group, std::unique_ptr<raft::Proposal> proposal);
   Status PowerOn();
   void LosePower(std::uint64_t seed);
+  // With all that it has in memory.
+  void EndProcess();
 
   StillClock clock_;
   std::shared_ptr<sim::SimFileSystem> disk_ = std::make_shared<sim::SimFileSystem>();
