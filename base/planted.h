@@ -1,8 +1,9 @@
 // Planted bugs: mistakes that real systems made, in the code on purpose, so that `./dev planted`
-// can see the simulator find each of them.
+// can see the simulator, or a scripted test, find each of them.
 //
 // Only a build with FLOTILLA_PLANTED has them (the preset `planted`); in every other one Planted()
-// is false when the code is compiled.
+// is false when the code is compiled. There the environment variable FLOTILLA_PLANT names the one
+// that is in force in any program.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,13 @@ inline constexpr PlantEntry kPlants[] = {
 };
 
 #ifdef FLOTILLA_PLANTED
+// A program that is to have a bug that there is not ends with this.
+inline constexpr int kNoSuchPlant = 2;
+// What FLOTILLA_PLANT names; kNone without it.
+Plant PlantOfEnvironment();
+
 // The one in force. Set before anything runs.
-inline Plant planted = Plant::kNone;
+inline Plant planted = PlantOfEnvironment();
 inline bool Planted(Plant plant) { return planted == plant; }
 #else
 constexpr bool Planted(Plant) { return false; }
