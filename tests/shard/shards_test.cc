@@ -10,6 +10,7 @@
 #include <set>
 
 #include "kv/key_codec.h"
+#include "raft/log/log.h"
 
 namespace flotilla {
 namespace {
@@ -179,6 +180,87 @@ TEST_F(Shards, ANewShardsSizeIsToldWithinSeconds) {
     }
     EXPECT_GT(keys, 0u);
   }
+}
+
+class ShardsOfThree : public Shards {
+ protected:
+  ShardsOfThree() : Shards(3) {}
+};
+
+// Two nodes have yet to cut off the new shard when the third, which has, wants to lead it. That one
+// dies: what they have of it is what they make of the parent themselves.
+TEST_F(ShardsOfThree, AMessageMakesNoReplicaOfAShardThatIsYetToBeCutOff) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  for (const char* key : {"a", "z"}) ASSERT_TRUE(Ask(0, Puts(keyspace, {{key, "v"}})).status.ok());
+  const GroupId parent = world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace))->group;
+  const int early = world_.AwaitLeader(-1, parent);
+  const std::vector<int> late{(early + 1) % 3, (early + 2) % 3};
+  for (const int node : late) {
+    const std::string begun = fmt::format("/data/groups/{}/child", parent.value());
+    world_.cluster().disk(node).SetCallHook([begun](const sim::DiskCall& call) {
+      const bool begins = call.operation == sim::DiskOperation::kCreate && call.path == begun;
+      return begins ? rocksdb::IOStatus::NoSpace("not yet") : rocksdb::IOStatus::OK();
+    });
+  }
+  const DirectoryAnswer split =
+      Change(early, SplitCall{.group = parent, .key = kv::EncodeKey(keyspace, "m")});
+  ASSERT_TRUE(split.status.ok()) << split.status;
+  // They know that they are to have it, and are asked for their votes.
+  ASSERT_TRUE(world_.Await(
+      [&] { return ShardsOf(late[0], keyspace) == 2 && ShardsOf(late[1], keyspace) == 2; }));
+  const GroupId child = world_.node(early).DirectoryView()->Find(split.job)->other;
+  const std::string path = fmt::format("/data/groups/{}", child.value());
+  ASSERT_TRUE(HasDirectory(early, path));
+  EXPECT_FALSE(world_.Await(
+      [&] { return HasDirectory(late[0], path) || HasDirectory(late[1], path); }, seconds(1)));
+  world_.cluster().Crash(early);
+  for (const int node : late) world_.cluster().disk(node).SetCallHook(nullptr);
+  world_.AwaitLeader(early, child);
+  for (const int node : late) {
+    EXPECT_EQ(NodeWorld::ValueOf(Ask(node, GetCall{.keyspace = keyspace, .key = "z"})), "v");
+  }
+}
+
+// Should it become a member once more, it must not vote twice in a term.
+TEST_F(Shards, ANodeRemembersItsVoteInAGroupThatWentFromIt) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());
+  const ShardDescriptor shard =
+      *world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace));
+  NodeId to;
+  for (int i = 1; i <= 5 && !to; ++i) {
+    if (!shard.voters.contains(NodeId(i))) to = NodeId(i);
+  }
+  const int left = static_cast<int>(shard.voters.begin()->value()) - 1;
+  raft::CoreStatus before;
+  world_.node(left).Info([&](const NodeInfo& info) {
+    for (const GroupInfo& group : info.groups) {
+      if (group.group == shard.group) before = group.core;
+    }
+  });
+  world_.RunFor(milliseconds(5));
+  ASSERT_GT(before.term, raft::Term());
+  const DirectoryAnswer moved =
+      Change(0, MoveCall{.group = shard.group, .from = *shard.voters.begin(), .to = to});
+  ASSERT_TRUE(moved.status.ok()) << moved.status;
+  const std::string path = fmt::format("/data/groups/{}", shard.group.value());
+  ASSERT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }, seconds(20)));
+  world_.cluster().Crash(left);
+
+  raft::Log::World world;
+  world.files = &world_.cluster().disk(left);
+  world.clock = world_.cluster().process((left + 1) % 5);
+  world.writer = world_.cluster().process((left + 1) % 5)->NewThreadStrand("log");
+  world.on_fatal = [](const Status& status) { ADD_FAILURE() << status; };
+  raft::LogRecovery recovery;
+  const auto log = raft::Log::Open({.directory = "/data/wal"}, std::move(world), recovery);
+  ASSERT_TRUE(log.ok()) << log.status();
+  const raft::HardState remembered = (*log)->hard_state(shard.group);
+  EXPECT_GE(remembered.term, before.term);
+  if (remembered.term == before.term) {
+    EXPECT_EQ(remembered.vote, before.vote);
+  }
+  EXPECT_GE(remembered.forgotten.index, before.commit);
 }
 
 TEST_F(Shards, AReplicaMovesToANodeThatHadNone) {
