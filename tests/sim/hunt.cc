@@ -136,12 +136,16 @@ std::uint64_t Hunter::Find(Plant plant, Outcome& seen, double& cpu_seconds) {
 }  // namespace
 
 int Hunt(const SimulationOptions& simulation, const HuntOptions& options) {
+  const auto wanted = [&](std::string_view name) {
+    if (options.name != "all") return options.name == name;
+    return std::find(options.except.begin(), options.except.end(), name) == options.except.end();
+  };
   int looked_for = 0;
   int found = 0;
   Hunter hunter(simulation, options);
   fmt::print("| bug | seed | CPU, s | seen as |\n| --- | --- | --- | --- |\n");
   for (const PlantEntry& entry : kPlants) {
-    if (options.name != "all" && options.name != entry.name) continue;
+    if (!wanted(entry.name)) continue;
     ++looked_for;
     Outcome seen;
     double cpu_seconds = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/sim/simulation.h"
 
@@ -19,6 +20,8 @@ inline int NodesOf(std::uint64_t seed, bool sharded) {
 struct HuntOptions {
   // Of a plant, or `all`.
   std::string name;
+  // Of plants that are no part of `all`: something else sees them.
+  std::vector<std::string> except = {};
   std::uint64_t seeds_first = 1;
   std::uint64_t seeds_max = 1000;
   // Seeds that run at the same time, each in a process of its own.

@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
   app.add_option("--planted", hunt.name,
                  "hunt this planted bug, or all, from the first seed to the last")
       ->take_last();
+  app.add_option("--except", hunt.except, "no part of all")->delimiter(',');
   app.add_option("--jobs", hunt.jobs, "seeds of a hunt that run at the same time")->take_last();
   CLI11_PARSE(app, argc, argv);
   std::uint64_t first = 0;
