@@ -221,6 +221,61 @@ TEST_F(ShardsOfThree, AMessageMakesNoReplicaOfAShardThatIsYetToBeCutOff) {
   }
 }
 
+// It has nothing of the shard, has not heard of the split, and its clients write through it.
+TEST_F(Shards, AWriteOnAStaleRouteReachesTheNewShard) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const ShardDescriptor shard =
+      *world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace));
+  int stale = 0;
+  while (shard.voters.contains(NodeId(stale + 1ull))) ++stale;
+  const int other = (stale + 1) % 5;
+  ASSERT_TRUE(world_.Await([&] { return ShardsOf(stale, keyspace) == 1; }));
+  const GatewayAnswer before = Ask(stale, Puts(keyspace, {{"z", "before"}}));
+  ASSERT_TRUE(before.status.ok()) << before.status;
+  world_.CutOff(stale);
+  world_.AwaitLeader(stale, kDirectoryGroup);
+  const DirectoryAnswer split =
+      Change(other, SplitCall{.group = shard.group, .key = kv::EncodeKey(keyspace, "m")});
+  ASSERT_TRUE(split.status.ok()) << split.status;
+  const JobRecord job = *AwaitJob(other, split.job);
+  ASSERT_EQ(job.state, JobState::kDone) << job.error << job.step;
+  ASSERT_TRUE(Ask(other, Puts(keyspace, {{"z", "while it was away"}})).status.ok());
+  ASSERT_EQ(ShardsOf(stale, keyspace), 1u);
+  world_.network().HealAll();
+  const GatewayAnswer put = Ask(stale, Puts(keyspace, {{"z", "on a stale route"}}));
+  ASSERT_TRUE(put.status.ok()) << put.status;
+  EXPECT_EQ(put.origin.group, job.other);
+  EXPECT_EQ(NodeWorld::ValueOf(Ask(other, GetCall{.keyspace = keyspace, .key = "z"})),
+            "on a stale route");
+}
+
+// It remembers a leader that has nothing of the shard any more.
+TEST_F(Shards, AWriteOnAStaleRouteFollowsAReplicaThatMoved) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const ShardDescriptor shard =
+      *world_.node(0).DirectoryView()->Locate(kv::KeyspaceStart(keyspace));
+  std::vector<int> others;
+  for (int node = 0; node < 5; ++node) {
+    if (!shard.voters.contains(NodeId(node + 1ull))) others.push_back(node);
+  }
+  const int stale = others[0];
+  const int left = world_.AwaitLeader(-1, shard.group);
+  ASSERT_TRUE(world_.Await([&] { return ShardsOf(stale, keyspace) == 1; }));
+  const GatewayAnswer before = Ask(stale, Puts(keyspace, {{"k", "before"}}));
+  ASSERT_TRUE(before.status.ok()) << before.status;
+  const DirectoryAnswer moved = Change(
+      left,
+      MoveCall{.group = shard.group, .from = NodeId(left + 1ull), .to = NodeId(others[1] + 1ull)});
+  ASSERT_TRUE(moved.status.ok()) << moved.status;
+  EXPECT_EQ(AwaitJob(left, moved.job)->state, JobState::kDone);
+  const std::string path = fmt::format("/data/groups/{}", shard.group.value());
+  ASSERT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }));
+  const GatewayAnswer put = Ask(stale, Puts(keyspace, {{"k", "on a stale route"}}));
+  ASSERT_TRUE(put.status.ok()) << put.status;
+  EXPECT_EQ(NodeWorld::ValueOf(Ask(left, GetCall{.keyspace = keyspace, .key = "k"})),
+            "on a stale route");
+}
+
 // Should it become a member once more, it must not vote twice in a term.
 TEST_F(Shards, ANodeRemembersItsVoteInAGroupThatWentFromIt) {
   const kv::KeyspaceId keyspace = Make({.name = "a"});
