@@ -70,10 +70,14 @@ bool LeftMoves(const DirectoryImage& image, const ShardDescriptor& left,
   return right.pinned && !left.pinned;
 }
 
+std::optional<MemberStep> LearnerBack(const ShardDescriptor& shard, const ShardDescriptor& like) {
+  const auto node = FirstOfBoth(shard.learners, like.voters);
+  if (!node) return std::nullopt;
+  return MemberStep{AdminVerb::kRemove, *node};
+}
+
 std::optional<MemberStep> StepBack(const ShardDescriptor& shard, const ShardDescriptor& like) {
-  if (const auto node = FirstOfBoth(shard.learners, like.voters)) {
-    return MemberStep{AdminVerb::kRemove, *node};
-  }
+  if (const auto learner = LearnerBack(shard, like)) return learner;
   const std::optional<NodeId> surplus = FirstBeyond(shard.voters, like.voters);
   if (surplus && shard.voters.size() > like.voters.size()) {
     return MemberStep{AdminVerb::kRemove, *surplus};

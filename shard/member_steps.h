@@ -29,5 +29,8 @@ bool LeftMoves(const DirectoryImage& image, const ShardDescriptor& left,
                const ShardDescriptor& right);
 // What ends an exchange that has begun, on the shorter way; nothing: none has.
 std::optional<MemberStep> StepBack(const ShardDescriptor& shard, const ShardDescriptor& like);
+// The part of it that is right for both shards, whichever has begun: a learner goes that was to
+// become a voter.
+std::optional<MemberStep> LearnerBack(const ShardDescriptor& shard, const ShardDescriptor& like);
 
 }  // namespace flotilla

@@ -146,6 +146,12 @@ Task<JobRunner::Step> JobRunner::DoMerge(JobRecord job) {
     Step moved = co_await ChangeMembers(moves.group, *next);
     co_return moved;
   }
+  // Before a node was to be emptied, it may have been the other one that moved.
+  const std::optional<MemberStep> left_over = cancelling ? LearnerBack(stays, moves) : std::nullopt;
+  if (left_over) {
+    Step removed = co_await ChangeMembers(stays.group, *left_over);
+    co_return removed;
+  }
   if (job.state == JobState::kCancelling) {
     Step ended = co_await GiveUp(pair, End(JobState::kCancelled));
     co_return ended;

@@ -84,6 +84,8 @@ TEST(MemberSteps, BackEndWhatHasBegun) {
             (MemberStep{AdminVerb::kRemove, NodeId(4)}));
   EXPECT_EQ(StepBack(Shard(Of({1, 2, 3, 4})), Shard(Of({1, 2, 4}))),
             (MemberStep{AdminVerb::kRemove, NodeId(3)}));
+  // A learner of another kind stays.
+  EXPECT_EQ(LearnerBack(Shard(Of({1, 2, 3}), Of({5})), Shard(Of({1, 2, 4}))), std::nullopt);
 }
 
 TEST(MemberSteps, TheOneMovesThatMay) {

@@ -134,6 +134,25 @@ TEST_F(MergingOfThree, TheOldLeaderOfTheRightAnswersNothing) {
   ExpectAllOn(old);
 }
 
+// A node of the left is to be emptied when the right has begun to move to it: now the left would
+// move instead.
+TEST_F(Merging, AMoveThatHasBegunIsTakenBackWhicheverWouldMoveNow) {
+  MakeTwo();
+  const JobId job = Merge();
+  ASSERT_TRUE(world_.Await([&] { return !Holder(kMiddle).learners.empty(); }));
+  NodeId emptied;
+  for (const NodeId node : Holder(0).voters) {
+    if (!Holder(kMiddle).Has(node)) emptied = node;
+  }
+  ASSERT_TRUE(emptied);
+  const DirectoryAnswer drain =
+      Change(0, SetNodeRoleCall{.node = emptied, .role = NodeRole::kDraining});
+  ASSERT_TRUE(drain.status.ok()) << drain.status;
+  EXPECT_EQ(AwaitJob(0, job)->state, JobState::kFailed);
+  EXPECT_TRUE(world_.Await([&] { return Holder(kMiddle).learners.empty(); }));
+  EXPECT_EQ(Holder(kMiddle).voters.size(), 3u);
+}
+
 // Others may have work for the shards: to replace who is missing, say.
 TEST_F(Merging, ItDoesNotWaitForEver) {
   for (const bool must_move : {false, true}) {
