@@ -167,7 +167,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void Tell();
   void TellLeader(NodeId leader, NodeStats stats);
   bool WorthALook();
-  void MeasureLoad();
+  void MeasureLoad(Duration since_last);
   // Of the shards that it leads, with what was measured last; nothing of those that are newer.
   NodeStats OwnStats() const;
   static void NoteBehind(Replica& replica);
@@ -266,6 +266,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<Balancing> balancing_;             // control strand
   std::map<GroupId, ShardStats> measured_;           // by MeasureLoad; control strand
   gossip::LoadReport own_load_;                      // control strand
+  Duration tell_period_ = std::chrono::seconds(1);   // control strand
   int periods_ = 0;                                  // control strand
   bool tells_soon_ = false;                          // control strand
   bool watching_ = false;                            // control strand

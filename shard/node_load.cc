@@ -10,6 +10,9 @@ namespace flotilla {
 namespace {
 
 constexpr Duration kPeriod = std::chrono::seconds(1);
+// While everything sleeps; shorter than a silence that is suspicious (ClusterWatch).
+constexpr Duration kRestingPeriod = std::chrono::seconds(2);
+static_assert(2 * kRestingPeriod <= ClusterWatch::kSuspectAfter);
 constexpr Duration kSoon = std::chrono::milliseconds(200);
 // Sizes of shards that nobody writes to are looked up so many periods apart.
 constexpr int kSizesEvery = 10;
@@ -41,8 +44,11 @@ void NodeImpl::StartTelling() {
 
 void NodeImpl::TellRegularly() {
   if (stopping_.load()) return;
-  control_->After(kPeriod, [this] { TellRegularly(); });
-  MeasureLoad();
+  // Who leads the directory may have something to balance.
+  const bool rests = awake_.empty() && (!watching_ || quiet_looks_ > kQuietLooks);
+  const Duration before = std::exchange(tell_period_, rests ? kRestingPeriod : kPeriod);
+  control_->After(tell_period_, [this] { TellRegularly(); });
+  MeasureLoad(before);
   if (const auto gossip = FindGossip()) gossip->SetLoad(own_load_);
   Tell();
 }
@@ -92,13 +98,13 @@ bool NodeImpl::WorthALook() {
 }
 
 // Of all replicas, of which there may be thousands, all asleep.
-void NodeImpl::MeasureLoad() {
+void NodeImpl::MeasureLoad(Duration since_last) {
   ++periods_;
   own_load_ = {};
   double requests_per_s = 0;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() == kDirectoryGroup) continue;
-    const LoadMeter::Load load = replica->load().Take(kPeriod);
+    const LoadMeter::Load load = replica->load().Take(since_last);
     const auto [place, is_new] = measured_.try_emplace(replica->id());
     ShardStats& known = place->second;
     const bool busy = load.writes_per_s >= 1;

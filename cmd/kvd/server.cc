@@ -27,7 +27,7 @@ namespace {
 
 constexpr char kSlowDiskPage[] = "the disk does not answer\n";
 constexpr std::uint64_t kBlockCacheBytesMin = 256 << 20;
-constexpr auto kHealthPeriod = std::chrono::milliseconds(100);
+constexpr auto kHealthPeriod = std::chrono::milliseconds(250);
 constexpr int kDescriptorsFew = 16'384;
 
 NodeOptions ToNodeOptions(const Config& config) {

@@ -14,6 +14,10 @@ constexpr std::size_t kAddressChannelsMax = 64;
 // mebibyte; only a single larger entry is above.
 constexpr std::size_t kCallBytesMax = 1 << 20;
 constexpr std::size_t kEntriesBytesMax = 4 << 20;
+// How often it is seen to that the other end still answers; for large messages seldom, since the
+// end of either link tells of a node that is lost.
+constexpr Duration kWatch = std::chrono::seconds(1);
+constexpr Duration kBulkWatch = std::chrono::seconds(10);
 
 Status FromGrpc(const grpc::Status& status, const std::string& address) {
   return Error(status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED
@@ -91,6 +95,7 @@ PeerLink::World::OnTrouble GrpcTransport::Trouble(const std::string& address) {
 }
 
 std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string& address,
+                                                  Duration watch,
                                                   PeerLink::World::OnTrouble on_trouble) {
   internal::Hello hello;
   hello.set_cluster_id(cluster_.value());
@@ -100,6 +105,7 @@ std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string
   PeerLink::World world;
   world.strand = strand_.get();
   world.seed = ++next_seed_;
+  world.pulse = watch;
   world.on_unreachable = [this](NodeId peer) { Lost(peer); };
   world.on_reachable = [this](NodeId peer) {
     std::shared_lock lock(handler_mutex_);
@@ -107,14 +113,15 @@ std::shared_ptr<PeerLink> GrpcTransport::MakeLink(NodeId node, const std::string
   };
   world.on_trouble = std::move(on_trouble);
   ++open_;
-  return {new PeerLink(options_, world, std::move(hello), ChannelTo(address)),
+  return {new PeerLink(options_, world, std::move(hello), ChannelTo(address, watch)),
           [this](PeerLink* link) {
             delete link;
             CallEnded();
           }};
 }
 
-std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& address) {
+std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& address,
+                                                        Duration watch) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxSendMessageSize(kPeerMessageBytesMax);
@@ -124,7 +131,8 @@ std::shared_ptr<grpc::Channel> GrpcTransport::ChannelTo(const std::string& addre
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // A node that is paused or cut off is noticed after the sum of both, and of a pulse of the link:
   // groups that are asleep have nothing else to notice it by.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1000);
+  const auto watch_ms = std::chrono::duration_cast<std::chrono::milliseconds>(watch).count();
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(watch_ms));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
@@ -152,8 +160,8 @@ void GrpcTransport::SetPeers(const std::vector<PeerAddress>& peers) {
     for (const auto& [node, address] : wanted) {
       Peer& peer = peers_[node];
       peer.address = address;
-      peer.link = MakeLink(node, address, Trouble(address));
-      peer.bulk = MakeLink(node, address, nullptr);
+      peer.link = MakeLink(node, address, kWatch, Trouble(address));
+      peer.bulk = MakeLink(node, address, kBulkWatch, nullptr);
       opening.push_back(peer.link);
       opening.push_back(peer.bulk);
     }
@@ -211,7 +219,7 @@ void GrpcTransport::CallAddress(const std::string& address, std::uint32_t method
     }
     if (channels_.size() > kAddressChannelsMax) channels_.clear();
     std::shared_ptr<grpc::Channel>& channel = channels_[address];
-    if (!channel) channel = ChannelTo(address);
+    if (!channel) channel = ChannelTo(address, kWatch);
     call->stub = internal::Peer::NewStub(channel);
     ++open_;
   }

@@ -65,12 +65,13 @@ class GrpcTransport final : public Transport {
   static const std::shared_ptr<PeerLink>& Route(const PeerMessage& message, Peer& peer);
 
   static std::unique_ptr<grpc::Service> NewService(GrpcTransport* transport);
-  std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address,
+  // `watch`: how often it is seen to that the other end still answers.
+  std::shared_ptr<PeerLink> MakeLink(NodeId node, const std::string& address, Duration watch,
                                      PeerLink::World::OnTrouble on_trouble);
   // Logs why there is no stream to the address.
   PeerLink::World::OnTrouble Trouble(const std::string& address);
   void CallEnded();
-  std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
+  static std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address, Duration watch);
   // A stream to or from the node has ended, and what was under way on it.
   void Lost(NodeId node);
   // Not OK when the batch is malformed: nothing of it was delivered.

@@ -10,7 +10,6 @@ namespace flotilla::raft {
 namespace {
 
 constexpr auto kLargeLinger = std::chrono::seconds(2);
-constexpr auto kPulsePeriod = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -183,7 +182,7 @@ void PeerLink::OnAnswered(bool accepted) {
 }
 
 void PeerLink::Pulse(const std::weak_ptr<Stream>& beating) {
-  world_.strand->After(kPulsePeriod, [weak = weak_from_this(), beating] {
+  world_.strand->After(world_.pulse, [weak = weak_from_this(), beating] {
     const std::shared_ptr<PeerLink> link = weak.lock();
     const std::shared_ptr<Stream> stream = beating.lock();
     if (!link || !stream) return;

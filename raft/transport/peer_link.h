@@ -50,6 +50,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     using OnTrouble = std::function<void(NodeId, const grpc::Status&)>;
     OnTrouble on_trouble;
     std::uint64_t seed = 1;
+    Duration pulse = std::chrono::seconds(1);
   };
 
   PeerLink(const PeerLinkOptions& options, const World& world, internal::Hello hello,
