@@ -1,4 +1,4 @@
-// group list|show: the replicas of each group, by the word of their own nodes.
+// group list|show|snapshot: the replicas of each group, by the word of their own nodes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -152,17 +152,19 @@ Status ListGroups(Session& session) {
   return absl::OkStatus();
 }
 
-Status ShowGroup(Session& session, std::uint64_t id) {
+StatusOr<GroupView> Find(Session& session, std::uint64_t id) {
   v1::ListShardsRequest request;
   if (GroupId(id) != kDirectoryGroup) request.set_group_id(id);
-  ASSIGN_OR_RETURN(const Groups groups, Ask(session, request));
+  ASSIGN_OR_RETURN(Groups groups, Ask(session, request));
   const auto found = groups.find(id);
-  if (found == groups.end()) {
-    return Error(
-        Reason::kGroupNotFound,
-        fmt::format("there is no group {}: `kvctl group list` lists those that there are", id));
-  }
-  const GroupView& group = found->second;
+  if (found != groups.end()) return std::move(found->second);
+  return Error(
+      Reason::kGroupNotFound,
+      fmt::format("there is no group {}: `kvctl group list` lists those that there are", id));
+}
+
+Status ShowGroup(Session& session, std::uint64_t id) {
+  ASSIGN_OR_RETURN(const GroupView group, Find(session, id));
   const Format format = session.FormatFor(true);
   if (format == Format::kJson) {
     session.PrintLine(ToJson(id, group).str());
@@ -191,6 +193,46 @@ Status ShowGroup(Session& session, std::uint64_t id) {
   return absl::OkStatus();
 }
 
+Status Snapshot(Session& session, std::uint64_t id, const std::vector<std::string>& names) {
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  std::vector<std::uint64_t> nodes;
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(nodes.emplace_back(), FindNode(session, name));
+  }
+  if (names.empty()) {
+    ASSIGN_OR_RETURN(const GroupView group, Find(session, id));
+    for (const StatusLine& line : group.replicas) nodes.push_back(line.node_id);
+    const std::vector<std::uint64_t> silent = Silent(group);
+    nodes.insert(nodes.end(), silent.begin(), silent.end());
+  }
+  // Every node gets its turn, whatever becomes of another.
+  Status failed;
+  JsonArray json;
+  for (const std::uint64_t node : nodes) {
+    v1::TriggerSnapshotRequest request;
+    request.set_group_id(id);
+    request.set_node_id(node);
+    const auto taken = admin->TriggerSnapshot(request);
+    if (!taken.ok()) {
+      failed = Annotate(taken.status(), fmt::format("n{}", node));
+      continue;
+    }
+    json.Add(JsonObject()
+                 .Number64("node_id", node)
+                 .Number64("index", taken->index())
+                 .Number64("bytes", taken->bytes())
+                 .str());
+    if (session.FormatFor(false) != Format::kJson) {
+      session.PrintLine(fmt::format("n{}: snapshot at index {}, {}", node, taken->index(),
+                                    HumanBytes(taken->bytes())));
+    }
+  }
+  if (session.FormatFor(false) == Format::kJson) {
+    session.PrintLine(JsonObject().Raw("snapshots", json.str()).str());
+  }
+  return failed;
+}
+
 }  // namespace
 
 void AddGroupCommands(CLI::App& app, Session& session) {
@@ -198,6 +240,7 @@ void AddGroupCommands(CLI::App& app, Session& session) {
     if (!status.ok()) session.Fail(status);
   };
   auto id = std::make_shared<std::uint64_t>(0);
+  auto nodes = std::make_shared<std::vector<std::string>>();
   CLI::App* group = app.add_subcommand("group", "The Raft groups behind the shards");
   group->require_subcommand(1);
   CLI::App* command = group->add_subcommand("list", "Show them: leader, term, who is behind");
@@ -205,6 +248,10 @@ void AddGroupCommands(CLI::App& app, Session& session) {
   command = group->add_subcommand("show", "Show the replicas of one");
   command->add_option("GROUP", *id, "its number, which is its shard's")->required();
   command->callback([=, &session] { run(ShowGroup(session, *id)); });
+  command = group->add_subcommand("snapshot", "Take a snapshot now and let the log before it go");
+  command->add_option("GROUP", *id, "its number")->required();
+  command->add_option("NODE", *nodes, "of which nodes; default: all that have a replica");
+  command->callback([=, &session] { run(Snapshot(session, *id, *nodes)); });
 }
 
 }  // namespace flotilla::kvctl

@@ -1,4 +1,4 @@
-// member list|add|remove|promote, leader transfer, snapshot.
+// member list|add|remove|promote, leader transfer.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,7 +7,6 @@
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/names.h"
-#include "cmd/kvctl/shards.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
@@ -90,8 +89,9 @@ Status PromoteMember(Session& session, const std::string& name) {
   return absl::OkStatus();
 }
 
-Status TransferLeadership(Session& session, const std::string& name) {
+Status TransferLeadership(Session& session, std::uint64_t group, const std::string& name) {
   v1::TransferLeadershipRequest request;
+  request.set_group_id(group);
   if (!name.empty()) {
     ASSIGN_OR_RETURN(const std::uint64_t node, FindNode(session, name));
     request.set_node_id(node);
@@ -99,51 +99,8 @@ Status TransferLeadership(Session& session, const std::string& name) {
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   ASSIGN_OR_RETURN(const v1::TransferLeadershipResponse now, admin->TransferLeadership(request));
   Report(session, JsonObject().Number64("leader_id", now.leader_id()),
-         fmt::format("n{} leads", now.leader_id()));
+         fmt::format("n{} leads group {}", now.leader_id(), group));
   return absl::OkStatus();
-}
-
-Status Snapshot(Session& session, const std::vector<std::string>& names) {
-  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
-  std::vector<std::uint64_t> nodes;
-  for (const std::string& name : names) {
-    ASSIGN_OR_RETURN(nodes.emplace_back(), FindNode(session, name));
-  }
-  if (names.empty()) {
-    v1::ListShardsRequest request;
-    request.set_group_id(kFirstDataGroup.value());
-    ASSIGN_OR_RETURN(const std::vector<v1::Shard> shards, FetchShards(session, request));
-    for (const v1::Shard& shard : shards) {
-      nodes.insert(nodes.end(), shard.voters().begin(), shard.voters().end());
-      nodes.insert(nodes.end(), shard.learners().begin(), shard.learners().end());
-    }
-  }
-  // Every node gets its turn, whatever becomes of another.
-  Status failed;
-  JsonArray json;
-  for (const std::uint64_t node : nodes) {
-    v1::TriggerSnapshotRequest request;
-    request.set_group_id(kFirstDataGroup.value());
-    request.set_node_id(node);
-    const auto taken = admin->TriggerSnapshot(request);
-    if (!taken.ok()) {
-      failed = Annotate(taken.status(), fmt::format("n{}", node));
-      continue;
-    }
-    json.Add(JsonObject()
-                 .Number64("node_id", node)
-                 .Number64("index", taken->index())
-                 .Number64("bytes", taken->bytes())
-                 .str());
-    if (session.FormatFor(false) != Format::kJson) {
-      session.PrintLine(fmt::format("n{}: snapshot at index {}, {}", node, taken->index(),
-                                    HumanBytes(taken->bytes())));
-    }
-  }
-  if (session.FormatFor(false) == Format::kJson) {
-    session.PrintLine(JsonObject().Raw("snapshots", json.str()).str());
-  }
-  return failed;
 }
 
 }  // namespace
@@ -153,7 +110,7 @@ void AddMemberCommands(CLI::App& app, Session& session) {
     if (!status.ok()) session.Fail(status);
   };
   auto node = std::make_shared<std::string>();
-  auto nodes = std::make_shared<std::vector<std::string>>();
+  auto group = std::make_shared<std::uint64_t>(kFirstDataGroup.value());
   auto learner = std::make_shared<bool>(false);
 
   CLI::App* member = app.add_subcommand("member", "The nodes of the cluster");
@@ -171,15 +128,12 @@ void AddMemberCommands(CLI::App& app, Session& session) {
   command->add_option("NODE", *node, "its number or address")->required();
   command->callback([=, &session] { run(PromoteMember(session, *node)); });
 
-  CLI::App* leader = app.add_subcommand("leader", "The leader of the group");
+  CLI::App* leader = app.add_subcommand("leader", "The leader of a group");
   leader->require_subcommand(1);
   command = leader->add_subcommand("transfer", "Hand leadership over");
   command->add_option("NODE", *node, "to whom; default: who is furthest along");
-  command->callback([=, &session] { run(TransferLeadership(session, *node)); });
-
-  command = app.add_subcommand("snapshot", "Take a snapshot now and let the log before it go");
-  command->add_option("NODE", *nodes, "of which nodes; default: all that have a replica");
-  command->callback([=, &session] { run(Snapshot(session, *nodes)); });
+  command->add_option("--group", *group, "of which; default: the first of the data");
+  command->callback([=, &session] { run(TransferLeadership(session, *group, *node)); });
 }
 
 }  // namespace flotilla::kvctl

@@ -255,12 +255,22 @@ TEST_F(KvctlDirectory, AGroupWithoutALeaderIsToldApart) {
 }
 
 TEST_F(KvctlDirectory, SnapshotsAreTakenWhereReplicasAre) {
-  AddShard(2, "", "");
-  EXPECT_THAT(Run({"snapshot"}).out, StartsWith("n1: snapshot at index 70"));
-  EXPECT_THAT(server_.asked, ElementsAre("ListShardsRequest group_id: 2",
-                                         "TriggerSnapshotRequest group_id: 2 node_id: 1",
-                                         "TriggerSnapshotRequest group_id: 2 node_id: 2",
-                                         "TriggerSnapshotRequest group_id: 2 node_id: 3"));
+  AddShard(2, "", "m");
+  AddShard(3, "m", "");
+  EXPECT_THAT(Run({"group", "snapshot", "3"}).out, StartsWith("n1: snapshot at index 70"));
+  const auto asked = [this](int node) {
+    const std::string request =
+        "TriggerSnapshotRequest group_id: 3 node_id: " + std::to_string(node);
+    return std::ranges::count(server_.asked, request) == 1;
+  };
+  EXPECT_TRUE(asked(1) && asked(2) && asked(3));
+  EXPECT_EQ(Run({"group", "snapshot", "7"}).exit_code, 1);
+  EXPECT_EQ(Run({"snapshot"}).exit_code, kUsage);
+}
+
+TEST_F(KvctlDirectory, AnyGroupsLeadershipIsHandedOver) {
+  EXPECT_THAT(Run({"leader", "transfer", "--group", "7"}).out, HasSubstr(" leads group 7"));
+  EXPECT_THAT(server_.asked, ElementsAre("TransferLeadershipRequest group_id: 7"));
 }
 
 TEST_F(KvctlDirectory, CompletionKnowsTheCommands) {

@@ -113,6 +113,10 @@ FLOTILLA_CALL(TriggerSnapshot, TriggerSnapshotRequest, TriggerSnapshotResponse) 
   out->set_bytes(2048);
   return Changed(*in);
 }
+FLOTILLA_CALL(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse) {
+  out->set_leader_id(2);
+  return Changed(*in);
+}
 FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse) {
   v1::NodeDescriptor& node = *out->add_descriptors();
   node.set_node_id(3);

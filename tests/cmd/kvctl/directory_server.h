@@ -51,6 +51,7 @@ class DirectoryServer final : public v1::Directory::Service,
   FLOTILLA_CALL(GetTimestamp, GetTimestampRequest, GetTimestampResponse);
   FLOTILLA_CALL(Status, StatusRequest, StatusResponse);
   FLOTILLA_CALL(TriggerSnapshot, TriggerSnapshotRequest, TriggerSnapshotResponse);
+  FLOTILLA_CALL(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse);
   FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse);
   FLOTILLA_CALL(Aggregate, AggregateRequest, AggregateResponse);
   FLOTILLA_CALL(DrainNode, DrainNodeRequest, DrainNodeResponse);
