@@ -176,7 +176,7 @@ std::vector<ConfigOption> ConfigOptions() {
        Size(&Config::wal_max)},
       {"compact-after", "SIZE", "128MiB", "log of a group after which its prefix is let go",
        Size(&Config::compact_after)},
-      {"snapshot-rate", "SIZE", "64MiB", "a second, of all snapshots that the node sends together",
+      {"snapshot-rate", "SIZE", "32MiB", "a second, of all snapshots that the node sends together",
        Size(&Config::snapshot_rate)},
       {"disk-reserve", "SIZE", "256MiB",
        "writes are refused while the disk has less space free; 0: until it is full",

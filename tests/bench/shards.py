@@ -20,8 +20,8 @@ from nodes import Nodes, wait_for
 
 VALUE_BYTES = 1024  # of what is there
 PUT_BYTES = 256  # of what is put there meanwhile
-BEFORE_S = 20  # of load, before anything happens
-AFTER_S = 20
+BEFORE_S = 30  # of load, before anything happens
+AFTER_S = 30
 WARM_UP_S = 2
 PATIENCE_S = 120
 PARTS = ("split", "move")
@@ -215,6 +215,7 @@ def main():
     parser.add_argument("--move-seconds", type=int, default=25, help="that it may take")
     parser.add_argument("--pictures", type=pathlib.Path, default=pathlib.Path("."))
     flags = parser.parse_args()
+    flags.pictures.mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="flotilla-shards-"))
     nodes = Nodes(flags.programs.resolve(), directory, count=4, flags=("--balance", "false", *flags.kvd))
     measurement = Measurement(nodes, flags)
