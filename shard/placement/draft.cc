@@ -249,7 +249,7 @@ Action& Draft::Append(ShardState& shard, ActionKind kind, const Cause& cause) {
 void Draft::Add(ShardState& shard, NodeId to, const Cause& cause) {
   Append(shard, ActionKind::kAddReplica, cause).to = to;
   shard.voters.insert(to);
-  Count(shard, to);
+  if (shard.learners.erase(to) == 0) Count(shard, to);
 }
 
 void Draft::Move(ShardState& shard, NodeId from, NodeId to, const Cause& cause) {

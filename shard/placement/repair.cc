@@ -34,7 +34,8 @@ struct Wanted {
 Wanted WantedOf(Draft& draft, const ShardState& shard) {
   Wanted wanted;
   for (const auto& [id, node] : draft.nodes()) {
-    wanted.fit += draft.CanTake(shard, id) || (shard.voters.contains(id) && !node.leaving);
+    wanted.fit += draft.CanTake(shard, id) || (shard.voters.contains(id) && !node.leaving) ||
+                  (shard.learners.contains(id) && node.takes);
   }
   const std::size_t replicas = shard.keyspace->replicas;
   wanted.voters = std::min(replicas, wanted.fit);
@@ -83,6 +84,13 @@ void ObstructTooFew(Draft& draft, const ShardState& shard, std::size_t fit) {
       shard.group());
 }
 
+// One that could vote as well: where nobody else can take a replica, for which it has the place.
+NodeId LearnerToPromote(const Draft& draft, const ShardState& shard) {
+  const auto found = std::find_if(shard.learners.begin(), shard.learners.end(),
+                                  [&](NodeId learner) { return draft.node(learner).takes; });
+  return found == shard.learners.end() ? NodeId() : *found;
+}
+
 // One step, if there is one.
 bool RepairVoters(Draft& draft, ShardState& shard) {
   const std::size_t replicas = shard.keyspace->replicas;
@@ -113,7 +121,9 @@ bool RepairVoters(Draft& draft, ShardState& shard) {
   if (!draft.AllHealthy(shard)) return false;
   const Wanted wanted = WantedOf(draft, shard);
   if (shard.voters.size() < wanted.voters) {
-    if (const NodeId to = draft.PickTarget(shard, NodeId())) {
+    NodeId to = draft.PickTarget(shard, NodeId());
+    if (!to) to = LearnerToPromote(draft, shard);
+    if (to) {
       draft.Add(
           shard, to,
           {Purpose::kRepair, fmt::format("{} of {} replicas", shard.voters.size(), replicas)});

@@ -190,6 +190,19 @@ TEST(BalancerRepair, ReplacesOrDropsALearnerOnALostNode) {
             "move learner of shard 100 from node 4 to node 5");
 }
 
+// What a job that failed has left behind, with nobody else to take its place.
+TEST(BalancerRepair, PromotesALearnerWhereNobodyElseCanTakeAReplica) {
+  World world(3);
+  world.Shards(1, {{1, 2}});
+  world.shard(kFirst).descriptor.learners = {NodeId(3)};
+  const Plan plan = world.Make();
+  ASSERT_EQ(plan.actions.size(), 1u) << PlanText(plan);
+  EXPECT_EQ(ActionText(plan.actions[0]), "add shard 100 on node 3");
+  world.SettleWell();
+  EXPECT_EQ(world.shard(kFirst).descriptor.voters.size(), 3u);
+  EXPECT_TRUE(world.shard(kFirst).descriptor.learners.empty());
+}
+
 TEST(BalancerRepair, LeavesAShardAloneThatAJobIsAbout) {
   World world(4);
   world.Shards(1, {{1, 2, 3}});

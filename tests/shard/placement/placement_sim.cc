@@ -350,6 +350,7 @@ void PlacementSim::FinishMove(const JobRecord& job) {
   ShardView& about = shard(job.group);
   const bool learner = about.descriptor.learners.contains(job.from);
   if (job.to) (learner ? about.descriptor.learners : about.descriptor.voters).insert(job.to);
+  if (!learner) about.descriptor.learners.erase(job.to);
   about.descriptor.voters.erase(job.from);
   about.descriptor.learners.erase(job.from);
   if (about.leader == job.from) about.leader = job.to;
