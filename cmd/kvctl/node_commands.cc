@@ -1,6 +1,8 @@
 // node list|drain|activate|decommission, timestamp.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/types.h"
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/jobs.h"
@@ -106,8 +108,21 @@ Status Drain(Session& session, const DrainFlags& flags, bool undo) {
   return Told(session, response, flags);
 }
 
+// Who is asked may be who goes, and cannot say how it ended.
+Status LearnOthers(Session& session) {
+  ASSIGN_OR_RETURN(auto* const admin, session.Admin());
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse nodes, admin->ListNodes());
+  std::vector<std::string>& endpoints = session.flags.endpoints;
+  for (const v1::MemberStatus& node : nodes.nodes()) {
+    const bool known = std::ranges::find(endpoints, node.address()) != endpoints.end();
+    if (!known) endpoints.push_back(node.address());
+  }
+  return absl::OkStatus();
+}
+
 Status Decommission(Session& session, const DrainFlags& flags) {
   ASSIGN_OR_RETURN(const std::uint64_t node, FindNode(session, flags.node));
+  RETURN_IF_ERROR(LearnOthers(session));
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   v1::DecommissionNodeRequest request;
   request.set_node_id(node);

@@ -1,7 +1,7 @@
 # Installing what the project needs, from Debian 12. Sourced by ./dev.
 
 packages=(
-  clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 lld-19 cmake ninja-build ccache
+  clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 lld-19 llvm-19 cmake ninja-build ccache
   pkg-config git python3 curl procps ca-certificates
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc librocksdb-dev
   libsnappy-dev libbz2-dev liblz4-dev libzstd-dev zlib1g-dev
