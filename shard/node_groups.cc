@@ -17,7 +17,8 @@ constexpr Duration kFullDiskPause = std::chrono::seconds(1);
 constexpr Duration kRetirePause = std::chrono::milliseconds(50);
 constexpr Duration kReportTimeout = std::chrono::seconds(5);
 // Of a group that was split off, until it has a leader.
-constexpr int kChildCampaigns = 50;
+constexpr int kChildRounds = 50;
+constexpr int kRoundsForTheFirst = 5;
 constexpr Duration kCampaignPause = std::chrono::milliseconds(20);
 constexpr std::uint64_t kGiB = 1 << 30;
 
@@ -170,22 +171,28 @@ void NodeImpl::OpenChild(GroupId parent, GroupId child) {
     FinishOpening(child, OpenGroup(child, Unlogged(child)));
     MadeReplica(child);
     control_->Post([this, parent, child] {
-      LeadChild(parent, child, kChildCampaigns);
+      LeadChild(parent, child, /*round=*/0);
       NoteWoken();
       ReportShards(/*all=*/false);
     });
   });
 }
 
-// It need not wait for a timeout to have a leader: the parent's is at hand. On the other nodes it
-// may be born somewhat later.
-void NodeImpl::LeadChild(GroupId parent, GroupId child, int campaigns) {
+// It need not wait for a timeout to have a leader: another one than its parent has, so that the two
+// share what was one's; or else the parent's. On the other nodes it may be born somewhat later.
+void NodeImpl::LeadChild(GroupId parent, GroupId child, int round) {
   const std::shared_ptr<Replica> born = FindReplica(child);
   const std::shared_ptr<Replica> from = FindReplica(parent);
-  if (!born || born->leader() || !from || !from->leads() || campaigns == 0) return;
-  born->group().Post([born] { born->group().Campaign(); });
-  control_->After(kCampaignPause, [this, parent, child, campaigns] {
-    if (!stopping_.load()) LeadChild(parent, child, campaigns - 1);
+  if (!born || born->leader() || !from || round == kChildRounds) return;
+  const std::set<NodeId> voters = born->store().mark().configuration.voters;
+  auto next = voters.upper_bound(from->leader());
+  if (next == voters.end()) next = voters.begin();
+  const bool first = next != voters.end() && *next == identity_.node;
+  if (first || (from->leads() && round >= kRoundsForTheFirst)) {
+    born->group().Post([born] { born->group().Campaign(); });
+  }
+  control_->After(kCampaignPause, [this, parent, child, round] {
+    if (!stopping_.load()) LeadChild(parent, child, round + 1);
   });
 }
 

@@ -129,7 +129,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void MadeReplica(GroupId group);
   // `parent` has split. On its apply strand.
   void OpenChild(GroupId parent, GroupId child);
-  void LeadChild(GroupId parent, GroupId child, int campaigns);
+  void LeadChild(GroupId parent, GroupId child, int round);
   bool MayHost(GroupId group) const;
   // Tried again while the disk is full.
   void FinishOpening(GroupId group, const Status& opened);
