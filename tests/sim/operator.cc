@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "shard/directory/job_edits.h"
+
 namespace flotilla::sim {
 namespace {
 
@@ -62,7 +64,8 @@ bool Operator::RegistryHasVotersEnough(std::size_t nodes) const {
   return registry_.voters.size() >= std::min(nodes, kDirectoryVotersMax);
 }
 
-// Fewer voters than usual would not outlive the loss of a disk.
+// Fewer voters than usual would not outlive the loss of a disk, nor would those of whom one has
+// gone already; and what a job is changing may be otherwise than the directory has it.
 bool Operator::ShardsAreWhole() const {
   std::shared_ptr<const DirectoryImage> newest;
   for (int node = 0; node < cluster_->size(); ++node) {
@@ -71,8 +74,13 @@ bool Operator::ShardsAreWhole() const {
     if (!newest || image->version() > newest->version()) newest = std::move(image);
   }
   if (!newest) return false;
-  return std::all_of(newest->shards().begin(), newest->shards().end(),
-                     [](const auto& one) { return one.second.voters.size() >= kVotersMin; });
+  std::set<NodeId> members;
+  for (const auto& [address, node] : registry_.addresses) members.insert(node);
+  return std::all_of(newest->shards().begin(), newest->shards().end(), [&](const auto& one) {
+    const ShardDescriptor& shard = one.second;
+    return shard.voters.size() >= kVotersMin && std::ranges::includes(members, shard.voters) &&
+           JobAbout(*newest, shard.group) == nullptr;
+  });
 }
 
 bool Operator::Settled() const {
