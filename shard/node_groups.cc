@@ -185,8 +185,12 @@ void NodeImpl::LeadChild(GroupId parent, GroupId child, int round) {
   const std::shared_ptr<Replica> from = FindReplica(parent);
   if (!born || born->leader() || !from || round == kChildRounds) return;
   const std::set<NodeId> voters = born->store().mark().configuration.voters;
-  auto next = voters.upper_bound(from->leader());
-  if (next == voters.end()) next = voters.begin();
+  // Those on its right, from the parent's leader on, by turns.
+  const std::size_t behind = voters.size() > 1 ? 1 + child.value() % (voters.size() - 1) : 0;
+  auto next = voters.find(from->leader());
+  for (std::size_t i = 0; i < behind && next != voters.end(); ++i) {
+    if (++next == voters.end()) next = voters.begin();
+  }
   const bool first = next != voters.end() && *next == identity_.node;
   if (first || (from->leads() && round >= kRoundsForTheFirst)) {
     born->group().Post([born] { born->group().Campaign(); });
