@@ -8,6 +8,7 @@
 
 #include "kv/lean_env.h"
 #include "kv/manifest_guard.h"
+#include "kv/noted_file.h"
 
 namespace flotilla::kv {
 namespace {
@@ -17,7 +18,6 @@ using rocksdb::FSWritableFile;
 using rocksdb::IODebugContext;
 using rocksdb::IOOptions;
 using rocksdb::IOStatus;
-using rocksdb::Slice;
 
 constexpr char kNoRoom[] = "no space left on device";
 
@@ -28,26 +28,10 @@ IOStatus Soften(IOStatus status) {
   return soft;
 }
 
-class WritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
+class WritableFile final : public NotedFile {
  public:
-  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  using NotedFile::NotedFile;
 
-  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
-    return Soften(target()->Append(data, options, debug));
-  }
-  IOStatus Append(const Slice& data, const IOOptions& options,
-                  const rocksdb::DataVerificationInfo& info, IODebugContext* debug) override {
-    return Soften(target()->Append(data, options, info, debug));
-  }
-  IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
-    return Soften(target()->Flush(options, debug));
-  }
-  IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return Soften(target()->Sync(options, debug));
-  }
-  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return Soften(target()->Fsync(options, debug));
-  }
   IOStatus RangeSync(std::uint64_t offset, std::uint64_t bytes, const IOOptions& options,
                      IODebugContext* debug) override {
     return Soften(target()->RangeSync(offset, bytes, options, debug));
@@ -55,6 +39,9 @@ class WritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
     return Soften(target()->Close(options, debug));
   }
+
+ private:
+  IOStatus Note(IOStatus done) override { return Soften(std::move(done)); }
 };
 
 class Directory final : public rocksdb::FSDirectoryWrapper {

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "kv/noted_file.h"
+
 namespace flotilla::kv {
 namespace {
 
@@ -18,31 +20,13 @@ bool IsManifest(std::string_view path) { return path.find("/MANIFEST-") != path.
 bool IsCurrent(std::string_view path) { return path.ends_with("/CURRENT"); }
 bool IsTable(std::string_view path) { return path.ends_with(".sst") || path.ends_with(".blob"); }
 
-class Manifest final : public rocksdb::FSWritableFileOwnerWrapper {
+class Manifest final : public NotedFile {
  public:
   Manifest(std::unique_ptr<rocksdb::FSWritableFile>&& file, Doubt doubt)
-      : FSWritableFileOwnerWrapper(std::move(file)), doubt_(std::move(doubt)) {}
-
-  IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
-                  IODebugContext* debug) override {
-    return Note(target()->Append(data, options, debug));
-  }
-  IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
-                  const rocksdb::DataVerificationInfo& info, IODebugContext* debug) override {
-    return Note(target()->Append(data, options, info, debug));
-  }
-  IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
-    return Note(target()->Flush(options, debug));
-  }
-  IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return Note(target()->Sync(options, debug));
-  }
-  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return Note(target()->Fsync(options, debug));
-  }
+      : NotedFile(std::move(file)), doubt_(std::move(doubt)) {}
 
  private:
-  IOStatus Note(IOStatus done) {
+  IOStatus Note(IOStatus done) override {
     if (!done.ok()) doubt_->store(true);
     return done;
   }

@@ -89,7 +89,7 @@ Status StoreImpl::FinishInterruptedInstall() {
 Status StoreImpl::FlushNow() {
   const auto flushed = [this] {
     std::lock_guard lock(flush_mutex_);
-    return durable_.load() >= applied_.load() && unflushed_birth_ == 0;
+    return IsFlushed(applied_.load());
   };
   if (flushed()) return absl::OkStatus();
   if (options_.inline_background_work) {

@@ -401,7 +401,7 @@ void StoreImpl::Flush(UniqueFunction<void(StatusOr<raft::Index>)> done) {
   const std::uint64_t target = applied_.load();
   {
     std::unique_lock flush_lock(flush_mutex_);
-    if (durable_.load() >= target && unflushed_birth_ == 0) {
+    if (IsFlushed(target)) {
       flush_lock.unlock();
       done(raft::Index(durable_.load()));
       return;

@@ -131,6 +131,10 @@ class StoreImpl final : public Store {
   // Moves the received directory to where the database is; closes that, which is opened afterwards.
   Status PutInPlace(const std::string& directory);
   Status FlushNow();
+  // With the lock of flushes: the database's files have everything up to the index, and the birth.
+  bool IsFlushed(std::uint64_t index) const {
+    return durable_.load() >= index && unflushed_birth_ == 0;
+  }
   // Of the flushed state, in a directory that is to be made.
   Status Checkpoint(const std::string& directory);
   Status LinkFiles(const std::string& directory) const;
