@@ -103,10 +103,10 @@ class JobRunner {
   // It has been waiting for this, and nothing else, for too long.
   bool Stuck(JobId id, const std::string& what);
   Task<> Cancel(JobId id);
-  // In the order of voters, then learners.
-  Task<std::vector<AdminResult>> AskMembers(ShardDescriptor shard, AdminVerb verb, Duration within);
 
   Task<AdminResult> Ask(AdminRequest request, Duration within = kAskTimeout);
+  // In the order of voters, then learners.
+  Task<std::vector<AdminResult>> AskMembers(ShardDescriptor shard, AdminVerb verb, Duration within);
   Task<Status> Note(JobRecord job);
   // As DirectoryEditor::Edit. What `change` refers to lives until it has ended.
   Task<Status> Edit(DirectoryEditor::Change change);

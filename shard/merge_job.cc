@@ -13,10 +13,8 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <mutex>
 #include <utility>
 
-#include "base/check.h"
 #include "base/planted.h"
 #include "shard/job_runner.h"
 #include "shard/member_steps.h"
@@ -76,44 +74,7 @@ bool HasFlushed(const AdminResult& member, const AdminResult& frozen) {
          member.durable >= frozen.index;
 }
 
-class Gathering {
- public:
-  Gathering(std::size_t count, Completion<std::vector<AdminResult>> done)
-      : results_(count), missing_(count), done_(std::move(done)) {}
-
-  void Take(std::size_t number, AdminResult result) {
-    std::unique_lock lock(mutex_);
-    results_[number] = std::move(result);
-    if (--missing_ > 0) return;
-    lock.unlock();
-    done_(std::move(results_));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<AdminResult> results_;
-  std::size_t missing_;
-  Completion<std::vector<AdminResult>> done_;
-};
-
 }  // namespace
-
-Task<std::vector<AdminResult>> JobRunner::AskMembers(ShardDescriptor shard, AdminVerb verb,
-                                                     Duration within) {
-  const std::vector<NodeId> nodes = shard.Members();
-  CHECK(!nodes.empty());
-  const MonoTime deadline = world_.clock->Now() + within;
-  std::vector<AdminResult> results = co_await AwaitCallback<std::vector<AdminResult>>(
-      [&](Completion<std::vector<AdminResult>> done) {
-        const auto gathering = std::make_shared<Gathering>(nodes.size(), std::move(done));
-        for (std::size_t i = 0; i < nodes.size(); ++i) {
-          world_.admin->Execute(
-              Request(verb, shard.group, nodes[i]), deadline,
-              [gathering, i](AdminResult result) { gathering->Take(i, std::move(result)); });
-        }
-      });
-  co_return results;
-}
 
 Task<JobRunner::Step> JobRunner::DoMerge(JobRecord job) {
   const std::shared_ptr<const DirectoryImage> image = world_.directory->image();
