@@ -11,27 +11,20 @@ kvctl and, for put, flotilla_bench. Data goes below a temporary directory.
 import argparse
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
-from nodes import Nodes, wait_for
+from nodes import Measurement, measure, wait_for
 
 PARTS = ("cold", "idle", "kill", "pause", "put")
 
 
-class Measurement:
+class Groups(Measurement):
     def __init__(self, nodes, shards):
-        self.nodes = nodes
+        super().__init__(nodes)
         self.shards = shards
         self.groups = shards + 2  # and the directory, and `default`
-        self.rows = []
-
-    def note(self, what, value, bound=""):
-        self.rows.append((what, value, bound))
-        print(f"{what}: {value}", flush=True)
 
     def create(self, name, shards):
         self.nodes.kvctl("keyspace", "create", name, "--partitioning", "hash",
@@ -41,9 +34,7 @@ class Measurement:
         return self.nodes.total("groups_led", nodes) >= self.groups
 
     def found(self):
-        self.nodes.start_all()
-        led = lambda: self.nodes.total("groups_led") >= 2
-        wait_for("a cluster", led)
+        self.start()
         began = time.monotonic()
         self.create("many", self.shards)
         wait_for("leaders", self.all_led)
@@ -131,11 +122,6 @@ class Measurement:
             self.note(f"put, 256 outstanding, {shards} shard(s)",
                       f"{sorted(found)[1]:,} a second of {found}")  # fmt: skip
 
-    def print_table(self):
-        print("\n| | measured | bound |\n| --- | --- | --- |")
-        for what, value, bound in self.rows:
-            print(f"| {what} | {value} | {bound} |")
-
 
 def main():
     parser = argparse.ArgumentParser()
@@ -143,17 +129,7 @@ def main():
     parser.add_argument("--shards", type=int, default=1000)
     parser.add_argument("--parts", default=",".join(PARTS))
     flags = parser.parse_args()
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="flotilla-groups-"))
-    nodes = Nodes(flags.programs.resolve(), directory)
-    measurement = Measurement(nodes, flags.shards)
-    try:
-        measurement.found()
-        for part in flags.parts.split(","):
-            getattr(measurement, part)()
-        measurement.print_table()
-    finally:
-        nodes.kill_all()
-        shutil.rmtree(directory, ignore_errors=True)
+    measure(flags.programs, flags.parts, lambda nodes: Groups(nodes, flags.shards))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Nodes on loopback for measurements, and what /proc and their metrics say of them."""
+"""Nodes on loopback for measurements, what /proc and their metrics say of them, and tables of it."""
 
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -117,3 +119,38 @@ def wait_for(what, condition, seconds=120.0, pause=0.02):
         if time.monotonic() >= end:
             sys.exit(f"error: waited {seconds:.0f} s for {what}")
         time.sleep(pause)
+
+
+class Measurement:
+    """Parts, each a method, that are measured one after the other; and what was found."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.rows = []
+
+    def note(self, what, value, bound=""):
+        self.rows.append((what, value, bound))
+        print(f"{what}: {value}", flush=True)
+
+    def start(self):
+        self.nodes.start_all()
+        wait_for("a cluster", lambda: self.nodes.total("groups_led") >= 2)
+
+    def run(self, parts):
+        self.found()
+        for part in parts.split(","):
+            getattr(self, part)()
+        print("\n| | measured | bound |\n| --- | --- | --- |")
+        for what, value, bound in self.rows:
+            print(f"| {what} | {value} | {bound} |")
+
+
+def measure(programs, parts, measurement_of, **nodes_options):
+    """Of nodes that end, and go with their data, whatever happens."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="flotilla-bench-"))
+    nodes = Nodes(programs.resolve(), directory, **nodes_options)
+    try:
+        measurement_of(nodes).run(parts)
+    finally:
+        nodes.kill_all()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Splits and moves a shard of 1 GiB while clients write to it; prints a table, draws pictures.
 
-    tests/bench/shards.py BIN_DIRECTORY [--parts split,move] [--gib 1] [--outstanding 64]
-                          [--pictures DIRECTORY] [--keep DIRECTORY]
+    tests/bench/shards.py BIN_DIRECTORY [--parts move,split] [--gib 1] [--outstanding 64]
+                          [--pictures DIRECTORY] [--kvd=FLAG ...]
 
 Four nodes, three of which have the shard; the balancer is off. Needs kvd, kvctl and
 flotilla_timeline. Data goes below a temporary directory.
@@ -11,12 +11,10 @@ flotilla_timeline. Data goes below a temporary directory.
 import argparse
 import csv
 import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 
-from nodes import Nodes, wait_for
+from nodes import Measurement, measure, wait_for
 
 VALUE_BYTES = 1024  # of what is there
 PUT_BYTES = 256  # of what is put there meanwhile
@@ -24,7 +22,6 @@ BEFORE_S = 30  # of load, before anything happens
 AFTER_S = 30
 WARM_UP_S = 2
 PATIENCE_S = 120
-PARTS = ("split", "move")
 
 
 class Puts:
@@ -112,16 +109,11 @@ class Picture:
         print(f"picture: {path}", flush=True)
 
 
-class Measurement:
+class Shards(Measurement):
     def __init__(self, nodes, flags):
-        self.nodes = nodes
+        super().__init__(nodes)
         self.flags = flags
         self.keys = int(flags.gib * 2**30 / (VALUE_BYTES + 16))
-        self.rows = []
-
-    def note(self, what, value, bound=""):
-        self.rows.append((what, value, bound))
-        print(f"{what}: {value}", flush=True)
 
     def timeline(self, *arguments):
         return [self.nodes.programs / "flotilla_timeline",
@@ -133,8 +125,7 @@ class Measurement:
         return self.nodes.kvctl("shard", "list", "--keyspace", "big")[0]["shards"]
 
     def found(self):
-        self.nodes.start_all()
-        wait_for("a cluster", lambda: self.nodes.total("groups_led") >= 2)
+        self.start()
         self.nodes.kvctl("keyspace", "create", "big", "--partitioning", "range")
         wait_for("a leader", lambda: self.nodes.total("groups_led") >= 3)
         began = time.monotonic()
@@ -199,11 +190,6 @@ class Measurement:
                   "30 % less")  # fmt: skip
         self.note("move: longest wait of a put", f"{puts.longest_ms(began, ended + 2):.0f} ms")
 
-    def print_table(self):
-        print("\n| | measured | bound |\n| --- | --- | --- |")
-        for what, value, bound in self.rows:
-            print(f"| {what} | {value} | {bound} |")
-
 
 def main():
     parser = argparse.ArgumentParser()
@@ -216,17 +202,8 @@ def main():
     parser.add_argument("--pictures", type=pathlib.Path, default=pathlib.Path("."))
     flags = parser.parse_args()
     flags.pictures.mkdir(parents=True, exist_ok=True)
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="flotilla-shards-"))
-    nodes = Nodes(flags.programs.resolve(), directory, count=4, flags=("--balance", "false", *flags.kvd))
-    measurement = Measurement(nodes, flags)
-    try:
-        measurement.found()
-        for part in flags.parts.split(","):
-            getattr(measurement, part)()
-        measurement.print_table()
-    finally:
-        nodes.kill_all()
-        shutil.rmtree(directory, ignore_errors=True)
+    measure(flags.programs, flags.parts, lambda nodes: Shards(nodes, flags), count=4,
+            flags=("--balance", "false", *flags.kvd))  # fmt: skip
 
 
 if __name__ == "__main__":
