@@ -67,19 +67,15 @@ bool Operator::RegistryHasVotersEnough(std::size_t nodes) const {
 // Fewer voters than usual would not outlive the loss of a disk, nor would those of whom one has
 // gone already; and what a job is changing may be otherwise than the directory has it.
 bool Operator::ShardsAreWhole() const {
-  std::shared_ptr<const DirectoryImage> newest;
-  for (int node = 0; node < cluster_->size(); ++node) {
-    if (!cluster_->running(node)) continue;
-    std::shared_ptr<const DirectoryImage> image = cluster_->node(node)->DirectoryView();
-    if (!newest || image->version() > newest->version()) newest = std::move(image);
-  }
-  if (!newest) return false;
+  // Nobody has shown it yet.
+  if (directory_->shards().empty()) return false;
   std::set<NodeId> members;
   for (const auto& [address, node] : registry_.addresses) members.insert(node);
-  return std::all_of(newest->shards().begin(), newest->shards().end(), [&](const auto& one) {
+  const auto& shards = directory_->shards();
+  return std::all_of(shards.begin(), shards.end(), [&](const auto& one) {
     const ShardDescriptor& shard = one.second;
     return shard.voters.size() >= kVotersMin && std::ranges::includes(members, shard.voters) &&
-           JobAbout(*newest, shard.group) == nullptr;
+           JobAbout(*directory_, shard.group) == nullptr;
   });
 }
 
@@ -152,6 +148,8 @@ void Operator::RemoveFormerSelf(int node) {
 void Operator::Look() {
   for (int node = 0; node < cluster_->size(); ++node) {
     if (!cluster_->running(node)) continue;
+    std::shared_ptr<const DirectoryImage> image = cluster_->node(node)->DirectoryView();
+    if (image->version() > directory_->version()) directory_ = std::move(image);
     cluster_->node(node)->Info([this, node](const NodeInfo& info) { NoteInfo(node, info); });
   }
 }

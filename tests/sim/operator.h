@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "base/random.h"
+#include "shard/directory/image.h"
 #include "tests/sim/sim_cluster.h"
 
 namespace flotilla::sim {
@@ -86,6 +88,9 @@ class Operator {
   bool ended_ = false;
   View registry_;  // the directory's group: all nodes, and where they are
   View data_;
+  // The newest that any node has shown: the nodes that run may all be behind, as those that have
+  // only just started are.
+  std::shared_ptr<const DirectoryImage> directory_ = std::make_shared<const DirectoryImage>();
   std::map<int, std::string> said_;  // by each machine, last
   MonoTime next_plan_{};
   std::map<int, Departure> departing_;
