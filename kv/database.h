@@ -83,6 +83,7 @@ class Database {
 
  private:
   Database() = default;
+  StatusOr<bool> HasRows(rocksdb::ColumnFamilyHandle* family) const;
 
   std::unique_ptr<rocksdb::Env> env_;
   // With inline_background_work, a writer that is stopped until memtables are flushed would wait
