@@ -469,6 +469,8 @@ StoreStats StoreImpl::Stats() const {
   stats.disk_bytes += blobs;
   db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
                     &stats.memtable_bytes);
+  // What RocksDB says depends on random heights in its skip lists: see MemtableBytes().
+  if (options_.inline_background_work) stats.memtable_bytes = unflushed_bytes_.load();
   database_->CountWithin(range_, stats);
   stats.versions_collected = collector_->collected.load();
   stats.applied_commands = applied_commands_.load();
