@@ -48,7 +48,7 @@ Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
   const auto send = [&](const std::string& address, std::deque<std::uint64_t>& queue) {
     while (!queue.empty() && in_flight_ < window_.size()) {
       std::shared_ptr<Lane> lane = FreeLane(address, queue.size(), now);
-      if (!lane || !FillBatch(*lane, queue, now)) return;
+      if (!lane || Gathers(*lane, queue.size(), now) || !FillBatch(*lane, queue, now)) return;
       last_served_ = address;
       lanes.push_back(std::move(lane));
     }
@@ -103,6 +103,14 @@ void Dispatcher::Unassign() {
   assigned_.clear();
 }
 
+bool Dispatcher::Gathers(const Lane& lane, std::size_t waiting, MonoTime now) {
+  if (waiting >= options_.batch_requests_max) return false;
+  const MonoTime until = lane.pace.Until(waiting, lane.in_flight);
+  if (until <= now) return false;
+  Arm(until, now);
+  return true;
+}
+
 bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now) {
   std::size_t bytes = 0;
   std::size_t requests = 0;
@@ -136,6 +144,7 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
   }
   if (requests == 0) return false;
   lane.batch_bytes = bytes;
+  lane.pace.Sent(now);
   if (lane.in_flight == 0) {
     lane.heard = now;  // it owes an answer from now on
     Arm(now + patience_.With(bytes), now);

@@ -208,6 +208,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     answered.push_back(Take(call));
   }
   patience_.Answered(slowest);
+  lane.pace.Answered(slowest);
   window_.Answered(in_flight, refused, answered.size());
   ++corked_;
   ++busy_;

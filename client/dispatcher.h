@@ -7,10 +7,11 @@
 // Where a call goes is asked of the shard map and the routes. The map is there once answers have
 // come from more nodes than one: with a single group there is nothing to tell apart.
 //
-// Batches form by themselves: a call that finds a free connection leaves at once, alone if need be;
-// calls that arrive while a batch is being sent, or while callbacks of an answer run, leave
-// together in the next one. Nothing waits for a batch to fill, and no call hops between threads:
-// the submitting thread sends, the connection's thread runs the callbacks.
+// Batches form by themselves: a call that finds a connection that owes nothing leaves at once,
+// alone if need be; calls that arrive while a batch is being sent, or while callbacks of an answer
+// run, leave together in the next one, and while much is owed they wait a little for company
+// (pace.h). No call hops between threads for it: the submitting thread sends, the connection's
+// thread runs the callbacks.
 //
 // One lock guards everything; it is never held during Send() or a callback. Timers run on a strand.
 // Internal to the library: users see client.h.
@@ -118,6 +119,8 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   void Assign(MonoTime now);
   // Takes that back, since another place may now be right.
   void Unassign();
+  // True: so many calls wait for company, and it is armed for when they no longer do.
+  bool Gathers(const Lane& lane, std::size_t waiting, MonoTime now);
   // Fills the lane's batch; false when nothing could go.
   bool FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTime now);
   std::shared_ptr<Lane> FreeLane(const std::string& address, std::size_t backlog, MonoTime now);

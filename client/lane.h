@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "client/connection.h"
+#include "client/pace.h"
 #include "flotilla/v1/kv.pb.h"
 
 namespace flotilla::client {
@@ -38,6 +39,7 @@ class Lane final : public ConnectionObserver {
   bool in_send = false;
   std::size_t in_flight = 0;
   std::size_t batch_bytes = 0;  // of the newest one
+  Pace pace;
   // When the connection last showed life, or began to owe an answer.
   MonoTime heard;
   // It was asked for a sign of life, and has shown none since.

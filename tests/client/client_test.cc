@@ -139,6 +139,35 @@ TEST_F(ClientTest, CallsFromCallbacksOfOneAnswerLeaveTogether) {
   EXPECT_EQ(connection.batches[0].requests_size(), 4);
 }
 
+TEST_F(ClientTest, CallsWaitForCompanyWhileMoreAreOwed) {
+  FakeConnection& connection = Connected();
+  const auto put = [&] {
+    client->PutAsync("k", "v", {}, [](const StatusOr<PutResult>&) {});
+    if (connection.unsent) connection.Flush();
+  };
+  const auto answer_first = [&] {
+    v1::PipelineResponse one;
+    *one.add_responses() = Answer(connection.batches[0].requests(0), 1);
+    connection.batches[0].mutable_requests()->DeleteSubrange(0, 1);
+    connection.Respond(std::move(one));
+    if (connection.unsent) connection.Flush();
+  };
+  put();
+  world.executor.Advance(std::chrono::milliseconds(80));
+  answer_first();
+  connection.batches.clear();
+  // Ten milliseconds is what answers take, as far as it knows.
+  for (int i = 0; i < 4; ++i) put();
+  ASSERT_EQ(connection.batches.size(), 3u);  // with one owed, and with two
+  put();
+  put();
+  EXPECT_EQ(connection.batches.size(), 3u) << "two wait, and four are owed";
+  answer_first();
+  EXPECT_EQ(connection.batches.size(), 3u) << "two wait, and three are owed";
+  world.executor.Advance(std::chrono::milliseconds(20));
+  EXPECT_EQ(connection.batches.size(), 4u) << "no company has come";
+}
+
 TEST_F(ClientTest, BatchesAreBoundedInRequestsAndBytes) {
   FakeConnection& connection =
       Connected({.max_pool_size = 1, .batch_requests_max = 4, .batch_bytes_max = 1000});
