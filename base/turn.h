@@ -2,6 +2,9 @@
 #pragma once
 
 #include <utility>
+#include <vector>
+
+#include "base/function.h"
 
 namespace flotilla {
 
@@ -33,6 +36,37 @@ class HurriedTurn {
 
  private:
   inline static thread_local bool active_ = false;
+  const bool outer_;
+};
+
+// While one lives, what this thread would send, or wake another thread for, waits for its end: what
+// one message has brought about in many groups leaves together. Made where no lock is held.
+class GatheringTurn {
+ public:
+  GatheringTurn() : outer_(std::exchange(active_, true)) {}
+  ~GatheringTurn() {
+    if (outer_) return;
+    // What runs then may add to it.
+    for (std::size_t i = 0; i < at_end_.size(); ++i) std::exchange(at_end_[i], nullptr)();
+    at_end_.clear();
+    active_ = false;
+  }
+  GatheringTurn(const GatheringTurn&) = delete;
+  GatheringTurn& operator=(const GatheringTurn&) = delete;
+
+  // Runs `closure` when this thread's outermost turn ends, after those that came before; at once
+  // when there is none. The caller holds no lock that the closure wants.
+  static void AtEnd(Closure closure) {
+    if (active_) {
+      at_end_.push_back(std::move(closure));
+    } else {
+      closure();
+    }
+  }
+
+ private:
+  inline static thread_local bool active_ = false;
+  inline static thread_local std::vector<Closure> at_end_;
   const bool outer_;
 };
 

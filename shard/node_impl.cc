@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/turn.h"
 
 namespace flotilla {
 namespace {
@@ -82,6 +83,7 @@ void NodeImpl::Fatal(const Status& status) {
 // ---- what arrives ---------------------------------------------------------------------------
 
 void NodeImpl::OnMessages(std::vector<raft::PeerMessage> messages) {
+  const GatheringTurn gathering;
   // Neighbours of one group, which is nearly all, travel together.
   GroupId group;
   std::vector<raft::Message> batch;

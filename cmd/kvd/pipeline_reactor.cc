@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/turn.h"
+
 namespace flotilla {
 namespace {
 
@@ -32,6 +34,7 @@ void PipelineReactor::OnReadDone(bool ok) {
     }
     unanswered_ += static_cast<std::size_t>(request_.requests_size());
   }
+  const GatheringTurn gathering;
   metrics_->CountPipelined(static_cast<std::uint64_t>(request_.requests_size()));
   session_->OnRequests(request_);
   request_.Clear();
@@ -57,7 +60,7 @@ std::size_t PipelineReactor::BytesOf(const v1::Response& response) {
 void PipelineReactor::Send(v1::PipelineResponse response) {
   std::size_t bytes = 0;
   for (const v1::Response& one : response.responses()) bytes += BytesOf(one);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   unanswered_ -= static_cast<std::size_t>(response.responses_size());
   if (finished_) return;
   if (bytes <= kMessageBytesMax || response.responses_size() == 1) {
@@ -70,6 +73,15 @@ void PipelineReactor::Send(v1::PipelineResponse response) {
       Add(alone, bytes);
     }
   }
+  if (write_under_way_ || std::exchange(gathering_, true)) return;
+  lock.unlock();
+  GatheringTurn::AtEnd([this] { WriteGathered(); });
+}
+
+// This object is there still: it does not finish while it gathers.
+void PipelineReactor::WriteGathered() {
+  std::lock_guard lock(mutex_);
+  gathering_ = false;
   if (!write_under_way_) WriteNext();
 }
 
@@ -122,12 +134,15 @@ void PipelineReactor::OnWriteDone(bool ok) {
 }
 
 void PipelineReactor::FinishIfDrained() {
-  if (!input_ended_ || finished_ || write_under_way_ || unanswered_ > 0) return;
+  if (!input_ended_ || finished_ || write_under_way_ || gathering_ || unanswered_ > 0) return;
   finished_ = true;
   Finish(grpc::Status::OK);
 }
 
 void PipelineReactor::OnDone() {
+  {
+    const std::lock_guard wait(mutex_);  // for whoever has finished it
+  }
   session_->Close();
   delete this;
 }

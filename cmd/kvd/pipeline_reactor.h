@@ -34,6 +34,8 @@ class PipelineReactor final
   static std::size_t BytesOf(const v1::Response& response);
 
   void Send(v1::PipelineResponse response);
+  // Without the lock.
+  void WriteGathered();
   // With the lock held.
   void Add(v1::PipelineResponse& response, std::size_t bytes);
   void WriteNext();
@@ -53,6 +55,7 @@ class PipelineReactor final
   // Requests that were read and whose answers were not given to Send() yet.
   std::size_t unanswered_ = 0;
   bool write_under_way_ = false;
+  bool gathering_ = false;   // a write begins when a turn of some thread ends
   bool read_waits_ = false;  // for the client to take its answers
   bool input_ended_ = false;
   bool finished_ = false;

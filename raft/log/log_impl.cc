@@ -25,6 +25,8 @@ namespace {
 
 // The pace of a disk that is slow but works.
 constexpr std::int64_t kSlowBytesPerSecond = 32 << 20;
+// Completed writes of a batch that the writer's own thread sees to.
+constexpr std::size_t kWritesFollowedUp = 16;
 
 }  // namespace
 
@@ -82,7 +84,12 @@ void LogImpl::ScheduleUpkeep() {
 Status LogImpl::Append(LogWrite write, UniqueFunction<void(Status)> done) {
   bool wake = false;
   const Status status = state_.Append(std::move(write), std::move(done), wake);
-  if (wake) ScheduleDrain();
+  if (wake) {
+    // Writes of one turn share a sync.
+    GatheringTurn::AtEnd([this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) ScheduleDrain();
+    });
+  }
   // Perhaps there is space again.
   if (!status.ok() && ReasonOf(status) == Reason::kDiskFull) ScheduleUpkeep();
   return status;
@@ -197,9 +204,11 @@ bool LogImpl::WriteOneBatch(LogState::Mode mode, AtWork* at_work) {
   if (synced) state_.OldestIsDurable(batch.oldest_generation);
   if (full_) PublishRoom();
   {
-    // What follows from a lone write may happen here; more of it would hold up the next sync.
+    // What follows from a few writes may happen here, which wakes nobody; more of it would hold up
+    // the next sync.
+    const GatheringTurn gathering;
     std::optional<HurriedTurn> hurried;
-    if (batch.writes.size() > 1 || state_.HasPending()) hurried.emplace();
+    if (batch.writes.size() > kWritesFollowedUp) hurried.emplace();
     for (QueuedWrite& queued : batch.writes) {
       if (queued.done) queued.done(absl::OkStatus());
     }

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/turn.h"
 #include "raft/transport/codec.h"
 
 namespace flotilla::raft {
@@ -119,7 +120,15 @@ void PeerLink::Send(std::vector<PeerMessage> messages) {
     queue_bytes_ += bytes;
     queue_.push_back(std::move(message));
   }
-  if (writing_ || queue_.empty()) return;
+  if (writing_ || queue_.empty() || std::exchange(gathering_, true)) return;
+  lock.unlock();
+  GatheringTurn::AtEnd([self = shared_from_this()] { self->WriteGathered(); });
+}
+
+void PeerLink::WriteGathered() {
+  std::unique_lock lock(mutex_);
+  gathering_ = false;
+  if (closed_ || !stream_ || writing_ || queue_.empty()) return;
   std::size_t bytes = 0;
   std::vector<PeerMessage> batch = TakeBatch(bytes);
   const std::shared_ptr<Stream> stream = stream_;

@@ -71,6 +71,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   class Stream;
   class DeferredWrite;
 
+  // Begins to write what has gathered, unless a write is under way already.
+  void WriteGathered();
   void OnAnswered(bool accepted);
   // Writes a batch of nothing now and then: gRPC says that a stream has ended, as one does whose
   // peer no longer answers keep-alives, only to who writes.
@@ -99,7 +101,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::uint64_t large_sent_ = 0;
   std::uint64_t large_ = 0;  // the newest one's number, while it counts
   bool writing_ = false;
-  bool refused_ = false;  // or never connected: no write may follow the one under way
+  bool gathering_ = false;  // a write begins when a turn of some thread ends
+  bool refused_ = false;    // or never connected: no write may follow the one under way
   bool reachable_ = false;
   std::uint32_t reported_codes_ = 0;  // a bit each, since the peer accepted a stream
   bool closed_ = false;

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/turn.h"
 #include "shard/oracle/codec.h"
 
 namespace flotilla {
@@ -75,8 +76,12 @@ void OracleClient::Add(Waiting waiting, bool later) {
   waiting_.push_back(std::move(waiting));
   if (later) {
     SendLater();
-  } else if (!timer_) {
-    Send(std::move(lock));
+  } else if (!timer_ && !under_way_) {
+    lock.unlock();
+    // The groups of one turn ask together.
+    GatheringTurn::AtEnd([this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) Send(std::unique_lock(mutex_));
+    });
   }
 }
 
@@ -123,6 +128,7 @@ void OracleClient::OnAnswer(std::vector<Waiting> asked, const StatusOr<Timestamp
   std::unique_lock lock(mutex_);
   under_way_ = false;
   if (first.ok()) {
+    const GatheringTurn gathering;
     Send(std::move(lock));
     Timestamp next = *first;
     for (Waiting& waiting : asked) {

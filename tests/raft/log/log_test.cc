@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "base/turn.h"
 #include "tests/raft/log/log_harness.h"
 
 namespace flotilla::raft {
@@ -121,6 +122,21 @@ TEST_F(LogTest, OneSyncForAllThatHasGathered) {
   EXPECT_EQ(log->Stats().syncs, before + 1);
   ASSERT_EQ(order.size(), 100u);
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_F(LogTest, WritesOfOneTurnShareASync) {
+  ExpectOk(Write(MakeWrite(1, 1, 1, 1)));
+  const std::uint64_t before = log->Stats().syncs;
+  {
+    const GatheringTurn turn;
+    for (std::uint64_t group = 2; group <= 4; ++group) {
+      ExpectOk(log->Append(MakeWrite(group, 1, 1, 1), nullptr));
+      RunAll();
+    }
+    EXPECT_EQ(log->Stats().syncs, before);
+  }
+  RunAll();
+  EXPECT_EQ(log->Stats().syncs, before + 1);
 }
 
 TEST_F(LogTest, TheStrandIsNeverFlooded) {

@@ -10,7 +10,9 @@
 
 #include <future>
 #include <numeric>
+#include <thread>
 
+#include "base/turn.h"
 #include "tests/raft/transport/transport_node.h"
 
 namespace flotilla::raft {
@@ -49,6 +51,25 @@ TEST(GrpcTransport, MessagesArriveInTheOrderOfTheirSending) {
   std::iota(all.begin(), all.end(), 1);
   EXPECT_EQ(b.numbers, all);
   EXPECT_EQ(a.transport().dropped(), 0u);
+}
+
+TEST(GrpcTransport, MessagesOfOneTurnArriveTogether) {
+  TransportNode a(kA);
+  TransportNode b(kB);
+  a.Dial(b);
+  a.Send(kB, 1);
+  b.WaitForNumber(1);
+  const int before = b.deliveries;
+  {
+    const GatheringTurn turn;
+    for (std::uint64_t number = 2; number <= 4; ++number) {
+      a.Send(kB, number);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    EXPECT_EQ(b.numbers.size(), 1u);
+  }
+  b.WaitForNumber(4);
+  EXPECT_EQ(b.deliveries, before + 1);
 }
 
 TEST(GrpcTransport, BothDirectionsAndLargeBodiesWork) {

@@ -82,6 +82,7 @@ std::string TransportNode::Log() const { return log_->text(); }
 
 void TransportNode::OnMessages(std::vector<PeerMessage> messages) {
   std::lock_guard lock(mutex_);
+  ++deliveries;
   for (PeerMessage& message : messages) {
     EXPECT_EQ(message.to, self_);
     const auto* group = std::get_if<GroupMessage>(&message.payload);

@@ -58,6 +58,7 @@ class TransportNode final : public TransportHandler {
   // What the condition may look at, or the test after WaitUntil().
   std::vector<std::uint64_t> numbers;  // of heartbeats, as they arrived
   std::vector<PeerMessage> others;
+  int deliveries = 0;  // calls of OnMessages()
   int reachable = 0;
   int unreachable = 0;
   std::string Log() const;
