@@ -72,7 +72,7 @@ class Executor {
   virtual std::unique_ptr<Strand> NewStrand(std::string_view name) = 0;
 
   // A strand for calls that wait for a disk. Those of all groups share some threads in production:
-  // a few of them may be stuck before the others notice.
+  // a few of them may be stuck before the others notice. What is dispatched to it does not wait.
   virtual std::unique_ptr<Strand> NewBlockingStrand(std::string_view name) = 0;
 
   // A blocking strand with a thread of its own in production, for what a node has one of: the

@@ -65,9 +65,11 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     {
       std::lock_guard lock(mutex_);
       dispatched_ = false;
-      if (closed_) settled_wake_.notify_all();
       scheduled_ = !closures_.empty() && !closed_;
-      if (!scheduled_) return;
+      if (!scheduled_) {
+        settled_wake_.notify_all();
+        return;
+      }
     }
     Schedule();
   }
@@ -521,7 +523,7 @@ std::unique_ptr<Strand> RealExecutor::NewStrand(std::string_view) {
 std::unique_ptr<Strand> RealExecutor::NewBlockingStrand(std::string_view) {
   std::shared_ptr<Queue> queue = std::make_shared<BlockingStrand>(blocking_pool_);
   registry_->Add(queue);
-  return std::make_unique<StrandFace<Queue, Timers, false>>(std::move(queue), timers_);
+  return std::make_unique<StrandFace<Queue, Timers, true>>(std::move(queue), timers_);
 }
 
 std::unique_ptr<Strand> RealExecutor::NewThreadStrand(std::string_view name) {

@@ -40,7 +40,8 @@ class KeyWithoutTimestamp final : public rocksdb::SliceTransform {
 
 class Listener final : public rocksdb::EventListener {
  public:
-  explicit Listener(Database::Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+  Listener(Database::Callbacks callbacks, std::shared_ptr<std::atomic<int>> stalls)
+      : callbacks_(std::move(callbacks)), stalls_(std::move(stalls)) {}
 
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
     callbacks_.on_flushed(info.largest_seqno);
@@ -48,9 +49,15 @@ class Listener final : public rocksdb::EventListener {
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     callbacks_.on_background_error(FromRocks(*status, "a background job"));
   }
+  void OnStallConditionsChanged(const rocksdb::WriteStallInfo& info) override {
+    using rocksdb::WriteStallCondition;
+    *stalls_ += (info.condition.cur != WriteStallCondition::kNormal ? 1 : 0) -
+                (info.condition.prev != WriteStallCondition::kNormal ? 1 : 0);
+  }
 
  private:
   const Database::Callbacks callbacks_;
+  const std::shared_ptr<std::atomic<int>> stalls_;
 };
 
 class NoLog final : public rocksdb::Logger {
@@ -194,9 +201,9 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
     db_options.use_direct_io_for_flush_and_compaction = true;
   }
   db_options.info_log = std::make_shared<NoLog>();
-  db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks)));
-
   std::unique_ptr<Database> database(new Database());
+  db_options.listeners.push_back(
+      std::make_shared<Listener>(std::move(callbacks), database->stalls_));
   if (options.inline_background_work) {
     database->env_ = std::make_unique<FullDiskEnv>(resources.env);
     database->waits_for_space_ = false;

@@ -76,6 +76,8 @@ class Database {
   void DropFilesOutside(const ShardRange& range);
   // Keys and bytes of the range, as part of what the files hold, which may have more.
   void CountWithin(const ShardRange& range, StoreStats& stats) const;
+  // A write may have to wait for flushes or compactions now. Any thread.
+  bool stalled() const { return stalls_->load(std::memory_order_relaxed) > 0; }
   // Much is written from here on: further memtables get a bloom filter, which costs memory.
   // `reads`: and read as well, so that the blocks of a flush go into the block cache; the page
   // cache does not have them. Waits for the disk. Best effort.
@@ -86,6 +88,8 @@ class Database {
   StatusOr<bool> HasRows(rocksdb::ColumnFamilyHandle* family) const;
 
   std::unique_ptr<rocksdb::Env> env_;
+  // Families that slow writers down, or stop them.
+  const std::shared_ptr<std::atomic<int>> stalls_ = std::make_shared<std::atomic<int>>(0);
   // With inline_background_work, a writer that is stopped until memtables are flushed would wait
   // for itself.
   bool waits_for_space_ = true;

@@ -23,6 +23,10 @@ bool Reads(const CommandView& command) {
   });
 }
 
+bool ExpiryIsDue(const CommandBatchReader& batch, std::uint64_t next_expiry_ms) {
+  return next_expiry_ms != 0 && next_expiry_ms <= MillisecondsOf(batch.first());
+}
+
 rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
 
 WriteResult Refused(Timestamp timestamp) {
@@ -122,9 +126,21 @@ rocksdb::Iterator& Evaluator::Points() {
   return *points_;
 }
 
+bool Evaluator::ReadsNothing(std::string_view payload, std::uint64_t next_expiry_ms) {
+  StatusOr<CommandBatchReader> reader = CommandBatchReader::Open(payload);
+  if (!reader.ok() || ExpiryIsDue(*reader, next_expiry_ms)) return false;
+  std::string_view encoded;
+  Timestamp timestamp;
+  CommandView command;
+  while (reader->Next(encoded, timestamp)) {
+    if (!DecodeCommand(encoded, command).ok() || Reads(command)) return false;
+  }
+  return reader->status().ok();
+}
+
 StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms) {
   ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
-  expiry_due_ = next_expiry_ms != 0 && next_expiry_ms <= MillisecondsOf(reader.first());
+  expiry_due_ = ExpiryIsDue(reader, next_expiry_ms);
   if (tracking_) return false;
   bool reads = expiry_due_;
   std::string_view encoded;

@@ -47,6 +47,10 @@ class Evaluator {
   // it.
   StatusOr<bool> MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms);
 
+  // Its commands are puts without a condition, and it finds no key whose time has come: it reads
+  // nothing.
+  static bool ReadsNothing(std::string_view payload, std::uint64_t next_expiry_ms);
+
   // All commands of an entry, in order; results as WriteProposal::Complete() takes them. Call
   // MustStartAfresh() for the entry before.
   Status ApplyBatch(std::string_view payload, std::vector<WriteResult>& results,

@@ -159,7 +159,7 @@ Status StoreImpl::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& ba
 }
 
 void StoreImpl::DropFilesOutside() {
-  if (!shrunk_at_ || durable() < shrunk_at_) return;
+  if (!FilesMayGo()) return;
   shrunk_at_ = raft::Index();
   database_->DropFilesOutside(range_);
 }

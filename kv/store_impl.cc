@@ -179,9 +179,15 @@ void StoreImpl::SetLeading(bool leading) {
 }
 
 // Most groups of many are idle, change their leaders together, and need no preparation.
+bool StoreImpl::MustPrepare() const {
+  return !options_.inline_background_work && written_bytes_ >= kLoadBytes &&
+         prepared_leading_ != leading_;
+}
+
 void StoreImpl::PrepareForLoad() {
-  if (options_.inline_background_work || written_bytes_ < kLoadBytes) return;
-  if (std::exchange(prepared_leading_, leading_) != leading_) database_->PrepareForLoad(leading_);
+  if (!MustPrepare()) return;
+  prepared_leading_ = leading_;
+  database_->PrepareForLoad(leading_);
 }
 
 // ---- applying -------------------------------------------------------------------------------
@@ -206,6 +212,21 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   ASSIGN_OR_RETURN(const raft::SnapshotMark mark, ReadState());
   CHECK_EQ(mark.index.value(), applied_.load());
   return status;
+}
+
+bool StoreImpl::AppliesAtOnce(const std::vector<raft::Entry>& entries) const {
+  // Where the disk's work is done by whoever asks for it, nobody knows how long that takes; what
+  // others hear of the rows may take long as well.
+  if (options_.inline_background_work || options_.listener != nullptr) return false;
+  if (!database_ || out_of_space_ || range_.frozen || MustPrepare() || FilesMayGo() ||
+      database_->stalled()) {
+    return false;
+  }
+  return std::all_of(entries.begin(), entries.end(), [&](const raft::Entry& entry) {
+    return entry.kind == raft::EntryKind::kNoop ||
+           (entry.kind == raft::EntryKind::kCommand &&
+            Evaluator::ReadsNothing(entry.payload.view(), next_expiry_ms_.load()));
+  });
 }
 
 Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_t& committed) {

@@ -32,6 +32,7 @@ class StoreImpl final : public Store {
 
   // raft::StateMachine
   Status Apply(std::vector<raft::AppliedEntry>& entries) override;
+  bool AppliesAtOnce(const std::vector<raft::Entry>& entries) const override;
   raft::Index applied() const override { return raft::Index(applied_.load()); }
   raft::Index durable() const override { return raft::Index(durable_.load()); }
   raft::SnapshotMark mark() const override;
@@ -86,6 +87,7 @@ class StoreImpl final : public Store {
   Status Write(rocksdb::WriteBatch& batch, const raft::Entry& last);
   // What follows once it is visible.
   Status Written(const rocksdb::WriteBatch& batch, const raft::Entry& last);
+  bool MustPrepare() const;
   void PrepareForLoad();
   void NoteCommit(raft::Index index);
   // Whether it raises the epoch.
@@ -112,6 +114,7 @@ class StoreImpl final : public Store {
   Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch);
   Status LoadRange();
   // Files of the database that hold nothing of the range go, once it is durable.
+  bool FilesMayGo() const { return shrunk_at_ && durable() >= shrunk_at_; }
   void DropFilesOutside();
 
   // absorb.cc

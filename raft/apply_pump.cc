@@ -11,6 +11,8 @@ namespace {
 
 // Payload bytes of one atomic step of the state machine.
 constexpr std::size_t kApplyBytesMax = 4 << 20;
+// More than so much takes longer than another thread costs.
+constexpr std::size_t kAtOnceBytesMax = 16 << 10;
 // Between two looks for space on a full disk.
 constexpr Duration kSpacePause = std::chrono::milliseconds(200);
 
@@ -48,15 +50,40 @@ void ApplyPump::Post(Closure closure) {
 
 void ApplyPump::Push(Work work) {
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (!stopped_) {
+      const bool entries = !work.closure;
       queue_.push_back(std::move(work));
-      if (!std::exchange(scheduled_, true))
+      if (std::exchange(scheduled_, true)) return;
+      lock.unlock();
+      if (entries) {
+        strand_->Dispatch([this, hold = callbacks_.hold()] { RunAtOnce(); });
+      } else {
         strand_->Post([this, hold = callbacks_.hold()] { Run(); });
+      }
       return;
     }
   }
   FailAll(work.proposals, Stopping());
+}
+
+void ApplyPump::RunAtOnce() {
+  if (!TakeQueue() || retry_scheduled_) return;
+  if (AtOnce()) {
+    Drain();
+  } else {
+    strand_->Post([this, hold = callbacks_.hold()] { Run(); });
+  }
+}
+
+bool ApplyPump::AtOnce() const {
+  if (failed_ || backlog_.size() != 1 || backlog_.front().closure) return false;
+  const IndexRange range = backlog_.front().range;
+  const auto entries = log_->ReadCached(group_, range, kAtOnceBytesMax);
+  if (!entries || entries->back().index.Next() != range.end) return false;
+  std::size_t bytes = 0;
+  for (const Entry& entry : *entries) bytes += entry.payload.size();
+  return bytes <= kAtOnceBytesMax && machine_->AppliesAtOnce(*entries);
 }
 
 void ApplyPump::Run() {

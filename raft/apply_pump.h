@@ -2,7 +2,9 @@
 //
 // Place in the picture: between raft/group.h (raft strand), which says what is committed, and the
 // StateMachine, which it calls on the group's apply strand, so that a memtable stall never delays a
-// heartbeat. Whatever was committed while a batch was being applied goes into the next one.
+// heartbeat. Whatever was committed while a batch was being applied goes into the next one. A few
+// entries that wait for nothing, when nothing else is under way, are applied on the caller's
+// thread.
 #pragma once
 
 #include <atomic>
@@ -32,7 +34,7 @@ struct PlacedProposal {
 class ApplyPump {
  public:
   struct Callbacks {
-    // The state machine has everything up to here. On the apply strand.
+    // The state machine has everything up to here. On the apply strand, perhaps inside Enqueue().
     std::function<void(Index)> on_applied;
     // It cannot go on. On the apply strand, once; nothing is applied afterwards.
     std::function<void(Status)> on_fatal;
@@ -68,6 +70,9 @@ class ApplyPump {
 
   void Push(Work work);
   void Run();
+  // On whichever thread: what waits for nothing; the rest is left to Run().
+  void RunAtOnce();
+  bool AtOnce() const;
   // Adds what has gathered to the backlog; false when stopped.
   bool TakeQueue();
   // Applies until nothing is left, or no space.

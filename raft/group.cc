@@ -90,7 +90,11 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
       ApplyPump::Callbacks{
           .on_applied =
               [this](Index index) {
-                Push([&](Inbox& inbox) { inbox.applied = std::max(inbox.applied, index); });
+                if (strand_->IsCurrent()) {
+                  OnApplied(index);
+                } else {
+                  Push([&](Inbox& inbox) { inbox.applied = std::max(inbox.applied, index); });
+                }
               },
           .on_fatal =
               [this](Status status) { Post([this, status] { world_.listener->OnFatal(status); }); },
@@ -141,11 +145,7 @@ void Group::Run() {
     if (stopped_) return;
   }
   for (const auto& [number, status] : inbox.completions) persister_->OnCompletion(number, status);
-  if (inbox.applied > applied_) {
-    applied_ = inbox.applied;
-    core_->Applied(applied_);
-    world_.listener->OnApplied(applied_);
-  }
+  OnApplied(inbox.applied);
   for (Message& message : inbox.messages) StepMessage(std::move(message));
   // With leases: ticks that waited beside a message are older than it, and must not count against
   // the leader who sent it (CoreOptions::leases allows for one).
@@ -153,13 +153,27 @@ void Group::Run() {
   const int ticks = heard ? std::min(inbox.ticks, 1) : inbox.ticks;
   for (int i = 0; i < ticks; ++i) OnTick();
   for (Closure& closure : inbox.closures) closure();
+  Index seen = applied_;
   world_.listener->OnRun();
   CatchUpTicks();
   term_.store(core_->term().value());
   DrainReady();
+  // What waits for an entry to be applied looks again, should that have happened just now.
+  while (applied_ > seen) {
+    seen = applied_;
+    world_.listener->OnRun();
+    DrainReady();
+  }
   sender_->Flush();
   NoteSleep();
   LetGo();
+}
+
+void Group::OnApplied(Index index) {
+  if (index <= applied_) return;
+  applied_ = index;
+  core_->Applied(applied_);
+  world_.listener->OnApplied(applied_);
 }
 
 void Group::LetGo() {

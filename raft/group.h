@@ -171,6 +171,7 @@ class Group {
   template <class Add>
   bool Note(Add add);
   void Run();
+  void OnApplied(Index index);
   void LetGo();
   void DrainReady();
   void CarryOut(Ready ready);

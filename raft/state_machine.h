@@ -51,6 +51,13 @@ class StateMachine {
   // stops the group).
   virtual Status Apply(std::vector<AppliedEntry>& entries) = 0;
 
+  // True: Apply() of these would wait for nothing now, neither a disk nor a memtable, and be over
+  // within microseconds: it may be called on a thread that must not block. Called as Apply() is.
+  virtual bool AppliesAtOnce(const std::vector<Entry>& entries) const {
+    (void)entries;
+    return false;
+  }
+
   // What the memory has; and what survives a crash (the flushed state). durable <= applied.
   virtual Index applied() const = 0;
   virtual Index durable() const = 0;
@@ -61,8 +68,8 @@ class StateMachine {
   virtual bool members_fixed() const { return false; }
 
   // Makes the current state durable soon, without blocking; `done` gets the new durable index, on
-  // any thread. Calls while one is under way share it. DISK_FULL and NOT_READY: try again later. Any
-  // other error is final for the replica.
+  // any thread. Calls while one is under way share it. DISK_FULL and NOT_READY: try again later.
+  // Any other error is final for the replica.
   virtual void Flush(UniqueFunction<void(StatusOr<Index>)> done) = 0;
 
   // A checkpoint of the current state in a fresh directory, flushed and synced. Called on the

@@ -143,6 +143,24 @@ TEST(RealExecutor, StopWaitsForWhatWasDispatched) {
   EXPECT_TRUE(ended);
 }
 
+TEST(RealExecutor, TheEndOfABlockingStrandWaitsForWhatWasDispatched) {
+  RealExecutor executor(1);
+  std::unique_ptr<Strand> strand = executor.NewBlockingStrand("dispatched");
+  std::latch inside(1);
+  std::atomic<bool> ended = false;
+  std::jthread caller([&, face = strand.get()] {
+    face->Dispatch([&] {
+      inside.count_down();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      ended = true;
+    });
+  });
+  inside.wait();
+  strand = nullptr;
+  EXPECT_TRUE(ended);
+  executor.Stop();
+}
+
 TEST(RealExecutor, AStrandLetsOthersHaveTheThreadFromTimeToTime) {
   RealExecutor executor(1);
   const auto hog = executor.NewStrand("hog");

@@ -25,16 +25,80 @@ StoreOptions InGroup() {
   return options;
 }
 
-// An entry that puts one key.
-std::vector<raft::AppliedEntry> PutAt(std::uint64_t index, std::string_view value) {
+raft::Entry EntryAt(std::uint64_t index, const WriteOp& op) {
   CommandBatchWriter writer(Timestamp(index << kTimestampCounterBits));
-  writer.Add(EncodeCommand({.ops = {{.key = "key", .value = value}}}));
+  writer.Add(EncodeCommand({.ops = {op}}));
+  return {.term = raft::Term(1),
+          .index = raft::Index(index),
+          .kind = raft::EntryKind::kCommand,
+          .payload = std::move(writer).Finish()};
+}
+
+// An entry that puts one key.
+std::vector<raft::AppliedEntry> PutAt(std::uint64_t index, std::string_view value,
+                                      std::uint64_t ttl_ms = 0) {
   std::vector<raft::AppliedEntry> entries(1);
-  entries[0].entry = {.term = raft::Term(1),
-                      .index = raft::Index(index),
-                      .kind = raft::EntryKind::kCommand,
-                      .payload = std::move(writer).Finish()};
+  entries[0].entry = EntryAt(index, {.key = "key", .value = value, .ttl_ms = ttl_ms});
   return entries;
+}
+
+struct Opened {
+  Opened(const StoreOptions& options, const std::shared_ptr<sim::SimFileSystem>& disk)
+      : env(rocksdb::NewCompositeEnv(disk)) {
+    EXPECT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
+    auto opened = Store::Open(options, MakeStoreResources(env.get(), 1 << 20, 8 << 20));
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    store = *std::move(opened);
+  }
+  void Apply(std::vector<raft::AppliedEntry> entries) { EXPECT_TRUE(store->Apply(entries).ok()); }
+
+  const std::unique_ptr<rocksdb::Env> env;
+  std::shared_ptr<Store> store;
+};
+
+TEST(Store, OnlyWhatReadsNothingIsAppliedAtOnce) {
+  Opened opened(InGroup(), std::make_shared<sim::SimFileSystem>());
+  const auto at_once = [&](std::uint64_t index, const WriteOp& op) {
+    return opened.store->AppliesAtOnce({EntryAt(index, op)});
+  };
+  EXPECT_TRUE(at_once(1, {.key = "key", .value = "v"}));
+  EXPECT_FALSE(at_once(1, {.kind = WriteKind::kDelete, .key = "key"}));
+  EXPECT_FALSE(at_once(1, {.key = "key", .value = "v", .condition = ConditionKind::kAbsent}));
+  raft::Entry control = EntryAt(1, {.key = "key"});
+  control.kind = raft::EntryKind::kControl;
+  EXPECT_FALSE(opened.store->AppliesAtOnce({control}));
+  EXPECT_FALSE(opened.store->AppliesAtOnce({EntryAt(1, {.key = "key"}), control}));
+  opened.Apply(PutAt(1, "brief", 10));
+  EXPECT_TRUE(at_once(2, {.key = "key", .value = "v"}));
+  EXPECT_FALSE(at_once(100, {.key = "key", .value = "v"})) << "a key's time has come";
+}
+
+TEST(Store, NothingIsAppliedAtOnceWhileWritersAreHeldUp) {
+  const auto disk = std::make_shared<sim::SimFileSystem>();
+  std::atomic<bool> stuck = true;
+  disk->SetCallHook([&](const sim::DiskCall& call) {
+    while (stuck && call.operation == sim::DiskOperation::kWrite && call.path.ends_with(".sst")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return rocksdb::IOStatus::OK();
+  });
+  StoreOptions options = InGroup();
+  options.memtable_bytes = 64 << 10;
+  Opened opened(options, disk);
+  const std::string value(8 << 10, 'v');
+  std::uint64_t index = 1;
+  while (index < 2'000 && opened.store->AppliesAtOnce({PutAt(index, value)[0].entry})) {
+    opened.Apply(PutAt(index++, value));
+  }
+  stuck = false;
+  EXPECT_LT(index, 2'000u);
+  // Writers go on, and so does this.
+  for (int i = 0; i < 100; ++i) opened.Apply(PutAt(index++, value));
+  for (int waits = 0; waits < 10'000; ++waits) {
+    if (opened.store->AppliesAtOnce({PutAt(index, value)[0].entry})) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ADD_FAILURE() << "for ever";
 }
 
 // RocksDB's threads try failed flushes again: it lets writers wait for that. The
@@ -50,43 +114,36 @@ TEST(Store, AFullDiskHoldsNeitherTheWriterNorAShutdown) {
     }
     return rocksdb::IOStatus::OK();
   });
-  ASSERT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
-  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
   StoreOptions options = InGroup();
   options.memtable_bytes = 64 << 10;
-  auto store = Store::Open(options, MakeStoreResources(env.get(), 1 << 20, 8 << 20));
-  ASSERT_TRUE(store.ok()) << store.status();
+  Opened opened(options, disk);
   const std::string value(8 << 10, 'v');
   Status status;
   for (std::uint64_t index = 1; index <= 2'000 && status.ok(); ++index) {
     if (index == 2) disk->SetCapacity(disk->used_bytes() + 1'000);
     std::vector<raft::AppliedEntry> entries = PutAt(index, value);
-    status = (*store)->Apply(entries);
+    status = opened.store->Apply(entries);
   }
   EXPECT_EQ(ReasonOf(status), Reason::kDiskFull) << MessageOf(status);
-  EXPECT_TRUE((*store)->Get(kDefaultKeyspace, "key").ok());
-  store->reset();
+  EXPECT_TRUE(opened.store->Get(kDefaultKeyspace, "key").ok());
+  opened.store = nullptr;
 }
 
 // RocksDB's threads may be telling of a flush at any moment of that.
 TEST(Store, IsClosedWhileItFlushes) {
   for (int round = 0; round < 100; ++round) {
     const auto disk = std::make_shared<sim::SimFileSystem>();
-    ASSERT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
-    const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
-    auto store = Store::Open(InGroup(), MakeStoreResources(env.get(), 1 << 20, 8 << 20));
-    ASSERT_TRUE(store.ok()) << store.status();
-    std::vector<raft::AppliedEntry> entries = PutAt(1, "value");
-    ASSERT_TRUE((*store)->Apply(entries).ok());
+    Opened opened(InGroup(), disk);
+    opened.Apply(PutAt(1, "value"));
     std::atomic<int> told = 0;
-    (*store)->Flush([&](const StatusOr<raft::Index>&) { ++told; });
+    opened.store->Flush([&](const StatusOr<raft::Index>&) { ++told; });
     // Right after the last call that the flush makes to its disk.
     const std::uint64_t calls = disk->calls();
     while (disk->calls() < calls + static_cast<std::uint64_t>(round % 50)) {
       if (told > 0) break;
       std::this_thread::yield();
     }
-    store->reset();
+    opened.store = nullptr;
     EXPECT_EQ(told, 1);
   }
 }
