@@ -28,7 +28,7 @@ struct Config {
   bool balance = true;
   Duration replace_after = std::chrono::minutes(5);
   std::uint64_t split_size = 1ull << 30;
-  std::uint32_t split_load = 20'000;
+  std::uint32_t split_load = 200'000;
 
   std::string log_level;
   LogFormat log_format = LogFormat::kText;

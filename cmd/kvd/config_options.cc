@@ -141,7 +141,7 @@ std::vector<ConfigOption> ConfigOptions() {
       {"replace-after", "DURATION", "5m", "a node away for so long loses its replicas to others",
        Time(&Config::replace_after)},
       {"split-size", "SIZE", "1GiB", "a shard that is larger is split", Size(&Config::split_size)},
-      {"split-load", "N", "20000", "a shard with more requests a second is split",
+      {"split-load", "N", "200000", "a shard with more requests a second is split",
        Number(&Config::split_load)},
       {"log-level", "LEVEL", "info", "trace, debug, info, warning, error, critical, off",
        AssignLevel},

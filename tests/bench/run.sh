@@ -4,7 +4,8 @@
 #
 #   tests/bench/run.sh [--quick] [--json FILE] [--picture FILE] [any option of flotilla_bench]
 #
-# Environment: BENCH_SYSTEMS="flotilla etcd" (either alone works), BENCH_PORT_BASE=25200.
+# Environment: BENCH_SYSTEMS="flotilla etcd" (either alone works), BENCH_PORT_BASE=25200; BENCH_SHARDS=N
+# has the batching client use a keyspace of so many shards.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source tests/bench/servers.sh
@@ -16,6 +17,11 @@ for system in ${BENCH_SYSTEMS:-flotilla etcd}; do
     flotilla)
       start_flotilla
       arguments+=(--flotilla "${flotilla_endpoints%,}" --flotilla-pids "${flotilla_pids%,}")
+      if [[ -n ${BENCH_SHARDS:-} ]]; then
+        "$bin/kvctl" --endpoints "${flotilla_endpoints%,}" keyspace create bench \
+          --partitioning hash --shards "$BENCH_SHARDS" >/dev/null
+        arguments+=(--keyspace bench)
+      fi
       ;;
     etcd)
       start_etcd

@@ -226,13 +226,19 @@ TEST(BalancerEven, FillsNoDisk) {
 
 // ---- sizes ------------------------------------------------------------------------------------
 
+BalancerOptions SplitFrom(double requests_per_s) {
+  BalancerOptions options;
+  options.split_requests_per_s = requests_per_s;
+  return options;
+}
+
 TEST(BalancerSizes, AHotRangeIsSplitAndItsHalvesLandOnDifferentLeaders) {
-  World world(3);
+  World world(3, SplitFrom(20'000));
   world.Shards(6, {{1, 2, 3}, {2, 3, 1}, {3, 1, 2}});
   world.SettleWell();
   const std::size_t before = world.view().shards.size();
   for (std::uint16_t i = 0; i < 100; ++i) world.Put(world.keyspace_id(), 100 + i, 300, 1000);
-  const Plan plan = world.Make();
+  const Plan plan = world.Make(SplitFrom(20'000));
   const auto split = std::find_if(plan.actions.begin(), plan.actions.end(),
                                   [](const Action& one) { return one.kind == ActionKind::kSplit; });
   ASSERT_NE(split, plan.actions.end()) << PlanText(plan);
@@ -258,21 +264,22 @@ TEST(BalancerSizes, SplitsWhatIsBig) {
 }
 
 TEST(BalancerSizes, SaysThatASingleHotKeyCannotBeSplit) {
-  World world(3);
+  World world(3, SplitFrom(20'000));
   world.Shards(3, {{1, 2, 3}, {2, 3, 1}, {3, 1, 2}});
   world.Put(world.keyspace_id(), 7, 90'000, 10);
   world.SettleWell();
-  EXPECT_THAT(PlanText(world.Make()), HasSubstr("90000 requests/s; more than 20000 requests/s are "
-                                                "split, but no key is known that would part it"));
+  EXPECT_THAT(PlanText(world.Make(SplitFrom(20'000))),
+              HasSubstr("90000 requests/s; more than 20000 requests/s are "
+                        "split, but no key is known that would part it"));
 }
 
 TEST(BalancerSizes, SplitsHashShardsBetweenSlots) {
   KeyspaceDescriptor policy = Policy(3);
   policy.partitioning = Partitioning::kHash;
-  World world(3, {}, policy);
+  World world(3, SplitFrom(20'000), policy);
   world.Shards(1, {{1, 2, 3}});
   for (std::uint16_t i = 0; i < 10; ++i) world.Put(world.keyspace_id(), 1000 + i, 3000, 10);
-  const Plan plan = world.Make();
+  const Plan plan = world.Make(SplitFrom(20'000));
   ASSERT_EQ(plan.actions.size(), 1u);
   EXPECT_EQ(plan.actions[0].key, world.KeyAt(world.keyspace_id(), 1005));
 }
