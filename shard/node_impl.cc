@@ -15,6 +15,8 @@ namespace {
 constexpr int kTicksPerElectionTimeout = 15;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
+// What follows from messages to so many groups leaves together, and waits for no more of them.
+constexpr int kGroupsTogether = 32;
 
 }  // namespace
 
@@ -83,7 +85,8 @@ void NodeImpl::Fatal(const Status& status) {
 // ---- what arrives ---------------------------------------------------------------------------
 
 void NodeImpl::OnMessages(std::vector<raft::PeerMessage> messages) {
-  const GatheringTurn gathering;
+  std::optional<GatheringTurn> gathering(std::in_place);
+  int gathered = 0;
   // Neighbours of one group, which is nearly all, travel together.
   GroupId group;
   std::vector<raft::Message> batch;
@@ -95,6 +98,9 @@ void NodeImpl::OnMessages(std::vector<raft::PeerMessage> messages) {
       MakeReplicaOnDemand(group);
     }
     batch.clear();
+    if (++gathered % kGroupsTogether != 0) return;
+    gathering.reset();
+    gathering.emplace();
   };
   for (raft::PeerMessage& message : messages) {
     if (auto* call = std::get_if<raft::Call>(&message.payload)) {

@@ -315,7 +315,7 @@ void Replica::SettleTransfers() {
 
 Status Replica::Ended() const {
   if (absorbed_.load()) return kv::WrongShard(id_, store_->range());
-  return Error(Reason::kNodeStopping, "the node is stopping: another one answers");
+  return StoppingError();
 }
 
 void Replica::Retire(Closure done) {

@@ -15,7 +15,7 @@ constexpr Duration kCallTimeout = std::chrono::milliseconds(300);
 constexpr Duration kRetryPause = std::chrono::milliseconds(10);
 
 Status Stopping() {
-  return Error(Reason::kNodeStopping, "the node is stopping: another one answers");
+  return Error(Reason::kNodeStopping, "the node is stopping: ask another one");
 }
 
 Status TooLate(const Status& last) {
