@@ -8,7 +8,7 @@ sanitizer_options() {
 
 # Tests of what has threads. The rest has none, and would only be slow.
 threaded='base_test|executor_test|task_test|raft_log_threads_test|raft_log_test|raft_transport_test'
-threaded+='|client_stress_test|client_grpc_test|kvd_parts_test|kv_test'
+threaded+='|client_stress_test|client_grpc_test|kvd_parts_test|kv_test|apply_pump_test'
 
 # Long searches in small state spaces: memory errors would show in the tests beside them.
 searches='raft_core_explore_test|raft_core_random_test|raft_log_model_test'
