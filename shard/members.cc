@@ -37,6 +37,9 @@ std::string EncodeMembers(const Members& members) {
     AppendPrefixed(out, record.address);
     out.push_back(record.promote ? 1 : 0);
   }
+  if (members.removed.empty()) return out;
+  AppendVarint(out, members.removed.size());
+  for (const NodeUuid uuid : members.removed) AppendFixed64(out, uuid.value());
   return out;
 }
 
@@ -57,6 +60,15 @@ StatusOr<Members> DecodeMembers(std::string_view bytes) {
                                .uuid = NodeUuid(uuid),
                                .address = std::string(address),
                                .promote = promote != 0});
+  }
+  if (good && !reader.empty()) {
+    std::uint64_t removed = 0;
+    good = reader.Varint(removed) && removed > 0;
+    for (std::uint64_t i = 0; good && i < removed; ++i) {
+      std::uint64_t uuid = 0;
+      good = reader.Fixed64(uuid);
+      members.removed.emplace_back(uuid);
+    }
   }
   if (!good || !reader.empty()) {
     return Error(Reason::kDataDamaged, "the addresses in a group's configuration are damaged");

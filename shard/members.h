@@ -33,6 +33,9 @@ struct Members {
   // Node ids are never reused.
   NodeId next_node{1};
   std::vector<MemberRecord> records;  // by node id
+  // Data directories of nodes that were removed, the latest last: a request of theirs that comes
+  // late makes no other node of them.
+  std::vector<NodeUuid> removed;
 
   const MemberRecord* Find(NodeId node) const;
   const MemberRecord* FindUuid(NodeUuid uuid) const;

@@ -14,6 +14,16 @@ constexpr std::size_t kWaitingMax = 64;
 constexpr Duration kPatience = std::chrono::seconds(1);
 // Of the directory's group.
 constexpr std::size_t kDirectoryVotersMax = 5;
+// Removed nodes that are remembered; requests that come late do not come as late as that.
+constexpr std::size_t kRemovedMax = 64;
+
+void Forget(NodeId node, Members& members) {
+  const MemberRecord* const record = members.Find(node);
+  if (record == nullptr) return;
+  if (record->uuid) members.removed.push_back(record->uuid);
+  if (members.removed.size() > kRemovedMax) members.removed.erase(members.removed.begin());
+  std::erase_if(members.records, [&](const MemberRecord& one) { return one.node == node; });
+}
 
 }  // namespace
 
@@ -46,6 +56,15 @@ void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, b
                fmt::format("node {} has been removed: empty its data directory to let it join as "
                            "a new one",
                            member.value())));
+    return;
+  }
+  // It was let in and removed again before it heard of that, or has yet to hear that it was.
+  if (known == members->records.end() &&
+      std::ranges::find(members->removed, uuid) != members->removed.end()) {
+    done(Error(Reason::kNodeNotFound,
+               fmt::format("the node at {} has been removed: empty its data directory to let it "
+                           "join as a new one",
+                           address)));
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {
@@ -118,7 +137,7 @@ void Membership::RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_u
     }
     return;
   }
-  std::erase_if(members->records, [&](const MemberRecord& record) { return record.node == node; });
+  Forget(node, *members);
   raft::MembershipChange change{
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
   change.voters.erase(node);

@@ -75,7 +75,8 @@ std::vector<std::string> Seeds() {
   const Members members{.next_node = NodeId(4),
                         .records = {{NodeId(1), NodeUuid(11), "n1:1"},
                                     {NodeId(2), NodeUuid(22), "n2:1"},
-                                    {NodeId(3), NodeUuid(33), "n3:1"}}};
+                                    {NodeId(3), NodeUuid(33), "n3:1"}},
+                        .removed = {}};
   const Founding founding{.cluster = ClusterId(5), .members = members};
   Hello from_two;
   from_two.uuid = NodeUuid(22);

@@ -79,7 +79,8 @@ Members TwoMembers() {
   return {
       .next_node = NodeId(3),
       .records = {{.node = NodeId(1), .uuid = NodeUuid(11), .address = "n1:1"},
-                  {.node = NodeId(2), .uuid = NodeUuid(22), .address = "n2:1", .promote = true}}};
+                  {.node = NodeId(2), .uuid = NodeUuid(22), .address = "n2:1", .promote = true}},
+      .removed = {NodeUuid(33)}};
 }
 
 std::string SeedRequests() {

@@ -160,25 +160,62 @@ TEST(Node, ANewMemberOnAFullDiskWaitsForRoom) {
   }
 }
 
+// A machine that asks to be let in, or tells where it is.
+class Asker {
+ public:
+  explicit Asker(NodeWorld& world)
+      : world_(world),
+        process_(&world.loop(), 50),
+        transport_(&world.network(), &process_, "elsewhere:1") {}
+
+  StatusOr<Admission> Join(int asked, NodeId member = {}) {
+    std::optional<StatusOr<Bytes>> answer;
+    const JoinCall call{
+        .uuid = NodeUuid(77), .address = "elsewhere:1", .promote = false, .member = member};
+    transport_.CallAddress(sim::SimCluster::AddressOf(asked),
+                           static_cast<std::uint32_t>(raft::PeerMethod::kJoin),
+                           Bytes(EncodeJoinCall(call)), seconds(5),
+                           [&](StatusOr<Bytes> got) { answer = std::move(got); });
+    EXPECT_TRUE(world_.Await([&] { return answer.has_value(); }));
+    if (!answer || !answer->ok()) return Error(Reason::kUnreachable, "no answer");
+    return DecodeAdmission((*answer)->view());
+  }
+
+ private:
+  NodeWorld& world_;
+  sim::SimProcess process_;
+  sim::SimTransport transport_;
+};
+
 // It was away, and has another address when it comes back. To note that, the cluster would make a
 // new member of it, whose id it never takes.
 TEST(Node, AMemberThatWasRemovedIsNotLetInAgainWhenItTellsItsAddress) {
   NodeWorld world;
   const int leader = world.AwaitLeader(-1, kDirectoryGroup);
-  sim::SimProcess process(&world.loop(), 50);
-  sim::SimTransport transport(&world.network(), &process, "elsewhere:1");
-  std::optional<StatusOr<Bytes>> answer;
-  const JoinCall call{
-      .uuid = NodeUuid(77), .address = "elsewhere:1", .promote = false, .member = NodeId(3)};
-  transport.CallAddress(sim::SimCluster::AddressOf(leader),
-                        static_cast<std::uint32_t>(raft::PeerMethod::kJoin),
-                        Bytes(EncodeJoinCall(call)), seconds(5),
-                        [&](StatusOr<Bytes> got) { answer = std::move(got); });
-  ASSERT_TRUE(world.Await([&] { return answer.has_value(); }));
-  ASSERT_TRUE(answer->ok()) << MessageOf(answer->status());
-  const StatusOr<Admission> admission = DecodeAdmission((*answer)->view());
-  ASSERT_TRUE(admission.ok());
+  const StatusOr<Admission> admission = Asker(world).Join(leader, NodeId(3));
+  ASSERT_TRUE(admission.ok()) << admission.status();
   EXPECT_EQ(ReasonOf(admission->status), Reason::kNodeNotFound) << MessageOf(admission->status);
+}
+
+// It asks several nodes. When it hears that it was let in, and has been removed meanwhile, another
+// request is still on its way, which would make a member of it that it never is.
+TEST(Node, ARequestToJoinThatComesAfterTheRemovalMakesNoOtherMember) {
+  NodeWorld world;
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  Asker asker(world);
+  for (int time = 0; time < 2; ++time) {
+    const StatusOr<Admission> admission = asker.Join(leader);
+    ASSERT_TRUE(admission.ok() && admission->status.ok()) << admission.status();
+    EXPECT_EQ(admission->node, NodeId(4));
+  }
+  std::optional<Status> removed;
+  world.node(leader).RemoveReplica(GroupId(), NodeId(4), world.loop().now() + seconds(10),
+                                   [&](const Status& status) { removed = status; });
+  ASSERT_TRUE(world.Await([&] { return removed.has_value(); }, seconds(11)));
+  ASSERT_TRUE(removed->ok()) << *removed;
+  const StatusOr<Admission> late = asker.Join(leader);
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_EQ(ReasonOf(late->status), Reason::kNodeNotFound) << MessageOf(late->status);
 }
 
 }  // namespace
