@@ -3,9 +3,8 @@
 // A message costs both sides more than the calls in it. Answers come piece by piece, group by
 // group, and what each piece brings about would go out as many small messages, from which the
 // servers make small log entries, answered piece by piece. So calls wait for company while fewer of
-// them wait than are owed: like Nagle's algorithm (RFC 896), but in calls, and never for longer
-// than half of what answers take. A connection that owes nothing is sent to at once. Not
-// synchronized.
+// them wait than are owed: like Nagle's algorithm (RFC 896), but counted in calls, and never for
+// longer than answers take. A connection that owes nothing is sent to at once. Not synchronized.
 #pragma once
 
 #include <algorithm>

@@ -23,6 +23,17 @@ bool Reads(const CommandView& command) {
   });
 }
 
+// Whether any command that is left in the batch reads; `command` is for reuse.
+StatusOr<bool> AnyReads(CommandBatchReader& batch, CommandView& command) {
+  std::string_view encoded;
+  Timestamp timestamp;
+  while (batch.Next(encoded, timestamp)) {
+    RETURN_IF_ERROR(DecodeCommand(encoded, command));
+    if (Reads(command)) return true;
+  }
+  return false;
+}
+
 bool ExpiryIsDue(const CommandBatchReader& batch, std::uint64_t next_expiry_ms) {
   return next_expiry_ms != 0 && next_expiry_ms <= MillisecondsOf(batch.first());
 }
@@ -129,13 +140,9 @@ rocksdb::Iterator& Evaluator::Points() {
 bool Evaluator::ReadsNothing(std::string_view payload, std::uint64_t next_expiry_ms) {
   StatusOr<CommandBatchReader> reader = CommandBatchReader::Open(payload);
   if (!reader.ok() || ExpiryIsDue(*reader, next_expiry_ms)) return false;
-  std::string_view encoded;
-  Timestamp timestamp;
   CommandView command;
-  while (reader->Next(encoded, timestamp)) {
-    if (!DecodeCommand(encoded, command).ok() || Reads(command)) return false;
-  }
-  return reader->status().ok();
+  const StatusOr<bool> reads = AnyReads(*reader, command);
+  return reads.ok() && !*reads && reader->status().ok();
 }
 
 StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms) {
@@ -143,11 +150,8 @@ StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_
   expiry_due_ = ExpiryIsDue(reader, next_expiry_ms);
   if (tracking_) return false;
   bool reads = expiry_due_;
-  std::string_view encoded;
-  Timestamp timestamp;
-  while (!reads && reader.Next(encoded, timestamp)) {
-    RETURN_IF_ERROR(DecodeCommand(encoded, command_));
-    reads = Reads(command_);
+  if (!reads) {
+    ASSIGN_OR_RETURN(reads, AnyReads(reader, command_));
   }
   if (!reads) return false;
   if (!rows_to_write_.empty() || batch_.Count() > 0) return true;

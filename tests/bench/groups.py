@@ -4,8 +4,8 @@
     tests/bench/groups.py BIN_DIRECTORY [--shards 1000] [--parts cold,idle,kill,pause,put]
 
 A cold start of all nodes, CPU and memory when all is idle, the time without leaders after the end
-(or the pause) of the node that leads the most, and put over one and over sixteen shards. Needs kvd,
-kvctl and, for put, flotilla_bench. Data goes below a temporary directory.
+(or the pause) of the node that leads the most, and put over one, eight and sixteen shards. Needs
+kvd, kvctl and, for put, flotilla_bench. Data goes below a temporary directory.
 """
 
 import argparse

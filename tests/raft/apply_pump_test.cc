@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/real_executor.h"
+#include "tests/raft/idle_log.h"
 
 namespace flotilla::raft {
 namespace {
@@ -17,7 +18,7 @@ constexpr GroupId kGroup{2};
 constexpr Term kTerm{1};
 
 // Has every entry in its cache, each of so many bytes.
-class CachedLog final : public Log {
+class CachedLog final : public IdleLog {
  public:
   std::optional<std::vector<Entry>> ReadCached(GroupId, IndexRange range,
                                                std::size_t max) override {
@@ -33,19 +34,6 @@ class CachedLog final : public Log {
     }
     return entries;
   }
-
-  Status Append(LogWrite, UniqueFunction<void(Status)>) override { return {}; }
-  Status CheckRoom(std::size_t) override { return {}; }
-  StatusOr<std::vector<Entry>> Read(GroupId, IndexRange, std::size_t) override {
-    return std::vector<Entry>();
-  }
-  void Release(GroupId, Index, Term) override {}
-  void Remove(GroupId) override {}
-  HardState hard_state(GroupId) const override { return {}; }
-  LogEnd end(GroupId) const override { return {}; }
-  std::vector<GroupId> Pressure() override { return {}; }
-  LogStats Stats() const override { return {}; }
-  void Stop(Closure) override {}
 
   std::atomic<std::size_t> entry_bytes = 100;
 };

@@ -8,11 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "tests/raft/idle_log.h"
+
 namespace flotilla::raft {
 namespace {
 
 // A log that says what it is given, and has room only when the test says so.
-class TinyLog final : public Log {
+class TinyLog final : public IdleLog {
  public:
   Status Append(LogWrite write, UniqueFunction<void(Status)> done) override {
     if (write.entries.size() > room) return Error(Reason::kDiskFull, "no room");
@@ -25,20 +27,6 @@ class TinyLog final : public Log {
     done(absl::OkStatus());
     return absl::OkStatus();
   }
-  Status CheckRoom(std::size_t) override { return absl::OkStatus(); }
-  std::optional<std::vector<Entry>> ReadCached(GroupId, IndexRange, std::size_t) override {
-    return std::nullopt;
-  }
-  StatusOr<std::vector<Entry>> Read(GroupId, IndexRange, std::size_t) override {
-    return Error(Reason::kNotReady, "nothing here");
-  }
-  void Release(GroupId, Index, Term) override {}
-  void Remove(GroupId) override {}
-  HardState hard_state(GroupId) const override { return {}; }
-  LogEnd end(GroupId) const override { return {}; }
-  std::vector<GroupId> Pressure() override { return {}; }
-  LogStats Stats() const override { return {}; }
-  void Stop(Closure) override {}
 
   std::size_t room = 100;  // entries of one write
   std::vector<std::string> writes;
