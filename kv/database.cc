@@ -40,24 +40,27 @@ class KeyWithoutTimestamp final : public rocksdb::SliceTransform {
 
 class Listener final : public rocksdb::EventListener {
  public:
-  Listener(Database::Callbacks callbacks, std::shared_ptr<std::atomic<int>> stalls)
-      : callbacks_(std::move(callbacks)), stalls_(std::move(stalls)) {}
+  Listener(Database::Callbacks callbacks, std::shared_ptr<Database::Busy> busy)
+      : callbacks_(std::move(callbacks)), busy_(std::move(busy)) {}
 
+  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { busy_->flushing = true; }
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
+    busy_->flushing = false;
     callbacks_.on_flushed(info.largest_seqno);
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    busy_->flushing = false;
     callbacks_.on_background_error(FromRocks(*status, "a background job"));
   }
   void OnStallConditionsChanged(const rocksdb::WriteStallInfo& info) override {
     using rocksdb::WriteStallCondition;
-    *stalls_ += (info.condition.cur != WriteStallCondition::kNormal ? 1 : 0) -
-                (info.condition.prev != WriteStallCondition::kNormal ? 1 : 0);
+    busy_->stalls += (info.condition.cur != WriteStallCondition::kNormal ? 1 : 0) -
+                     (info.condition.prev != WriteStallCondition::kNormal ? 1 : 0);
   }
 
  private:
   const Database::Callbacks callbacks_;
-  const std::shared_ptr<std::atomic<int>> stalls_;
+  const std::shared_ptr<Database::Busy> busy_;
 };
 
 class NoLog final : public rocksdb::Logger {
@@ -202,8 +205,7 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
   }
   db_options.info_log = std::make_shared<NoLog>();
   std::unique_ptr<Database> database(new Database());
-  db_options.listeners.push_back(
-      std::make_shared<Listener>(std::move(callbacks), database->stalls_));
+  db_options.listeners.push_back(std::make_shared<Listener>(std::move(callbacks), database->busy_));
   if (options.inline_background_work) {
     database->env_ = std::make_unique<FullDiskEnv>(resources.env);
     database->waits_for_space_ = false;

@@ -48,6 +48,14 @@ class Database {
     std::function<void(Status)> on_background_error;
   };
 
+  // What RocksDB says that it is at.
+  struct Busy {
+    // Families that slow writers down, or stop them.
+    std::atomic<int> stalls{0};
+    // It holds a lock while the directory is synced, which the next full memtable asks for.
+    std::atomic<bool> flushing{false};
+  };
+
   static StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                   const StoreOptions& options,
                                                   const StoreResources& resources,
@@ -76,8 +84,8 @@ class Database {
   void DropFilesOutside(const ShardRange& range);
   // Keys and bytes of the range, as part of what the files hold, which may have more.
   void CountWithin(const ShardRange& range, StoreStats& stats) const;
-  // A write may have to wait for flushes or compactions now. Any thread.
-  bool stalled() const { return stalls_->load(std::memory_order_relaxed) > 0; }
+  // A write may have to wait for the disk now. Any thread.
+  bool MayWait() const { return busy_->flushing.load() || busy_->stalls.load() > 0; }
   // Much is written from here on: further memtables get a bloom filter, which costs memory.
   // `reads`: and read as well, so that the blocks of a flush go into the block cache; the page
   // cache does not have them. Waits for the disk. Best effort.
@@ -88,8 +96,7 @@ class Database {
   StatusOr<bool> HasRows(rocksdb::ColumnFamilyHandle* family) const;
 
   std::unique_ptr<rocksdb::Env> env_;
-  // Families that slow writers down, or stop them.
-  const std::shared_ptr<std::atomic<int>> stalls_ = std::make_shared<std::atomic<int>>(0);
+  const std::shared_ptr<Busy> busy_ = std::make_shared<Busy>();
   // With inline_background_work, a writer that is stopped until memtables are flushed would wait
   // for itself.
   bool waits_for_space_ = true;

@@ -135,7 +135,10 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
   RETURN_IF_ERROR(Written(batch, entry));
   RETURN_IF_ERROR(RefreshNextExpiry());
   if (!changes) return absl::OkStatus();
-  if (bounds_change) shrunk_at_ = entry.index;
+  if (bounds_change) {
+    shrunk_at_ = entry.index;
+    MeasureDatabase();
+  }
   // Soon: others wait until what was given away, or stands still, is not claimed again after a
   // crash. The entry is applied even if there is no room for that now.
   const Status requested = RequestFlush();

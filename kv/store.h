@@ -95,9 +95,11 @@ struct StoreOptions {
 };
 
 struct StoreStats {
+  // Sizes.
   std::uint64_t keys_estimate = 0;
   std::uint64_t disk_bytes = 0;
   std::uint64_t memtable_bytes = 0;
+  // Counts.
   std::uint64_t versions_collected = 0;
   std::uint64_t sessions = 0;
   std::uint64_t applied_commands = 0;
@@ -152,7 +154,11 @@ class Store : public raft::StateMachine {
   // A hash of everything that replicas must agree on at equal applied index: the newest version of
   // every key, range, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
   virtual StatusOr<std::uint64_t> StateHash() = 0;
+  // Sizes as they were when they were looked up last, and counts as they are. Any thread.
   virtual StoreStats Stats() const = 0;
+  // Looks the sizes up again, which RocksDB holds up for as long as a flush waits for the disk. A
+  // blocking strand.
+  virtual void MeasureSizes() = 0;
   // inline_background_work: does what RocksDB has asked for meanwhile.
   virtual void RunBackgroundWork() = 0;
 };

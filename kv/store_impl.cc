@@ -95,6 +95,7 @@ Status StoreImpl::LoadMeta() {
   durable_.store(mark.index.value());
   shrunk_at_ = mark.index;
   DropFilesOutside();
+  MeasureDatabase();
   return TellAllRows();
 }
 
@@ -219,7 +220,7 @@ bool StoreImpl::AppliesAtOnce(const std::vector<raft::Entry>& entries) const {
   // others hear of the rows may take long as well.
   if (options_.inline_background_work || options_.listener != nullptr) return false;
   if (!database_ || out_of_space_ || range_.frozen || MustPrepare() || FilesMayGo() ||
-      database_->stalled()) {
+      database_->MayWait()) {
     return false;
   }
   return std::all_of(entries.begin(), entries.end(), [&](const raft::Entry& entry) {
@@ -478,21 +479,34 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   return static_cast<std::uint64_t>(crc) << 32 | (rows_count & 0xffffffff);
 }
 
+void StoreImpl::MeasureSizes() {
+  std::shared_lock lock(database_mutex_);
+  if (database_) MeasureDatabase();
+}
+
+void StoreImpl::MeasureDatabase() {
+  StoreStats sizes;
+  rocksdb::DB& db = database_->db();
+  db.GetIntProperty(database_->versions(), "rocksdb.estimate-num-keys", &sizes.keys_estimate);
+  std::uint64_t blobs = 0;
+  db.GetIntProperty(database_->versions(), "rocksdb.total-sst-files-size", &sizes.disk_bytes);
+  db.GetIntProperty(database_->versions(), "rocksdb.total-blob-file-size", &blobs);
+  sizes.disk_bytes += blobs;
+  db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
+                    &sizes.memtable_bytes);
+  // What RocksDB says depends on random heights in its skip lists: see MemtableBytes().
+  if (options_.inline_background_work) sizes.memtable_bytes = unflushed_bytes_.load();
+  database_->CountWithin(range_, sizes);
+  std::lock_guard lock(sizes_mutex_);
+  sizes_ = sizes;
+}
+
 StoreStats StoreImpl::Stats() const {
   StoreStats stats;
-  std::shared_lock lock(database_mutex_);
-  if (!database_) return stats;
-  rocksdb::DB& db = database_->db();
-  db.GetIntProperty(database_->versions(), "rocksdb.estimate-num-keys", &stats.keys_estimate);
-  std::uint64_t blobs = 0;
-  db.GetIntProperty(database_->versions(), "rocksdb.total-sst-files-size", &stats.disk_bytes);
-  db.GetIntProperty(database_->versions(), "rocksdb.total-blob-file-size", &blobs);
-  stats.disk_bytes += blobs;
-  db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
-                    &stats.memtable_bytes);
-  // What RocksDB says depends on random heights in its skip lists: see MemtableBytes().
-  if (options_.inline_background_work) stats.memtable_bytes = unflushed_bytes_.load();
-  database_->CountWithin(range_, stats);
+  {
+    std::lock_guard lock(sizes_mutex_);
+    stats = sizes_;
+  }
   stats.versions_collected = collector_->collected.load();
   stats.applied_commands = applied_commands_.load();
   stats.sessions = session_count_.load();

@@ -56,6 +56,7 @@ class StoreImpl final : public Store {
   void SetLeading(bool leading) override;
   StatusOr<std::uint64_t> StateHash() override;
   StoreStats Stats() const override;
+  void MeasureSizes() override;
   void RunBackgroundWork() override;
 
  private:
@@ -87,6 +88,9 @@ class StoreImpl final : public Store {
   Status Write(rocksdb::WriteBatch& batch, const raft::Entry& last);
   // What follows once it is visible.
   Status Written(const rocksdb::WriteBatch& batch, const raft::Entry& last);
+  // MeasureSizes() of a database that stays while it is measured.
+  void MeasureDatabase();
+  // PrepareForLoad() has something to do, which waits for the disk.
   bool MustPrepare() const;
   void PrepareForLoad();
   void NoteCommit(raft::Index index);
@@ -113,8 +117,9 @@ class StoreImpl final : public Store {
   Status FinishBirth();
   Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch);
   Status LoadRange();
-  // Files of the database that hold nothing of the range go, once it is durable.
+  // The range that the group was left with is durable, and files outside of it are still there.
   bool FilesMayGo() const { return shrunk_at_ && durable() >= shrunk_at_; }
+  // Files of the database that hold nothing of the range go, once it is durable.
   void DropFilesOutside();
 
   // absorb.cc
@@ -184,6 +189,9 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> unflushed_bytes_{0};  // inline_background_work only
   std::atomic<std::uint64_t> applied_commands_{0};
   std::atomic<std::uint64_t> session_count_{0};
+
+  mutable std::mutex sizes_mutex_;
+  StoreStats sizes_;  // as they were measured last
 
   mutable std::mutex flush_mutex_;
   // Sequence number of the database after each commit, and the log index it stands for.

@@ -344,14 +344,17 @@ void Admin::Snapshot(const std::shared_ptr<Replica>& replica, Done done) {
   replica->group().Post([replica, done = std::move(done)]() mutable {
     replica->group().Compact(
         [replica, done = std::move(done)](StatusOr<raft::Index> index) mutable {
-          AdminResult result;
-          if (index.ok()) {
-            result.index = *index;
-            result.bytes = replica->store().Stats().disk_bytes;
-          } else {
-            result.status = index.status();
+          if (!index.ok()) {
+            done(Failed(index.status()));
+            return;
           }
-          done(std::move(result));
+          replica->group().PostToApply([replica, index = *index, done = std::move(done)]() mutable {
+            replica->store().MeasureSizes();
+            AdminResult result;
+            result.index = index;
+            result.bytes = replica->store().Stats().disk_bytes;
+            done(std::move(result));
+          });
         });
   });
 }

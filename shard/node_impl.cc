@@ -15,6 +15,8 @@ namespace {
 constexpr int kTicksPerElectionTimeout = 15;
 constexpr Duration kDepartedFor = std::chrono::seconds(5);
 constexpr int kLooksWithoutLeaderMax = 4;
+// What sizes are waited for by whoever asks how the node is.
+constexpr Duration kMeasuringMax = std::chrono::milliseconds(300);
 // What follows from messages to so many groups leaves together, and waits for no more of them.
 constexpr int kGroupsTogether = 32;
 
@@ -31,7 +33,8 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
             .on_damage =
                 [this](const Status& status) { Fatal(Annotate(status, "the directory")); }}),
       tick_(std::max<Duration>(options.election_timeout / kTicksPerElectionTimeout,
-                               std::chrono::milliseconds(1))) {
+                               std::chrono::milliseconds(1))),
+      measuring_(world.executor->NewBlockingStrand("measuring")) {
   CHECK(world_.logger != nullptr);
 }
 
@@ -285,6 +288,17 @@ std::string NodeImpl::AddressOf(NodeId node) const {
 }
 
 void NodeImpl::Info(UniqueFunction<void(NodeInfo)> done) {
+  auto shared_done = std::make_shared<UniqueFunction<void(NodeInfo)>>(std::move(done));
+  auto answered = std::make_shared<std::atomic<bool>>(false);
+  const auto gather = [this, shared_done, answered] {
+    if (!answered->exchange(true)) GatherInfo(std::move(*shared_done));
+  };
+  // Whoever asks because the disk hangs shall be told so.
+  control_->After(kMeasuringMax, gather);
+  Measure(Replicas(), gather);
+}
+
+void NodeImpl::GatherInfo(UniqueFunction<void(NodeInfo)> done) {
   struct Gathering {
     std::mutex mutex;
     NodeInfo info;

@@ -78,6 +78,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
       UniqueFunction<void(StatusOr<std::pair<raft::Index, std::uint64_t>>)> done) override;
 
  private:
+  void GatherInfo(UniqueFunction<void(NodeInfo)> done);
   // raft::TransportHandler
   void OnMessages(std::vector<raft::PeerMessage> messages) override;
   void OnUnreachable(NodeId node) override;
@@ -168,6 +169,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void TellLeader(NodeId leader, NodeStats stats);
   bool WorthALook();
   void MeasureLoad(Duration since_last);
+  // Looks the sizes of stores up again; then `done`, unless too many wait for the disk already.
+  void Measure(const std::vector<std::shared_ptr<Replica>>& replicas, Closure done);
   // Of the shards that it leads, with what was measured last; nothing of those that are newer.
   NodeStats OwnStats() const;
   static void NoteBehind(Replica& replica);
@@ -326,6 +329,9 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   TimerId rare_tick_ = 0;         // the next one, while all are asleep
   MonoTime disk_slow_until_{};    // control strand
   std::atomic<bool> space_is_low_{false};
+
+  std::atomic<int> measurements_waiting_{0};
+  std::unique_ptr<Strand> measuring_;  // blocking: sizes of stores; it ends before these do
 };
 
 }  // namespace flotilla

@@ -14,7 +14,7 @@ constexpr Duration kPeriod = std::chrono::seconds(1);
 constexpr Duration kRestingPeriod = std::chrono::seconds(2);
 static_assert(2 * kRestingPeriod <= ClusterWatch::kSuspectAfter);
 constexpr Duration kSoon = std::chrono::milliseconds(200);
-// Sizes of shards that nobody writes to are looked up so many periods apart.
+// Sizes of shards that nobody writes to are looked up so many periods apart, for the next one.
 constexpr int kSizesEvery = 10;
 constexpr int kSizesEveryAsleep = 60;
 // Reports that say that nothing has changed, before one that says all.
@@ -24,6 +24,8 @@ constexpr int kQuietLooks = 10;
 constexpr int kSeldom = 10;
 // Entries by which a member may lag and still count as one that has caught up.
 constexpr std::uint64_t kBehindMin = 1024;
+// Measurements that wait for a disk that does not answer.
+constexpr int kMeasurementsMax = 16;
 
 }  // namespace
 
@@ -102,19 +104,18 @@ void NodeImpl::MeasureLoad(Duration since_last) {
   ++periods_;
   own_load_ = {};
   double requests_per_s = 0;
+  std::vector<std::shared_ptr<Replica>> to_measure;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (replica->id() == kDirectoryGroup) continue;
     const LoadMeter::Load load = replica->load().Take(since_last);
-    const auto [place, is_new] = measured_.try_emplace(replica->id());
-    ShardStats& known = place->second;
+    ShardStats& known = measured_[replica->id()];
     const bool busy = load.writes_per_s >= 1;
     const int every = replica->asleep() ? kSizesEveryAsleep : kSizesEvery;
     const auto turn = static_cast<int>(replica->id().value() % static_cast<std::uint64_t>(every));
-    if (busy || is_new || periods_ % every == turn) {
-      const kv::StoreStats sizes = replica->store().Stats();
-      known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
-      known.keys = sizes.keys_estimate;
-    }
+    if (busy || periods_ % every == turn) to_measure.push_back(replica);
+    const kv::StoreStats sizes = replica->store().Stats();
+    known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
+    known.keys = sizes.keys_estimate;
     known.reads_per_s = load.reads_per_s;
     known.writes_per_s = load.writes_per_s;
     known.load_median = load.median;
@@ -124,9 +125,23 @@ void NodeImpl::MeasureLoad(Duration since_last) {
     if (replica->serving_leader()) ++own_load_.leaders;
     if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });
   }
+  Measure(to_measure, nullptr);
   own_load_.requests_per_second = static_cast<std::uint64_t>(std::llround(requests_per_s));
   const StatusOr<std::uint64_t> free_bytes = directory_->FreeBytes();
   if (free_bytes.ok()) own_load_.capacity_bytes = own_load_.bytes_stored + *free_bytes;
+}
+
+void NodeImpl::Measure(const std::vector<std::shared_ptr<Replica>>& replicas, Closure done) {
+  if (measurements_waiting_.load() >= kMeasurementsMax) return;
+  ++measurements_waiting_;
+  std::vector<std::weak_ptr<Replica>> open(replicas.begin(), replicas.end());
+  measuring_->Post([this, open = std::move(open), done = std::move(done)]() mutable {
+    for (const std::weak_ptr<Replica>& replica : open) {
+      if (const std::shared_ptr<Replica> there = replica.lock()) there->store().MeasureSizes();
+    }
+    --measurements_waiting_;
+    if (done) done();
+  });
 }
 
 NodeStats NodeImpl::OwnStats() const {

@@ -1,6 +1,8 @@
 // Preloaded into kvd by tests: a disk that hangs, or is slow.
 //
-// While the file named by DISK_HANGS exists, no sync returns.
+// While the file named by DISK_HANGS exists, no sync returns; while that named by DIRECTORIES_HANG
+// does, no sync of a directory, and the first one that does not makes a file of that name with
+// ".met" at its end.
 //
 // While the file named by DISK_SLOW exists, all writes and syncs of the process queue up for one
 // disk as slow as the file says: "MEBIBYTES_PER_SECOND SYNC_MILLISECONDS".
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <thread>
 
 namespace {
@@ -70,9 +73,20 @@ void QueueWrite(int descriptor, std::size_t bytes) {
   Queue(static_cast<double>(bytes) / disk.bytes_per_second);
 }
 
+bool Exists(const char* path) { return path != nullptr && access(path, F_OK) == 0; }
+
+void HangDirectory(int descriptor) {
+  static const char* const hangs = std::getenv("DIRECTORIES_HANG");
+  struct stat status{};
+  if (!Exists(hangs) || fstat(descriptor, &status) != 0 || !S_ISDIR(status.st_mode)) return;
+  close(open((std::string(hangs) + ".met").c_str(), O_CREAT | O_WRONLY, 0600));
+  while (Exists(hangs)) usleep(5000);
+}
+
 int Sync(const char* name, int descriptor) {
   static const char* const hangs = std::getenv("DISK_HANGS");
-  while (hangs != nullptr && access(hangs, F_OK) == 0) usleep(5000);
+  while (Exists(hangs)) usleep(5000);
+  HangDirectory(descriptor);
   if (const Disk disk = LookAtDisk(); disk.slow) Queue(disk.sync_seconds);
   return Next<int (*)(int)>(name)(descriptor);
 }

@@ -50,6 +50,25 @@ class SlowDisk(harness.Cluster):
         writer.stop()
         self.check_writers(writer)
 
+    def test_a_flush_that_hangs_holds_up_nobody_who_asks_how_the_node_is(self):
+        # RocksDB holds a lock while it waits for a directory of its own.
+        self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
+                                       "DIRECTORIES_HANG": str(node.directory / "hangs")})
+        node = self.nodes[0]
+        self.kvctl("put", "k", "v")
+        hangs = node.directory / "hangs"
+        self.addCleanup(lambda: hangs.unlink(missing_ok=True))
+        hangs.touch()
+        flush = threading.Thread(target=self.kvctl, args=("group", "snapshot", "2"),
+                                 kwargs={"check": False})
+        flush.start()
+        wait_for("a flush that hangs", (node.directory / "hangs.met").exists, 5)
+        for _ in range(8):
+            self.assertIn("serving", self.kvctl("status").stdout)
+            self.assertEqual(fetch(f"http://{node.http}/metrics")[0], 200)
+        self.kvctl("put", "k", "w")
+        hangs.unlink()
+        flush.join()
 
     def test_the_only_node_is_not_given_up_while_its_disk_is_slow(self):
         self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),

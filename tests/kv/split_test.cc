@@ -207,6 +207,7 @@ TEST(Split, EachSideSaysHowMuchIsItsOwn) {
     machine.Write(Put(Key(i), value));
   }
   machine.store().Flush([](const StatusOr<raft::Index>&) {});
+  machine.store().MeasureSizes();
   const StoreStats before = machine.store().Stats();
   machine.Control(kParent, SplitAt(Key(100)));
   const StoreStats left = machine.store().Stats();

@@ -443,7 +443,7 @@ TEST(Store, AFullDiskHoldsUpAnInstallAtAnyStep) {
     if (!status.ok()) {
       ++held_up;
       EXPECT_EQ(ReasonOf(status), Reason::kDiskFull) << MessageOf(status);
-      bench.store().Stats();
+      bench.store().MeasureSizes();
       bench.store().Flush([](const StatusOr<raft::Index>&) {});
       bench.store().Get(kDefaultKeyspace, "key").status().IgnoreError();
       bench.store().StateHash().status().IgnoreError();
