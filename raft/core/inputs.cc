@@ -80,6 +80,7 @@ void Core::Impl::TickLeader(Leading& lead) {
     BroadcastHeartbeat(lead, /*quiesce=*/false);
   } else {
     TickReads(lead);
+    for (Progress& follower : lead.followers) SendCommitAlone(follower);
   }
   TickQuiescence(lead);
 }

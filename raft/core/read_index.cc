@@ -77,6 +77,10 @@ void Core::Impl::ConfirmReads(Leading& lead) {
 
 void Core::Impl::AnswerRead(const ReadWaiter& waiter, std::optional<Index> index) {
   if (waiter.from) {
+    // It waits until it has applied what is committed.
+    Leading* const lead = leading();
+    Progress* const follower = lead != nullptr ? lead->Find(waiter.from) : nullptr;
+    if (follower != nullptr) SendCommitAlone(*follower);
     Send(waiter.from, ReadIndexReply{waiter.context, index});
   } else if (index) {
     out_.reads_confirmed.push_back({waiter.context, *index});

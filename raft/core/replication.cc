@@ -90,7 +90,6 @@ void Core::Impl::ReplicateTo(Progress& follower) {
     SendRange(follower, *previous_term, end);
     if (probing) break;
   }
-  SendCommitAlone(follower);
 }
 
 void Core::Impl::SendRange(Progress& follower, Term previous_term, Index end) {
@@ -107,8 +106,9 @@ void Core::Impl::SendRange(Progress& follower, Term previous_term, Index end) {
   }
 }
 
-// Followers learn of a commit with the next entries. When none are under way that would tell
-// them, a heartbeat does, and asks for no answer.
+// Followers learn of a commit with the next entries. When none have come within a tick that would
+// tell them, a heartbeat does, and asks for no answer: a message for every commit would be a third
+// of all that are sent.
 void Core::Impl::SendCommitAlone(Progress& follower) {
   const Index known = std::min(commit_, follower.match);
   if (known <= follower.commit_sent || !follower.inflights.empty() || follower.probe_paused) return;

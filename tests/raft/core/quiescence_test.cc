@@ -29,6 +29,7 @@ TEST(RaftQuiescence, AProposalWakesEverybody) {
   Cluster cluster = Asleep();
   EXPECT_TRUE(cluster.Propose(1, "x").first);
   cluster.Settle();
+  cluster.Round();
   for (std::uint64_t id : {1, 2, 3}) {
     EXPECT_FALSE(cluster.core(id).quiescent());
     EXPECT_EQ(cluster.core(id).commit(), I(2));

@@ -140,15 +140,19 @@ TEST(RaftRead, LearnersConfirmNothing) {
 }
 
 TEST(RaftRead, AFollowerAsksItsLeader) {
-  Cluster cluster;
-  cluster.Elect(1);
-  cluster.Propose(1, "x");
-  cluster.Settle();
-  cluster.Read(2, 42);
-  cluster.DeliverAll();
-  ASSERT_EQ(cluster.at(2).reads_confirmed.size(), 1u);
-  EXPECT_EQ(cluster.at(2).reads_confirmed[0].context, 42u);
-  EXPECT_EQ(cluster.at(2).reads_confirmed[0].index, I(2));
+  for (const std::uint64_t asker : {2, 3}) {
+    SCOPED_TRACE(asker);
+    Cluster cluster;
+    cluster.Elect(1);
+    cluster.Propose(1, "x");
+    cluster.Settle();
+    cluster.Read(asker, 42);
+    cluster.DeliverAll();
+    ASSERT_EQ(cluster.at(asker).reads_confirmed.size(), 1u);
+    EXPECT_EQ(cluster.at(asker).reads_confirmed[0].context, 42u);
+    EXPECT_EQ(cluster.at(asker).reads_confirmed[0].index, I(2));
+    EXPECT_EQ(cluster.at(asker).applied_index, I(2)) << "it need not wait for a tick";
+  }
 }
 
 TEST(RaftRead, AFollowersReadsShareARequest) {

@@ -12,6 +12,7 @@ TEST(RaftCore, AProposalIsAppliedByAll) {
   ASSERT_TRUE(result.first.has_value());
   EXPECT_EQ(*result.first, I(2));
   cluster.Settle();
+  cluster.Round();
   for (std::uint64_t id : cluster.ids()) {
     ASSERT_EQ(cluster.at(id).applied.size(), 2u) << "node " << id;
     EXPECT_EQ(cluster.at(id).applied[1].payload.view(), "a");
@@ -47,6 +48,7 @@ TEST(RaftCore, ReplicatesControlEntriesAsCommands) {
   cluster.core(1).Propose({Bytes(std::string("split"))}, EntryKind::kControl);
   cluster.Drain(1);
   cluster.DeliverAll();
+  cluster.Round();
   for (const std::uint64_t id : {1, 2, 3}) {
     const std::vector<Entry>& applied = cluster.at(id).applied;
     ASSERT_FALSE(applied.empty());
@@ -113,6 +115,7 @@ TEST(RaftCore, InFlightRequestsAndBytesAreBounded) {
   for (int i = 0; i < 20; ++i) cluster.Propose(1, "0123456789");
   EXPECT_EQ(Sent<AppendRequest>(cluster, 2).size(), 4u);
   cluster.Settle();
+  cluster.Round();
   EXPECT_EQ(cluster.core(2).commit(), I(21)) << "acknowledgements let the rest go";
 
   core.inflight_requests_max = 100;
@@ -132,6 +135,7 @@ TEST(RaftCore, AnEntryAboveTheRequestSizeTravelsAlone) {
   cluster.Drain(1);
   EXPECT_EQ(Sent<AppendRequest>(cluster, 2).size(), 2u);
   cluster.Settle();
+  cluster.Round();
   EXPECT_EQ(cluster.core(3).commit(), I(3));
 }
 
@@ -145,12 +149,27 @@ TEST(RaftCore, ALostTailIsFoundByTheNextHeartbeats) {
   EXPECT_EQ(cluster.core(3).commit(), I(2));
 }
 
-TEST(RaftCore, ACommitAloneTravelsAtOnceAndAsksForNoAnswer) {
+TEST(RaftCore, ACommitTravelsWithTheNextEntries) {
   Cluster cluster;
   cluster.Elect(1);
   cluster.Propose(1, "x");
   cluster.Settle();
-  for (std::uint64_t id : {1, 2, 3}) EXPECT_EQ(cluster.core(id).commit(), I(2)) << "without a tick";
+  EXPECT_EQ(cluster.core(1).commit(), I(2));
+  EXPECT_EQ(cluster.core(2).commit(), I(1));
+  cluster.Propose(1, "y");
+  cluster.Settle();
+  for (std::uint64_t id : {2, 3}) EXPECT_EQ(cluster.core(id).commit(), I(2));
+}
+
+TEST(RaftCore, ACommitAloneTravelsWithTheNextTickAndAsksForNoAnswer) {
+  Cluster cluster;
+  cluster.Elect(1);
+  cluster.Propose(1, "x");
+  cluster.Settle();
+  cluster.Tick(1);
+  EXPECT_EQ(Sent<Heartbeat>(cluster, 2).size(), 1u);
+  cluster.DeliverAll();
+  for (std::uint64_t id : {1, 2, 3}) EXPECT_EQ(cluster.core(id).commit(), I(2));
   cluster.network().clear();
   const Term term = cluster.core(1).term();
   cluster.Deliver(From(1, 2, term.value(), Beat(2, 0)));
@@ -162,6 +181,8 @@ TEST(RaftCore, ACommitAloneIsNotWritten) {
   cluster.Elect(1);
   cluster.Propose(1, "x");
   cluster.Settle();
+  cluster.Tick(1);
+  cluster.DeliverAll();
   EXPECT_TRUE(cluster.at(2).writes.empty());
   EXPECT_EQ(cluster.core(2).commit(), I(2));
   EXPECT_LT(cluster.at(2).durable.hard_state.commit, I(2));

@@ -26,6 +26,7 @@ TEST(RaftSnapshot, AFollowerBehindCompactionGetsOne) {
   EXPECT_EQ(cluster.at(3).applied.size(), 11u);
   cluster.Propose(1, "y");
   cluster.Settle();
+  cluster.Round();
   EXPECT_EQ(cluster.core(3).commit(), I(12));
 }
 
