@@ -57,7 +57,8 @@ class Strand {
   // Called on this strand.
   virtual bool Cancel(TimerId timer) = 0;
 
-  // True inside a closure of this strand, its destructor included.
+  // True inside a closure of this strand, its destructor included, and inside what that closure has
+  // dispatched to other strands, if it runs at once.
   virtual bool IsCurrent() const = 0;
 
   // True once the executor has stopped: nothing runs here any more. Any thread.

@@ -59,9 +59,9 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
       scheduled_ = true;
       dispatched_ = true;
     }
-    Queue* const outer = std::exchange(current_, this);
+    outer_ = std::exchange(current_, this);
     std::exchange(closure, nullptr)();
-    current_ = outer;
+    current_ = outer_;
     {
       std::lock_guard lock(mutex_);
       dispatched_ = false;
@@ -87,11 +87,11 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
         closures_.erase(closures_.begin(), end);
       }
     }
-    Queue* const outer = std::exchange(current_, this);
+    outer_ = std::exchange(current_, this);
     for (Closure& closure : turn) {
       std::exchange(closure, nullptr)();
     }
-    current_ = outer;
+    current_ = outer_;
     std::lock_guard lock(mutex_);
     scheduled_ = !closures_.empty() && !closed_;
     if (!scheduled_) settled_wake_.notify_all();
@@ -157,7 +157,11 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
     }
   }
 
-  bool IsCurrent() const { return current_ == this; }
+  bool IsCurrent() const {
+    const Queue* queue = current_;
+    while (queue != nullptr && queue != this) queue = queue->outer_;
+    return queue != nullptr;
+  }
   bool closed() const {
     std::lock_guard lock(mutex_);
     return closed_;
@@ -169,6 +173,9 @@ class RealExecutor::Queue : public std::enable_shared_from_this<Queue> {
 
  private:
   static thread_local Queue* current_;
+
+  // Whose closure has dispatched the one that runs here. Of the thread that runs it.
+  Queue* outer_ = nullptr;
 
   mutable std::mutex mutex_;
   std::vector<Closure> closures_;

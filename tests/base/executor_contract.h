@@ -18,6 +18,7 @@
 #include <latch>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -179,20 +180,27 @@ TEST_P(ExecutorContract, WhatIsDispatchedRunsOneAtATimeAndInOrder) {
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
 }
 
-TEST_P(ExecutorContract, DispatchFromAnotherStrandRunsOnItsOwn) {
-  std::latch done(1);
+TEST_P(ExecutorContract, WhatIsDispatchedIsInsideTheStrandThatDispatchesItIfItRunsAtOnce) {
+  std::latch done(2);
   bool on_it = false;
-  bool on_other = true;
+  bool on_other = false;
+  bool inside = false;
+  std::atomic<bool> dispatching = true;
   other->Post([&] {
-    strand->Dispatch([&] {
+    strand->Dispatch([&, here = std::this_thread::get_id()] {
       on_it = strand->IsCurrent();
       on_other = other->IsCurrent();
+      inside = std::this_thread::get_id() == here && dispatching;
       done.count_down();
     });
+    dispatching = false;
+    EXPECT_TRUE(other->IsCurrent());
+    EXPECT_FALSE(strand->IsCurrent());
+    done.count_down();
   });
   world->Await(done);
   EXPECT_TRUE(on_it);
-  EXPECT_FALSE(on_other);
+  EXPECT_EQ(on_other, inside);
 }
 
 TEST_P(ExecutorContract, ADispatchedClosureMayDestroyItsOwnStrandUnlessItIsABlockingOne) {
