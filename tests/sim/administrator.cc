@@ -200,7 +200,7 @@ void Administrator::Move(const DirectoryImage& image) {
   }
   if (elsewhere.empty() && here.size() <= kReplicasMin) return;
   MoveCall call{.group = shard.group, .from = {}, .to = {}};
-  const bool only_adds = here.size() < kReplicasMax && random_.Chance(0.15);
+  const bool only_adds = here.size() < kReplicasMax && random_.Chance(0.15) && !elsewhere.empty();
   const bool only_removes = elsewhere.empty() || here.size() > kReplicasMin;
   if (!only_adds) call.from = here[random_.Below(here.size())];
   if (only_adds || !only_removes) call.to = elsewhere[random_.Below(elsewhere.size())];
