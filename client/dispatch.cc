@@ -105,7 +105,7 @@ void Dispatcher::Unassign() {
 
 bool Dispatcher::Gathers(const Lane& lane, std::size_t waiting, MonoTime now) {
   if (waiting >= options_.batch_requests_max) return false;
-  const MonoTime until = lane.pace.Until(waiting, lane.in_flight);
+  const MonoTime until = lane.pace.Until(waiting, now);
   if (until <= now) return false;
   Arm(until, now);
   return true;
@@ -144,7 +144,7 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
   }
   if (requests == 0) return false;
   lane.batch_bytes = bytes;
-  lane.pace.Sent(now);
+  lane.pace.Sent(now, requests);
   if (lane.in_flight == 0) {
     lane.heard = now;  // it owes an answer from now on
     Arm(now + patience_.With(bytes), now);

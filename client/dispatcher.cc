@@ -183,6 +183,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     Call* call = calls_.Find(response.id());
     if (call == nullptr || call->lane != &lane) continue;  // ended, or sent elsewhere meanwhile
     slowest = std::max(slowest, now - call->sent);
+    lane.pace.Answered(call->sent);
     if (response.has_error()) {
       const Status error = FromWire(response.error());
       if (ReasonOf(error) == Reason::kOverloaded) ++refused;
@@ -208,7 +209,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
     answered.push_back(Take(call));
   }
   patience_.Answered(slowest);
-  lane.pace.Answered(slowest);
+  lane.pace.Learn(slowest);
   window_.Answered(in_flight, refused, answered.size());
   ++corked_;
   ++busy_;

@@ -2,12 +2,14 @@
 //
 // A message costs both sides more than the calls in it. Answers come piece by piece, group by
 // group, and what each piece brings about would go out as many small messages, from which the
-// servers make small log entries, answered piece by piece. So calls wait for company while fewer of
-// them wait than are owed: like Nagle's algorithm (RFC 896), but counted in calls, and never for
-// longer than answers take. A connection that owes nothing is sent to at once. Not synchronized.
+// servers make small log entries, answered piece by piece. So calls wait for company while most of
+// those that come and go together are still owed: like Nagle's algorithm (RFC 896), but counted in
+// calls, and for no longer than twice what answers take. A connection that owes one call, or
+// nothing, is sent to at once. Not synchronized.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,21 +19,53 @@ namespace flotilla::client {
 
 class Pace {
  public:
-  void Sent(MonoTime now) { sent_ = now; }
-  // Answers came, the oldest of them after so long.
-  void Answered(Duration slowest) { usual_ += (std::min(slowest, kUsualMax) - usual_) / kShare; }
+  // A batch of so many calls has left.
+  void Sent(MonoTime now, std::size_t calls) {
+    newest_ = (newest_ + 1) % kBatches;
+    batches_[newest_] = {.sent = now, .owed = calls};
+  }
+  // One of the batch that left then.
+  void Answered(MonoTime sent) {
+    for (Batch& batch : batches_) {
+      if (batch.sent == sent && batch.owed > 0) --batch.owed;
+    }
+  }
+  // Answers came together, the oldest of them after so long. What takes far longer than others, a
+  // scan or a wait for a leader, says little of when company is to be expected.
+  void Learn(Duration slowest) {
+    usual_ += (std::min({slowest, 2 * usual_ + kStep, kUsualMax}) - usual_) / kShare;
+  }
 
-  // Until when `waiting` calls wait, while `owed` have no answer. The past: they may go.
-  MonoTime Until(std::size_t waiting, std::size_t owed) const {
-    return waiting < owed ? sent_ + usual_ : MonoTime::min();
+  // Until when `waiting` calls wait, or are to be looked at again. The past: they may go.
+  MonoTime Until(std::size_t waiting, MonoTime now) const {
+    std::size_t owed = 0;
+    MonoTime first_due = MonoTime::max();
+    for (const Batch& batch : batches_) {
+      const MonoTime due = batch.sent + 2 * usual_;
+      if (batch.owed == 0 || due <= now) continue;
+      owed += batch.owed;
+      first_due = std::min(first_due, due);
+    }
+    return waiting < Company(owed) ? first_due : MonoTime::min();
   }
 
  private:
-  // What took longer waited for a leader, and says nothing of when company is to be expected.
+  struct Batch {
+    MonoTime sent{};
+    std::size_t owed = 0;
+  };
+
+  // So many calls are worth a message while so many are owed.
+  static constexpr std::size_t Company(std::size_t owed) { return owed <= 1 ? 0 : 3 * owed - 2; }
+
+  // Older ones are overdue, or nearly answered.
+  static constexpr std::size_t kBatches = 8;
   static constexpr Duration kUsualMax = std::chrono::milliseconds(50);
+  static constexpr Duration kStep = std::chrono::milliseconds(1);
   static constexpr std::int64_t kShare = 8;
 
-  MonoTime sent_{};
+  std::array<Batch, kBatches> batches_;
+  std::size_t newest_ = 0;
   Duration usual_{0};
 };
 
