@@ -30,7 +30,7 @@ void Dispatcher::Drive(Lock& lock) {
     finished.clear();
     lock.lock();
     if (ran_callbacks) --corked_;
-    for (const auto& lane : lanes) lane->in_send = false;
+    for (const auto& lane : lanes) --lane->senders;
     if (!lanes.empty()) send_over_.notify_all();
   }
   if (--busy_ == 0 && stopping_) idle_.notify_all();
@@ -40,7 +40,8 @@ Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
   Lanes lanes;
   for (std::shared_ptr<Lane>& lane : std::exchange(probes_, {})) {
     if (lane->state != Lane::State::kUp || lane->sending) continue;
-    lane->sending = lane->in_send = true;
+    lane->sending = true;
+    ++lane->senders;
     lanes.push_back(std::move(lane));
   }
   if (assigned_by_ != routes_.version()) Unassign();
@@ -151,7 +152,8 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
   }
   lane.in_flight += requests;
   in_flight_ += requests;
-  lane.sending = lane.in_send = true;
+  lane.sending = true;
+  ++lane.senders;
   return true;
 }
 

@@ -225,7 +225,7 @@ void Dispatcher::Answered(Lane& lane, v1::PipelineResponse& responses) {
 void Dispatcher::Closed(Lane& lane, const Status& status) {
   Lock lock(mutex_);
   // Another thread may be about to use the connection, or be reading the calls' requests.
-  send_over_.wait(lock, [&lane] { return !lane.in_send; });
+  send_over_.wait(lock, [&lane] { return lane.senders == 0; });
   lane.connection.reset();
   if (stopping_ || lane.state == Lane::State::kDown) return;
   Lose(lane, status);

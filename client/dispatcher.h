@@ -168,7 +168,7 @@ class Dispatcher : public std::enable_shared_from_this<Dispatcher> {
   // Threads outside the lock, inside Send() or callbacks.
   int busy_ = 0;
   std::condition_variable idle_;       // busy_ fell to zero, or shut_down_ came
-  std::condition_variable send_over_;  // some lane's in_send became false
+  std::condition_variable send_over_;  // nobody sends on some lane any more
   bool stopping_ = false;
   bool shut_down_ = false;
   MonoTime armed_for_ = MonoTime::max();

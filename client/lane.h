@@ -35,8 +35,9 @@ class Lane final : public ConnectionObserver {
   std::shared_ptr<Connection> connection;
   // A batch was given to Send() and OnSent has not come.
   bool sending = false;
-  // A thread is inside Send(): the batch's calls must stay as they are.
-  bool in_send = false;
+  // Threads inside Send(), or on their way into or out of it: the batch's calls must stay as they
+  // are, and so must the connection. OnSent may come, and another thread go in, before one is out.
+  int senders = 0;
   std::size_t in_flight = 0;
   std::size_t batch_bytes = 0;  // of the newest one
   Pace pace;
@@ -45,7 +46,7 @@ class Lane final : public ConnectionObserver {
   // It was asked for a sign of life, and has shown none since.
   bool probing = false;
 
-  // Borrows the requests of the calls that it names. Of the thread that set in_send.
+  // Borrows the requests of the calls that it names. Of the one thread that set `sending`.
   v1::PipelineRequest batch;
   // Held during Send(): answers to a batch are looked at only once it is sent.
   std::mutex send_mutex;

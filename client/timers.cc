@@ -44,7 +44,7 @@ void Dispatcher::Tick(MonoTime armed_for) {
 void Dispatcher::ExpireCalls(MonoTime now) {
   bool again = false;
   for (Call* call : deadlines_.Expired(now)) {
-    if (call->lane != nullptr && call->lane->in_send) {
+    if (call->lane != nullptr && call->lane->senders > 0) {
       again = true;  // its request is being read right now
       continue;
     }
@@ -103,7 +103,7 @@ void Dispatcher::CheckLanes(MonoTime now) {
         --spare;
         due = lane->heard + options_.idle_timeout;
       }
-      if (due <= now && !lane->in_send) {
+      if (due <= now && lane->senders == 0) {
         if (lane->in_flight > 0) patience_.RanOut();
         lost.emplace_back(lane, error);
       } else if (due != MonoTime::max()) {
