@@ -351,22 +351,27 @@ void Database::PrepareForLoad(bool reads) {
       .PermitUncheckedError();
 }
 
-StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
-                                  std::size_t write_buffer_bytes, bool inline_background_work) {
+StoreResources MakeStoreResources(rocksdb::Env* env, const ResourceOptions& options) {
   StoreResources resources;
   resources.env = env;
   // Flushes and compactions yield to requests.
   env->LowerThreadPoolCPUPriority(rocksdb::Env::LOW, rocksdb::CpuPriority::kLow);
   env->LowerThreadPoolCPUPriority(rocksdb::Env::HIGH, rocksdb::CpuPriority::kLow);
   rocksdb::LRUCacheOptions cache;
-  cache.capacity = cache_bytes;
+  cache.capacity = options.cache_bytes;
   // Blocks are named by random numbers, and which of them share a part of the cache, hence what has
   // to go, is up to those names: undivided, the cache of a simulated store does the same every
   // time.
-  if (inline_background_work) cache.num_shard_bits = 0;
+  if (options.inline_background_work) cache.num_shard_bits = 0;
   resources.block_cache = rocksdb::NewLRUCache(cache);
-  resources.write_buffer =
-      std::make_shared<rocksdb::WriteBufferManager>(write_buffer_bytes, resources.block_cache);
+  resources.write_buffer = std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes,
+                                                                         resources.block_cache);
+  if (options.background_bytes_per_second_max > 0) {
+    // Not tuned by itself: RocksDB's tuning takes minutes to find out that more is needed, while
+    // writers wait.
+    resources.rate_limiter.reset(rocksdb::NewGenericRateLimiter(
+        static_cast<std::int64_t>(options.background_bytes_per_second_max)));
+  }
   return resources;
 }
 

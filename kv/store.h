@@ -40,11 +40,18 @@ struct StoreResources {
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter;
 };
 
-// Cache of `cache_bytes`, memtables of `write_buffer_bytes` over all groups.
-// `inline_background_work`: as in StoreOptions.
-StoreResources MakeStoreResources(rocksdb::Env* env, std::size_t cache_bytes,
-                                  std::size_t write_buffer_bytes,
-                                  bool inline_background_work = false);
+// Over all groups.
+struct ResourceOptions {
+  std::size_t cache_bytes = 256 << 20;
+  // Memtables.
+  std::size_t write_buffer_bytes = 128 << 20;
+  // What flushes and compactions write, flushes first. 0: no bound.
+  std::uint64_t background_bytes_per_second_max = 0;
+  // As in StoreOptions.
+  bool inline_background_work = false;
+};
+
+StoreResources MakeStoreResources(rocksdb::Env* env, const ResourceOptions& options);
 
 // Follows the rows of one keyspace. On the apply strand; or, for OnAllRows, while the store is
 // opened.

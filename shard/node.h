@@ -72,6 +72,8 @@ struct NodeOptions {
 
   std::size_t block_cache_bytes = 256 << 20;
   std::size_t write_buffer_bytes = 128 << 20;
+  // Of flushes and compactions of all groups; 0: no bound.
+  std::uint64_t background_bytes_per_second_max = 0;
   raft::LogOptions log;    // directory is filled in
   kv::StoreOptions store;  // directory and group are filled in
 

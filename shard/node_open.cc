@@ -34,8 +34,11 @@ Status NodeImpl::OpenData() {
   ASSIGN_OR_RETURN(directory_,
                    DataDirectory::Open(world_.env->GetFileSystem(), options_.data_directory));
   RETURN_IF_ERROR(OpenIdentity());
-  resources_ = kv::MakeStoreResources(world_.env, options_.block_cache_bytes,
-                                      options_.write_buffer_bytes, world_.inline_background_work);
+  resources_ = kv::MakeStoreResources(
+      world_.env, {.cache_bytes = options_.block_cache_bytes,
+                   .write_buffer_bytes = options_.write_buffer_bytes,
+                   .background_bytes_per_second_max = options_.background_bytes_per_second_max,
+                   .inline_background_work = world_.inline_background_work});
   raft::LogRecovery recovery;
   RETURN_IF_ERROR(OpenLog(recovery));
 

@@ -215,6 +215,8 @@ class Loader {
     Require(config.replace_after >= std::chrono::seconds(10), {"replace-after"},
             "must be at least 10s: a node is taken for dead after that");
     Require(config.split_size >= (1 << 20), {"split-size"}, "must be at least 1MiB");
+    Require(config.compaction_rate == 0 || config.compaction_rate >= (1 << 20), {"compaction-rate"},
+            "must be 0, or at least 1MiB");
     Require(config.snapshot_rate >= (1 << 20), {"snapshot-rate"}, "must be at least 1MiB");
     Require(config.split_load >= 100, {"split-load"}, "must be at least 100");
     Require(config.requests_max > 0, {"requests-max"}, "must be above 0");

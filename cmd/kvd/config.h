@@ -50,6 +50,7 @@ struct Config {
   std::uint64_t wal_cache = 0;
   std::uint64_t wal_max = 0;
   std::uint64_t compact_after = 0;
+  std::uint64_t compaction_rate = 0;
   std::uint64_t snapshot_rate = 0;
   std::uint64_t disk_reserve = 0;
   std::uint32_t threads = 0;

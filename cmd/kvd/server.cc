@@ -60,6 +60,7 @@ NodeOptions ToNodeOptions(const Config& config) {
       std::chrono::duration_cast<std::chrono::milliseconds>(config.retention).count());
   options.admitted_requests_max = config.requests_max;
   options.compact_after_bytes = config.compact_after;
+  options.background_bytes_per_second_max = config.compaction_rate;
   options.snapshot_bytes_per_second_max = config.snapshot_rate;
   options.disk_reserve_bytes = config.disk_reserve;
   return options;

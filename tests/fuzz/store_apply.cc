@@ -56,7 +56,8 @@ class Replica {
 
  private:
   void Open() {
-    resources_ = kv::MakeStoreResources(&env_, 1 << 20, 4 << 20);
+    resources_ =
+        kv::MakeStoreResources(&env_, {.cache_bytes = 1 << 20, .write_buffer_bytes = 4 << 20});
     kv::StoreOptions options;
     options.directory = "/group";
     options.group = GroupId(2);

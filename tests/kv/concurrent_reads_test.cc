@@ -33,7 +33,9 @@ class ConcurrentReads : public ::testing::Test {
     options.group = GroupId(2);
     options.memtable_bytes = 64 << 10;
     options.retention_ms = 100;
-    auto store = Store::Open(options, MakeStoreResources(env_.get(), 8 << 20, 1 << 20));
+    auto store = Store::Open(
+        options,
+        MakeStoreResources(env_.get(), {.cache_bytes = 8 << 20, .write_buffer_bytes = 1 << 20}));
     EXPECT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
   }

@@ -70,7 +70,9 @@ std::string Machine::DirectoryOf(GroupId group) {
 
 Status Machine::PowerOn() {
   env_ = std::make_unique<InlineEnv>(disk_, &clock_);
-  resources_ = MakeStoreResources(env_.get(), 1 << 20, 1 << 20, true);
+  resources_ = MakeStoreResources(
+      env_.get(),
+      {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20, .inline_background_work = true});
   return OpenAll();
 }
 

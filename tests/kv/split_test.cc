@@ -273,7 +273,8 @@ TEST(Split, ReadersSeeTheRowsOrAreSentOn) {
     options.directory = "/2";
     options.group = kParent;
     options.directory_of = [](GroupId group) { return "/" + std::to_string(group.value()); };
-    const StoreResources resources = MakeStoreResources(env.get(), 1 << 20, 8 << 20);
+    const StoreResources resources =
+        MakeStoreResources(env.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 8 << 20});
     auto store = Store::Open(options, resources);
     ASSERT_TRUE(store.ok()) << store.status();
     CommandBatchWriter writer(Timestamp(1000ull << kTimestampCounterBits));

@@ -55,7 +55,9 @@ class Bench {
 
   void Open() {
     env_ = std::make_unique<InlineEnv>(disk_, &clock_);
-    auto store = Store::Open(options_, MakeStoreResources(env_.get(), 1 << 20, 1 << 20));
+    auto store = Store::Open(
+        options_,
+        MakeStoreResources(env_.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20}));
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
   }

@@ -2,14 +2,17 @@
 
 #include <gtest/gtest.h>
 #include <rocksdb/env.h>
+#include <rocksdb/rate_limiter.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kv/store.h"
@@ -46,7 +49,9 @@ struct Opened {
   Opened(const StoreOptions& options, const std::shared_ptr<sim::SimFileSystem>& disk)
       : env(rocksdb::NewCompositeEnv(disk)) {
     EXPECT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
-    auto opened = Store::Open(options, MakeStoreResources(env.get(), 1 << 20, 8 << 20));
+    auto opened = Store::Open(
+        options,
+        MakeStoreResources(env.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 8 << 20}));
     EXPECT_TRUE(opened.ok()) << opened.status();
     store = *std::move(opened);
   }
@@ -127,6 +132,32 @@ TEST(Store, AFullDiskHoldsNeitherTheWriterNorAShutdown) {
   EXPECT_EQ(ReasonOf(status), Reason::kDiskFull) << MessageOf(status);
   EXPECT_TRUE(opened.store->Get(kDefaultKeyspace, "key").ok());
   opened.store = nullptr;
+}
+
+TEST(Store, FlushesOfAllGroupsShareOneBound) {
+  const auto disk = std::make_shared<sim::SimFileSystem>();
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
+  const StoreResources resources = MakeStoreResources(
+      env.get(), {.cache_bytes = 1 << 20, .background_bytes_per_second_max = 1 << 30});
+  std::int64_t written = 0;
+  for (const char* const directory : {"/a", "/b"}) {
+    ASSERT_TRUE(disk->CreateDir(directory, {}, nullptr).ok());
+    StoreOptions options = InGroup();
+    options.directory = directory;
+    auto store = Store::Open(options, resources);
+    ASSERT_TRUE(store.ok()) << store.status();
+    std::vector<raft::AppliedEntry> entries = PutAt(1, std::string(32 << 10, 'v'));
+    ASSERT_TRUE((*store)->Apply(entries).ok());
+    std::latch flushed(1);
+    (*store)->Flush([&](const StatusOr<raft::Index>& index) {
+      EXPECT_TRUE(index.ok()) << index.status();
+      flushed.count_down();
+    });
+    flushed.wait();
+    const std::int64_t before =
+        std::exchange(written, resources.rate_limiter->GetTotalBytesThrough());
+    EXPECT_GE(written, before + (32 << 10));
+  }
 }
 
 // RocksDB's threads may be telling of a flush at any moment of that.
