@@ -66,9 +66,9 @@ class SlowDisk(harness.Cluster):
         for _ in range(8):
             self.assertIn("serving", self.kvctl("status").stdout)
             self.assertEqual(fetch(f"http://{node.http}/metrics")[0], 200)
-        self.kvctl("put", "k", "w")
         hangs.unlink()
         flush.join()
+        self.kvctl("put", "k", "w")  # meanwhile it may have had to wait
 
     def test_the_only_node_is_not_given_up_while_its_disk_is_slow(self):
         self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
