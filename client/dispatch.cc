@@ -40,8 +40,7 @@ Dispatcher::Lanes Dispatcher::PrepareBatches(MonoTime now) {
   Lanes lanes;
   for (std::shared_ptr<Lane>& lane : std::exchange(probes_, {})) {
     if (lane->state != Lane::State::kUp || lane->sending) continue;
-    lane->sending = true;
-    ++lane->senders;
+    lane->BeginSend();
     lanes.push_back(std::move(lane));
   }
   if (assigned_by_ != routes_.version()) Unassign();
@@ -152,8 +151,7 @@ bool Dispatcher::FillBatch(Lane& lane, std::deque<std::uint64_t>& queue, MonoTim
   }
   lane.in_flight += requests;
   in_flight_ += requests;
-  lane.sending = true;
-  ++lane.senders;
+  lane.BeginSend();
   return true;
 }
 

@@ -30,6 +30,12 @@ class Lane final : public ConnectionObserver {
   void OnResponses(v1::PipelineResponse& responses) override;
   void OnClosed(const Status& status) override;
 
+  // A thread is about to Send() the batch.
+  void BeginSend() {
+    sending = true;
+    ++senders;
+  }
+
   const std::string address;
   State state = State::kConnecting;
   std::shared_ptr<Connection> connection;

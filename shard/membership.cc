@@ -17,6 +17,13 @@ constexpr std::size_t kDirectoryVotersMax = 5;
 // Removed nodes that are remembered; requests that come late do not come as late as that.
 constexpr std::size_t kRemovedMax = 64;
 
+Status WasRemoved(const std::string& who) {
+  return Error(Reason::kNodeNotFound,
+               fmt::format("{} has been removed: empty its data directory to let it join as a new "
+                           "one",
+                           who));
+}
+
 void Forget(NodeId node, Members& members) {
   const MemberRecord* const record = members.Find(node);
   if (record == nullptr) return;
@@ -52,19 +59,13 @@ void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, b
     return;
   }
   if (known == members->records.end() && member) {
-    done(Error(Reason::kNodeNotFound,
-               fmt::format("node {} has been removed: empty its data directory to let it join as "
-                           "a new one",
-                           member.value())));
+    done(WasRemoved(fmt::format("node {}", member.value())));
     return;
   }
   // It was let in and removed again before it heard of that, or has yet to hear that it was.
   if (known == members->records.end() &&
       std::ranges::find(members->removed, uuid) != members->removed.end()) {
-    done(Error(Reason::kNodeNotFound,
-               fmt::format("the node at {} has been removed: empty its data directory to let it "
-                           "join as a new one",
-                           address)));
+    done(WasRemoved("the node at " + address));
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {

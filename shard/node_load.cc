@@ -125,7 +125,7 @@ void NodeImpl::MeasureLoad(Duration since_last) {
     if (replica->serving_leader()) ++own_load_.leaders;
     if (replica->Overslept()) replica->group().Post([replica] { replica->group().Wake(); });
   }
-  Measure(to_measure, nullptr);
+  if (!to_measure.empty()) Measure(to_measure, nullptr);
   own_load_.requests_per_second = static_cast<std::uint64_t>(std::llround(requests_per_s));
   const StatusOr<std::uint64_t> free_bytes = directory_->FreeBytes();
   if (free_bytes.ok()) own_load_.capacity_bytes = own_load_.bytes_stored + *free_bytes;

@@ -30,6 +30,8 @@ Function Next(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
+bool Exists(const char* path) { return path != nullptr && access(path, F_OK) == 0; }
+
 // What the disk is like now.
 struct Disk {
   bool slow = false;
@@ -40,7 +42,7 @@ struct Disk {
 Disk LookAtDisk() {
   const char* const path = std::getenv("DISK_SLOW");
   Disk disk;
-  if (path == nullptr || access(path, F_OK) != 0) return disk;
+  if (!Exists(path)) return disk;
   std::FILE* const file = std::fopen(path, "r");
   if (file == nullptr) return disk;
   double mebibytes = 0;
@@ -72,8 +74,6 @@ void QueueWrite(int descriptor, std::size_t bytes) {
   if (!disk.slow || fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return;
   Queue(static_cast<double>(bytes) / disk.bytes_per_second);
 }
-
-bool Exists(const char* path) { return path != nullptr && access(path, F_OK) == 0; }
 
 void HangDirectory(int descriptor) {
   static const char* const hangs = std::getenv("DIRECTORIES_HANG");

@@ -18,14 +18,19 @@ harness.start()
 REFUSED = 6  # kvctl's exit code
 
 
+def hanging(variable):
+    """A node's disk hangs, as the variable says, while the file `hangs` is in its directory."""
+    return lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
+                         variable: str(node.directory / "hangs")}
+
+
 class SlowDisk(harness.Cluster):
     def test_a_leader_whose_disk_hangs_looks_slow_and_is_replaced(self):
         # One core, and one thread for whatever does not wait for a disk.
         cores = os.sched_getaffinity(0)
         self.addCleanup(os.sched_setaffinity, 0, cores)
         os.sched_setaffinity(0, {min(cores)})
-        self.form(3, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
-                                       "DISK_HANGS": str(node.directory / "hangs")})
+        self.form(3, env=hanging("DISK_HANGS"))
         writer = Writer(self.shell())
         self.addCleanup(writer.stop)
         writer.wait_for_more(20)
@@ -52,8 +57,7 @@ class SlowDisk(harness.Cluster):
 
     def test_a_flush_that_hangs_holds_up_nobody_who_asks_how_the_node_is(self):
         # RocksDB holds a lock while it waits for a directory of its own.
-        self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
-                                       "DIRECTORIES_HANG": str(node.directory / "hangs")})
+        self.form(1, env=hanging("DIRECTORIES_HANG"))
         node = self.nodes[0]
         self.kvctl("put", "k", "v")
         hangs = node.directory / "hangs"
@@ -71,8 +75,7 @@ class SlowDisk(harness.Cluster):
         self.kvctl("put", "k", "w")  # meanwhile it may have had to wait
 
     def test_the_only_node_is_not_given_up_while_its_disk_is_slow(self):
-        self.form(1, env=lambda node: {"LD_PRELOAD": str(harness.library("disk_faults")),
-                                       "DISK_HANGS": str(node.directory / "hangs")})
+        self.form(1, env=hanging("DISK_HANGS"))
         self.kvctl("put", "k", "v")
         hangs = self.nodes[0].directory / "hangs"
         hangs.touch()
