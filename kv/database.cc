@@ -43,7 +43,10 @@ class Listener final : public rocksdb::EventListener {
   Listener(Database::Callbacks callbacks, std::shared_ptr<Database::Busy> busy)
       : callbacks_(std::move(callbacks)), busy_(std::move(busy)) {}
 
-  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { busy_->flushing = true; }
+  void OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo&) override {
+    busy_->flushing = true;
+    callbacks_.on_flush_begun();
+  }
   void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& info) override {
     busy_->flushing = false;
     callbacks_.on_flushed(info.largest_seqno);
@@ -366,6 +369,7 @@ StoreResources MakeStoreResources(rocksdb::Env* env, const ResourceOptions& opti
   resources.block_cache = rocksdb::NewLRUCache(cache);
   resources.write_buffer = std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes,
                                                                          resources.block_cache);
+  resources.unflushed_bytes = std::make_shared<UnflushedBytes::Total>(0);
   if (options.background_bytes_per_second_max > 0) {
     // Not tuned by itself: RocksDB's tuning takes minutes to find out that more is needed, while
     // writers wait.

@@ -43,6 +43,8 @@ bool SeekNewest(rocksdb::Iterator& rows, std::string_view encoded_key);
 class Database {
  public:
   struct Callbacks {
+    // What is written from here on is not in the flush. On RocksDB's threads.
+    std::function<void()> on_flush_begun;
     // Everything written up to this sequence number is on disk. On RocksDB's threads.
     std::function<void(rocksdb::SequenceNumber)> on_flushed;
     std::function<void(Status)> on_background_error;

@@ -17,6 +17,7 @@
 #include "kv/control.h"
 #include "kv/request.h"
 #include "kv/shard_range.h"
+#include "kv/unflushed_bytes.h"
 #include "raft/state_machine.h"
 
 namespace rocksdb {
@@ -38,6 +39,7 @@ struct StoreResources {
   std::shared_ptr<rocksdb::Cache> block_cache;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer;
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter;
+  std::shared_ptr<UnflushedBytes::Total> unflushed_bytes;
 };
 
 // Over all groups.
@@ -163,6 +165,8 @@ class Store : public raft::StateMachine {
   virtual StatusOr<std::uint64_t> StateHash() = 0;
   // Sizes as they were when they were looked up last, and counts as they are. Any thread.
   virtual StoreStats Stats() const = 0;
+  // Bytes of writes that no flush has begun with. Any thread.
+  virtual std::uint64_t unflushed_bytes() const = 0;
   // Looks the sizes up again, which RocksDB holds up for as long as a flush waits for the disk. A
   // blocking strand.
   virtual void MeasureSizes() = 0;

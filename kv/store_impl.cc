@@ -40,7 +40,8 @@ StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resource
       followed_(options.followed),
       sessions_({.results_max = options.session_results_max,
                  .sessions_max = options.sessions_max,
-                 .idle_ms_max = options.session_idle_ms_max}) {}
+                 .idle_ms_max = options.session_idle_ms_max}),
+      unflushed_(resources.unflushed_bytes) {}
 
 StoreImpl::~StoreImpl() {
   // First, for its threads call OnFlushed.
@@ -68,6 +69,10 @@ Status StoreImpl::OpenAll() {
 
 Status StoreImpl::OpenDatabase() {
   Database::Callbacks callbacks;
+  // With inline_background_work, they are counted as flushed when that is asked for.
+  callbacks.on_flush_begun = [this] {
+    if (!options_.inline_background_work) unflushed_.Clear();
+  };
   callbacks.on_flushed = [this](rocksdb::SequenceNumber sequence) { OnFlushed(sequence); };
   callbacks.on_background_error = [this](const Status& status) { OnBackgroundError(status); };
   ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
@@ -78,6 +83,7 @@ Status StoreImpl::OpenDatabase() {
     unflushed_birth_ = 0;
   }
   written_bytes_ = 0;
+  unflushed_.Clear();
   prepared_leading_.reset();
   RunBackgroundWork();
   return absl::OkStatus();
@@ -142,6 +148,7 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
     std::lock_guard lock(mark_mutex_);
     mark_ = mark;
   }
+  configuration_unwritten_ = false;
   last_timestamp_.store(last_timestamp);
   RETURN_IF_ERROR(RefreshNextExpiry());
   return mark;
@@ -200,7 +207,7 @@ Status StoreImpl::Apply(std::vector<raft::AppliedEntry>& entries) {
   PrepareForLoad();
   // As RocksDB would, which stops writers that its flushes cannot keep up with.
   const bool too_much =
-      options_.inline_background_work && unflushed_bytes_.load() > 4 * options_.memtable_bytes;
+      options_.inline_background_work && unflushed_.load() > 4 * options_.memtable_bytes;
   if (too_much) RETURN_IF_ERROR(RequestFlush());
   DropFilesOutside();
   std::size_t committed = 0;
@@ -284,6 +291,7 @@ bool StoreImpl::NoteConfiguration(const raft::Entry& entry) {
   const raft::Configuration before = mark_.configuration;
   CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
   // What a group begins with is no change.
+  configuration_unwritten_ = true;
   return before != raft::Configuration() && before != mark_.configuration;
 }
 
@@ -294,23 +302,25 @@ Status StoreImpl::Write(rocksdb::WriteBatch& batch, const raft::Entry& last) {
   AppendFixed64(applied, last_timestamp_.load());
   // Last in the batch: its family's flush then tells the sequence number of all of it.
   RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kAppliedKey, applied), "commit"));
-  raft::Configuration configuration;
+  if (configuration_unwritten_) {
+    RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kConfigurationKey,
+                                        raft::EncodeConfiguration(mark().configuration)),
+                              "commit"));
+  }
   {
     std::lock_guard lock(mark_mutex_);
     mark_.index = last.index;
     mark_.term = last.term;
-    configuration = mark_.configuration;
   }
-  RETURN_IF_ERROR(FromRocks(
-      batch.Put(database_->meta(), kConfigurationKey, raft::EncodeConfiguration(configuration)),
-      "commit"));
   if (Planted(Plant::kAppliedBeforeEffects)) {
     rocksdb::WriteBatch early;
     RETURN_IF_ERROR(FromRocks(early.Put(database_->meta(), kAppliedKey, applied), "commit"));
     RETURN_IF_ERROR(database_->Write(early));
     if (last.index.value() % 16 == 0 && RequestFlush().ok()) RunBackgroundWork();
   }
-  return database_->Write(batch);
+  RETURN_IF_ERROR(database_->Write(batch));
+  configuration_unwritten_ = false;
+  return absl::OkStatus();
 }
 
 Status StoreImpl::Commit(Evaluator& evaluator, const ShardRange& range, const raft::Entry& last) {
@@ -351,9 +361,9 @@ Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& l
   NoteCommit(last.index);
   applied_.store(last.index.value());
   written_bytes_ += batch.GetDataSize();
+  unflushed_.Add(batch.GetDataSize());
   if (options_.inline_background_work) {
-    unflushed_bytes_ += batch.GetDataSize();
-    if (unflushed_bytes_.load() >= options_.memtable_bytes) {
+    if (unflushed_.load() >= options_.memtable_bytes) {
       // The entry is applied all the same.
       const Status requested = RequestFlush();
       if (!requested.ok() && ReasonOf(requested) != Reason::kDiskFull) return requested;
@@ -375,10 +385,9 @@ Status StoreImpl::RequestFlush() {
   if (options_.inline_background_work) {
     // A table takes more than its rows, and a manifest has to say so.
     constexpr std::uint64_t kOverheadBytes = 64 << 10;
-    RETURN_IF_ERROR(
-        CheckRoom(*resources_.env, DbPath(), 2 * unflushed_bytes_.load() + kOverheadBytes));
+    RETURN_IF_ERROR(CheckRoom(*resources_.env, DbPath(), 2 * unflushed_.load() + kOverheadBytes));
     RETURN_IF_ERROR(database_->Resume());
-    unflushed_bytes_.store(0);
+    unflushed_.Clear();
   }
   return database_->RequestFlush();
 }
@@ -495,7 +504,7 @@ void StoreImpl::MeasureDatabase() {
   db.GetIntProperty(database_->versions(), "rocksdb.cur-size-all-mem-tables",
                     &sizes.memtable_bytes);
   // What RocksDB says depends on random heights in its skip lists: see MemtableBytes().
-  if (options_.inline_background_work) sizes.memtable_bytes = unflushed_bytes_.load();
+  if (options_.inline_background_work) sizes.memtable_bytes = unflushed_.load();
   database_->CountWithin(range_, sizes);
   std::lock_guard lock(sizes_mutex_);
   sizes_ = sizes;

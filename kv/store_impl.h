@@ -57,6 +57,7 @@ class StoreImpl final : public Store {
   StatusOr<std::uint64_t> StateHash() override;
   StoreStats Stats() const override;
   void MeasureSizes() override;
+  std::uint64_t unflushed_bytes() const override { return unflushed_.load(); }
   void RunBackgroundWork() override;
 
  private:
@@ -173,6 +174,7 @@ class StoreImpl final : public Store {
   Sessions sessions_;
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
+  bool configuration_unwritten_ = false;
   bool leading_ = false;
   std::uint64_t written_bytes_ = 0;
   std::optional<bool> prepared_leading_;  // what the database has been prepared for
@@ -186,7 +188,7 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> durable_{0};
   std::atomic<std::uint64_t> last_timestamp_{0};
   std::atomic<std::uint64_t> next_expiry_ms_{0};
-  std::atomic<std::uint64_t> unflushed_bytes_{0};  // inline_background_work only
+  UnflushedBytes unflushed_;
   std::atomic<std::uint64_t> applied_commands_{0};
   std::atomic<std::uint64_t> session_count_{0};
 

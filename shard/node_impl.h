@@ -209,6 +209,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void Housekeep();
   void WatchDisk();
   void WatchSpace();
+  void WatchMemory();
 
   // node_impl.cc
   void Fatal(const Status& status);

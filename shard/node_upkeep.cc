@@ -15,6 +15,11 @@ constexpr int kRoundsUntilAll = 30;
 // other sync must not flicker.
 constexpr int kSlowDiskLingers = 10;
 
+void CompactSoon(const std::shared_ptr<Replica>& replica) {
+  replica->group().Post(
+      [replica] { replica->group().Compact([](const StatusOr<raft::Index>&) {}); });
+}
+
 }  // namespace
 
 void NodeImpl::Tick() {
@@ -27,6 +32,7 @@ void NodeImpl::Tick() {
     ticks_until_disk_watch_ = kDiskWatchTicks;
     WatchDisk();
     WatchSpace();
+    WatchMemory();
   }
   int ticks = 1;
   {
@@ -84,11 +90,22 @@ void NodeImpl::Housekeep() {
     });
   }
   for (const GroupId group : log_->Pressure()) {
-    if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
-      replica->group().Post(
-          [replica] { replica->group().Compact([](const StatusOr<raft::Index>&) {}); });
+    if (const std::shared_ptr<Replica> replica = FindReplica(group)) CompactSoon(replica);
+  }
+}
+
+// RocksDB bounds the memtables of all groups by flushing whoever writes next: where idle groups
+// held most of the memory, busy ones would flush every few rows. Before it comes to that, the
+// largest go.
+void NodeImpl::WatchMemory() {
+  if (resources_.unflushed_bytes->load() <= options_.write_buffer_bytes / 2) return;
+  std::shared_ptr<Replica> largest;
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (!largest || replica->store().unflushed_bytes() > largest->store().unflushed_bytes()) {
+      largest = replica;
     }
   }
+  if (largest) CompactSoon(largest);
 }
 
 // A disk that hangs must not look healthy: leaderships go to nodes whose disks work.

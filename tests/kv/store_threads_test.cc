@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -49,17 +50,34 @@ struct Opened {
   Opened(const StoreOptions& options, const std::shared_ptr<sim::SimFileSystem>& disk)
       : env(rocksdb::NewCompositeEnv(disk)) {
     EXPECT_TRUE(disk->CreateDir("/group", {}, nullptr).ok());
-    auto opened = Store::Open(
-        options,
-        MakeStoreResources(env.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 8 << 20}));
+    resources =
+        MakeStoreResources(env.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 8 << 20});
+    auto opened = Store::Open(options, resources);
     EXPECT_TRUE(opened.ok()) << opened.status();
     store = *std::move(opened);
   }
+  std::uint64_t unflushed_of_all() const { return resources.unflushed_bytes->load(); }
   void Apply(std::vector<raft::AppliedEntry> entries) { EXPECT_TRUE(store->Apply(entries).ok()); }
 
   const std::unique_ptr<rocksdb::Env> env;
+  StoreResources resources;
   std::shared_ptr<Store> store;
 };
+
+TEST(Store, WhatIsNotFlushedIsCountedUntilAFlushHasBegun) {
+  Opened opened(InGroup(), std::make_shared<sim::SimFileSystem>());
+  for (std::uint64_t i = 1; i <= 10; ++i) opened.Apply(PutAt(i, std::string(1'000, 'v')));
+  EXPECT_GT(opened.store->unflushed_bytes(), 10'000u);
+  EXPECT_EQ(opened.unflushed_of_all(), opened.store->unflushed_bytes());
+  std::promise<Status> flushed;
+  opened.store->Flush([&](const StatusOr<raft::Index>& to) { flushed.set_value(to.status()); });
+  ASSERT_TRUE(flushed.get_future().get().ok());
+  EXPECT_EQ(opened.store->unflushed_bytes(), 0u);
+  opened.Apply(PutAt(11, std::string(1'000, 'v')));
+  EXPECT_GT(opened.unflushed_of_all(), 1'000u);
+  opened.store = nullptr;
+  EXPECT_EQ(opened.unflushed_of_all(), 0u);
+}
 
 TEST(Store, OnlyWhatReadsNothingIsAppliedAtOnce) {
   Opened opened(InGroup(), std::make_shared<sim::SimFileSystem>());

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -148,7 +149,8 @@ class NodeWorld {
     options.node.log.segment_bytes = 64 << 10;
     options.node.store.memtable_bytes = 64 << 10;
     options.node.block_cache_bytes = 1 << 20;
-    options.node.write_buffer_bytes = 4 << 20;
+    options.node.write_buffer_bytes =
+        std::min<std::size_t>(options.node.write_buffer_bytes, 4 << 20);
     options.logger = NullLogger();
     return options;
   }

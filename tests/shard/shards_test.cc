@@ -381,6 +381,43 @@ TEST_F(Shards, AReplicaGoesFromAFullDiskOnceThereIsRoomAgain) {
   EXPECT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }, seconds(20)));
 }
 
+// Otherwise those that are written to would flush all the time, for want of memory that the others
+// hold.
+TEST(ShardsInLittleMemory, IdleOnesLetMemoryGoForBusyOnes) {
+  NodeOptions options;
+  options.balance = false;
+  options.write_buffer_bytes = 100 << 10;
+  NodeWorld world(options, 1);
+  ASSERT_TRUE(
+      world.Change(0, CreateKeyspaceCall{.spec = {.name = "a", .split_keys = {"m"}}}).status.ok());
+  const kv::KeyspaceId keyspace =
+      world.node(0).gateway().FindKeyspace("a").value_or(kv::KeyspaceId());
+  const auto put = [&](std::string_view key, std::size_t bytes) {
+    const std::string value(bytes, 'v');
+    const GatewayAnswer answer =
+        world.Wait(world.Begin(0, Shards::Puts(keyspace, {{std::string(key), value}})));
+    ASSERT_TRUE(answer.status.ok()) << answer.status;
+    world.RunFor(milliseconds(100));
+  };
+  const auto memtable_bytes = [&](std::string_view key) {
+    const GroupId wanted =
+        world.node(0).DirectoryView()->Locate(kv::EncodeKey(keyspace, key))->group;
+    std::uint64_t bytes = 0;
+    world.node(0).Info([&](const NodeInfo& info) {
+      for (const GroupInfo& group : info.groups) {
+        if (group.group == wanted) bytes = group.store.memtable_bytes;
+      }
+    });
+    world.RunFor(milliseconds(20));
+    return bytes;
+  };
+  for (int i = 0; i < 4; ++i) put("a", 9 << 10);
+  EXPECT_GT(memtable_bytes("a"), 36u << 10);
+  for (int i = 0; i < 2; ++i) put("z", 9 << 10);
+  EXPECT_LT(memtable_bytes("a"), 1u << 10);
+  EXPECT_GT(memtable_bytes("z"), 18u << 10);
+}
+
 TEST_F(Shards, ADroppedKeyspaceIsGone) {
   const kv::KeyspaceId keyspace = Make({.name = "a", .split_keys = {"m"}});
   ASSERT_TRUE(Ask(0, Puts(keyspace, {{"k", "v"}})).status.ok());

@@ -118,7 +118,8 @@ void Apply(const Climate& climate, NodeOptions& options) {
   options.log.segment_bytes = 64 << 10;
   options.log.cache_bytes = 16 << 10;
   options.block_cache_bytes = 1 << 20;
-  options.write_buffer_bytes = 4 << 20;
+  // With several groups, some must flush for others.
+  options.write_buffer_bytes = 12 * climate.memtable_bytes;
 }
 
 }  // namespace flotilla::sim
