@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
 #include "kv/page_builder.h"
 #include "kv/store_impl.h"
 #include "kv/user_range.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -68,7 +68,8 @@ class Allowance {
 // Stops where the allowance is used up.
 Status CountRows(rocksdb::Iterator& rows, const UserRange& range, const AggregateRequest& request,
                  std::uint64_t now_ms, AggregatePage& page) {
-  NewestRows newest(rows);
+  VisibleRows visible(rows, request.as_of);
+  visible.Settle();
   Allowance allowance;
   KeyspaceId keyspace;
   std::string key;
@@ -86,6 +87,7 @@ Status CountRows(rocksdb::Iterator& rows, const UserRange& range, const Aggregat
     allowance.Use(encoded.size() + rows.value().size());
     if (const auto place = range.PlaceOf(encoded); place != UserRange::Place::kInside) {
       range.SkipForward(rows, encoded, place);
+      visible.Settle();
       continue;
     }
     VersionView version;
@@ -94,7 +96,7 @@ Status CountRows(rocksdb::Iterator& rows, const UserRange& range, const Aggregat
       if (!DecodeKey(encoded, keyspace, key)) return Malformed();
       RETURN_IF_ERROR(Count(request, key.size(), version.value, page));
     }
-    newest.Next();
+    visible.Next();
   }
   return FromRocks(rows.status(), "counting");
 }
@@ -131,9 +133,9 @@ StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& request) {
   options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
+  RETURN_IF_ERROR(CheckKept(request.as_of));
   rows->Seek(lower);
-  RETURN_IF_ERROR(
-      Located(CountRows(*rows, range, request, MillisecondsOf(last_timestamp()), page)));
+  RETURN_IF_ERROR(Located(CountRows(*rows, range, request, MillisecondsAt(request.as_of), page)));
   if (!page.more && !ends_here) {
     page.more = true;
     page.resume = range_.end;

@@ -172,9 +172,9 @@ rocksdb::ReadOptions PointReads() {
   return options;
 }
 
-bool SeekNewest(rocksdb::Iterator& rows, std::string_view encoded_key) {
+bool SeekVersion(rocksdb::Iterator& rows, std::string_view encoded_key, Timestamp as_of) {
   std::string target(encoded_key);
-  AppendVersionSuffix(target, Timestamp(UINT64_MAX));
+  AppendVersionSuffix(target, as_of ? as_of : Timestamp(UINT64_MAX));
   rows.Seek(target);
   return rows.Valid() && rows.key().size() == target.size() &&
          rows.key().starts_with(rocksdb::Slice(encoded_key.data(), encoded_key.size()));

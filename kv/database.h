@@ -36,9 +36,9 @@ Status FromRocks(const rocksdb::Status& status, std::string_view where);
 // For iterators over the versions of one key at a time: bloom filters tell which files to leave
 // out.
 rocksdb::ReadOptions PointReads();
-// Puts such an iterator on the newest version of a key. False: it has none, or the iterator's
-// status says what went wrong.
-bool SeekNewest(rocksdb::Iterator& rows, std::string_view encoded_key);
+// Puts such an iterator on the version of a key that is visible as of a timestamp; zero: on the
+// newest. False: there is none, or the iterator's status says what went wrong.
+bool SeekVersion(rocksdb::Iterator& rows, std::string_view encoded_key, Timestamp as_of = {});
 
 class Database {
  public:

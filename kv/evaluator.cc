@@ -8,8 +8,8 @@
 #include "base/coding.h"
 #include "base/planted.h"
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
 #include "kv/user_range.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -339,7 +339,7 @@ Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
   if (cached) return newest;
   const RowCache::Token token = cache_.Begin(encoded);
   rocksdb::Iterator& rows = Points();
-  if (SeekNewest(rows, encoded)) {
+  if (SeekVersion(rows, encoded)) {
     ReadAt(rows, newest, want_value);
     cache_.Keep(encoded, token, newest.timestamp, {rows.value().data(), rows.value().size()});
   }
@@ -383,7 +383,7 @@ std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& 
     if (inside && one->second.Exists(now_ms)) doomed.push_back(one->first);
   }
   rocksdb::Iterator& rows = Rows();
-  NewestRows newest_rows(rows);
+  VisibleRows newest_rows(rows);
   rows.Seek(range.first());
   while (rows.Valid() && rows.key().compare(range.past_last()) < 0) {
     std::string_view encoded;

@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "kv/database.h"
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
 #include "kv/version_codec.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 
@@ -35,7 +35,7 @@ std::vector<RowChange> FollowedRows::Take() {
 
 StatusOr<std::vector<RowChange>> FollowedRows::ReadAll(rocksdb::Iterator& rows) const {
   std::vector<RowChange> all;
-  NewestRows newest(rows);
+  VisibleRows newest(rows);
   for (rows.Seek(start_); rows.Valid() && rows.key().compare(end_) < 0; newest.Next()) {
     std::string_view encoded;
     Timestamp timestamp;

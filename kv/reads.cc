@@ -1,15 +1,17 @@
 // Reads of single keys; any thread.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "base/planted.h"
 #include "kv/damage.h"
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
 #include "kv/page_builder.h"
 #include "kv/store_impl.h"
 #include "kv/version_codec.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -41,17 +43,29 @@ Status StoreImpl::Located(const Status& status) {
   return Annotate(status, damage_);
 }
 
-StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key) {
-  ASSIGN_OR_RETURN(std::vector<GetResult> results, BatchGet(keyspace, {key}));
+Status StoreImpl::CheckKept(Timestamp as_of) const {
+  const Timestamp safe(collector_->safe_point.load());
+  if (!as_of || as_of >= safe || Planted(Plant::kReadsCollected)) return absl::OkStatus();
+  return Error(Reason::kTimestampTooOld,
+               fmt::format("group {} keeps no whole history as of timestamp {}: the oldest that "
+                           "can be read is {}; read as of a later one, or have the keyspace keep "
+                           "versions for longer (`kvctl keyspace alter --retention`)",
+                           options_.group.value(), as_of.value(), safe.value()));
+}
+
+StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of) {
+  ASSIGN_OR_RETURN(std::vector<GetResult> results, BatchGet(keyspace, {key}, as_of));
   return std::move(results.front());
 }
 
 StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
-                                                     const std::vector<std::string_view>& keys) {
+                                                     const std::vector<std::string_view>& keys,
+                                                     Timestamp as_of) {
   std::shared_lock lock(database_mutex_);
   RETURN_IF_ERROR(CheckOpen());
   if (range_.frozen && !Planted(Plant::kFrozenServes)) return WrongShard(options_.group, range_);
-  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  RETURN_IF_ERROR(CheckKept(as_of));
+  const std::uint64_t now_ms = MillisecondsAt(as_of);
   std::vector<GetResult> results(keys.size());
   std::vector<Missed> missed;
   std::string encoded;
@@ -62,7 +76,10 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
       return WrongShard(options_.group, range_);
     }
     bool intact = true;
-    const bool found = row_cache_.Find(encoded, [&](Timestamp timestamp, std::string_view value) {
+    bool found = false;
+    row_cache_.Find(encoded, [&](Timestamp timestamp, std::string_view value) {
+      if (as_of && timestamp > as_of) return;  // there may be an older one
+      found = true;
       intact = Take(timestamp, value, now_ms, results[i]);
     });
     if (!intact) return Malformed();
@@ -74,8 +91,9 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
             [](const Missed& a, const Missed& b) { return a.encoded < b.encoded; });
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(PointReads(), database_->versions()));
+  RETURN_IF_ERROR(CheckKept(as_of));
   for (const Missed& one : missed) {
-    if (SeekNewest(*rows, one.encoded)) {
+    if (SeekVersion(*rows, one.encoded, as_of)) {
       std::string_view found;
       Timestamp timestamp;
       const std::string_view value(rows->value().data(), rows->value().size());
@@ -83,7 +101,8 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
           !Take(timestamp, value, now_ms, results[one.at])) {
         return Malformed();
       }
-      row_cache_.Keep(one.encoded, one.token, timestamp, value);
+      // As of then it may not be the newest.
+      if (!as_of) row_cache_.Keep(one.encoded, one.token, timestamp, value);
     }
     RETURN_IF_ERROR(Located(FromRocks(rows->status(), "reading a key")));
   }

@@ -90,6 +90,9 @@ struct GetResult {
   std::uint64_t expires_at_ms = 0;  // replicated time, milliseconds since the epoch; 0: never
 };
 
+// Reads with a timestamp see the state as of it: what was committed at it or before. Without one
+// (zero) they see the newest.
+
 // A row as it now is; no value: it is gone.
 struct RowChange {
   std::string key;
@@ -106,6 +109,7 @@ struct ScanRequest {
   std::string start = {};  // inclusive
   std::string end = {};    // exclusive; empty: to the end of the keyspace
   bool reverse = false;
+  Timestamp as_of = {};
   std::uint32_t limit = 0;  // rows of this page; 0: kScanRowsDefault
   bool keys_only = false;
   std::uint32_t first_slot = 0;
@@ -137,6 +141,7 @@ struct AggregateRequest {
   KeyspaceId keyspace = kDefaultKeyspace;
   std::string start = {};  // inclusive
   std::string end = {};    // exclusive; empty: to the end of the keyspace
+  Timestamp as_of = {};
   std::uint32_t first_slot = 0;
   std::uint32_t past_last_slot = kSlots;
   ValueFilter filter = ValueFilter::kAll;

@@ -5,11 +5,11 @@
 
 #include "base/planted.h"
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
 #include "kv/page_builder.h"
 #include "kv/slot_scan.h"
 #include "kv/store_impl.h"
 #include "kv/user_range.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -73,11 +73,20 @@ StatusOr<bool> ScanFound(const RangeCache::Found& found, bool reverse, std::uint
   return found.whole;
 }
 
-Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
-                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
-                   RangeCache::Fill& fill) {
-  NewestRows newest(rows);
-  for (rows.Seek(start); rows.Valid() && rows.key().compare(end) < 0; newest.Next()) {
+// What a scan goes over.
+struct Walk {
+  rocksdb::Iterator& rows;
+  const std::string& start;
+  const std::string& end;
+  Timestamp as_of;
+  std::uint64_t now_ms;
+  RangeCache::Fill* fill;  // null: the cache has the newest rows, and these need not be
+};
+
+Status ScanForward(const Walk& walk, PageBuilder& builder, ScanPage& page) {
+  rocksdb::Iterator& rows = walk.rows;
+  VisibleRows visible(rows, walk.as_of);
+  for (visible.Seek(walk.start); rows.Valid() && rows.key().compare(walk.end) < 0; visible.Next()) {
     std::string_view encoded;
     Timestamp timestamp;
     VersionView version;
@@ -86,54 +95,49 @@ Status ScanForward(rocksdb::Iterator& rows, const std::string& start, const std:
     }
     const std::string_view stored(rows.value().data(), rows.value().size());
     if (!DecodeVersion(stored, version)) return Malformed();
-    if (!version.Exists(now_ms)) continue;
+    if (!version.Exists(walk.now_ms)) continue;
     if (builder.full()) {
-      fill.Keep(encoded);
+      if (walk.fill != nullptr) walk.fill->Keep(encoded);
       return EndPage(encoded, /*reverse=*/false, page);
     }
     RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
-    fill.Add(encoded, timestamp, stored);
+    if (walk.fill != nullptr) walk.fill->Add(encoded, timestamp, stored);
   }
   RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-  fill.Keep(end);
+  if (walk.fill != nullptr) walk.fill->Keep(walk.end);
   return absl::OkStatus();
 }
 
-// Backwards the oldest version comes first: from each key's last row, seek to its newest.
-Status ScanReverse(rocksdb::Iterator& rows, const std::string& start, const std::string& end,
-                   std::uint64_t now_ms, PageBuilder& builder, ScanPage& page,
-                   RangeCache::Fill& fill) {
+Status ScanReverse(const Walk& walk, PageBuilder& builder, ScanPage& page) {
+  rocksdb::Iterator& rows = walk.rows;
   std::string last;
-  rows.SeekForPrev(end);
-  if (rows.Valid() && rows.key().compare(end) >= 0) rows.Prev();
-  while (rows.Valid() && rows.key().compare(start) >= 0) {
+  rows.SeekForPrev(walk.end);
+  if (rows.Valid() && rows.key().compare(walk.end) >= 0) rows.Prev();
+  while (rows.Valid() && rows.key().compare(walk.start) >= 0) {
     std::string_view view;
     Timestamp timestamp;
     if (!SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp)) {
       return Malformed();
     }
     const std::string encoded(view);
-    rows.Seek(encoded);
     VersionView version;
-    if (!rows.Valid() ||
-        !SplitVersionKey({rows.key().data(), rows.key().size()}, view, timestamp) ||
-        view != encoded || !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
-      RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-      return Malformed();
-    }
-    if (version.Exists(now_ms)) {
+    ASSIGN_OR_RETURN(const bool visible,
+                     ReadVisible(rows, encoded, walk.as_of, timestamp, version));
+    if (visible && version.Exists(walk.now_ms)) {
       if (builder.full()) {
-        fill.Keep(last);
+        if (walk.fill != nullptr) walk.fill->Keep(last);
         return EndPage(encoded, /*reverse=*/true, page);
       }
       RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
-      fill.Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
+      if (walk.fill != nullptr) {
+        walk.fill->Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
+      }
       last = encoded;
     }
-    rows.Prev();
+    StepBackBefore(rows, encoded);
   }
   RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-  fill.Keep(start);
+  if (walk.fill != nullptr) walk.fill->Keep(walk.start);
   return absl::OkStatus();
 }
 
@@ -147,7 +151,7 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
 }
 
 StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
-  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  const std::uint64_t now_ms = MillisecondsAt(request.as_of);
   const std::optional<Part> part = PartOf(range_, request);
   if (!part) return WrongShard(options_.group, range_);
   const std::string& start = part->start;
@@ -157,9 +161,11 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
     page.more = true;
     page.resume_key = *part->resume_key;
   };
-  // One more than fit: it says whether there are more.
+  // One more than fit: it says whether there are more. The cache has the newest rows.
   const std::size_t wanted = LimitOf(request) + 1;
-  if (const auto found = range_cache_.Find(start, end, request.reverse, wanted)) {
+  const auto found =
+      request.as_of ? std::nullopt : range_cache_.Find(start, end, request.reverse, wanted);
+  if (found) {
     ScanPage page;
     PageBuilder builder(request, page);
     ASSIGN_OR_RETURN(const bool done, ScanFound(*found, request.reverse, now_ms, builder, page));
@@ -168,7 +174,8 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
       return page;
     }
   }
-  RangeCache::Fill fill(range_cache_, start, end, request.reverse);
+  std::optional<RangeCache::Fill> fill;
+  if (!request.as_of) fill.emplace(range_cache_, start, end, request.reverse);
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
   // Nor may it step through what lies next to the range and was removed.
@@ -178,10 +185,17 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
   options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
+  RETURN_IF_ERROR(CheckKept(request.as_of));
   ScanPage page;
   PageBuilder builder(request, page);
   const auto scan = request.reverse ? ScanReverse : ScanForward;
-  RETURN_IF_ERROR(Located(scan(*rows, start, end, now_ms, builder, page, fill)));
+  const Walk walk{.rows = *rows,
+                  .start = start,
+                  .end = end,
+                  .as_of = request.as_of,
+                  .now_ms = now_ms,
+                  .fill = fill ? &*fill : nullptr};
+  RETURN_IF_ERROR(Located(scan(walk, builder, page)));
   go_on_elsewhere(page);
   return page;
 }
@@ -203,7 +217,8 @@ StatusOr<ScanPage> StoreImpl::ScanSlots(const ScanRequest& request) {
   options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
-  StatusOr<ScanPage> page = ScanEachSlot(*rows, range, request, MillisecondsOf(last_timestamp()));
+  RETURN_IF_ERROR(CheckKept(request.as_of));
+  StatusOr<ScanPage> page = ScanEachSlot(*rows, range, request, MillisecondsAt(request.as_of));
   RETURN_IF_ERROR(Located(page.status()));
   return page;
 }

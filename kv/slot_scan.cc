@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "kv/database.h"
-#include "kv/newest_rows.h"
 #include "kv/page_builder.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -101,10 +101,10 @@ class FirstRows {
 
 using Place = UserRange::Place;
 
-Status WalkForward(rocksdb::Iterator& rows, const UserRange& range, std::uint64_t now_ms,
-                   FirstRows& first) {
-  NewestRows newest(rows);
-  rows.Seek(range.first());
+Status WalkForward(rocksdb::Iterator& rows, const UserRange& range, Timestamp as_of,
+                   std::uint64_t now_ms, FirstRows& first) {
+  VisibleRows visible(rows, as_of);
+  visible.Seek(range.first());
   while (rows.Valid()) {
     std::string_view encoded;
     Timestamp timestamp;
@@ -115,19 +115,20 @@ Status WalkForward(rocksdb::Iterator& rows, const UserRange& range, std::uint64_
     if (place == Place::kInside && first.Refuses(encoded)) place = Place::kAfter;
     if (place != Place::kInside) {
       range.SkipForward(rows, encoded, place);
+      visible.Settle();
       continue;
     }
     VersionView version;
     if (!DecodeVersion({rows.value().data(), rows.value().size()}, version)) return Malformed();
     if (version.Exists(now_ms)) first.Add(encoded, timestamp, version);
-    newest.Next();
+    visible.Next();
   }
   return FromRocks(rows.status(), "scanning");
 }
 
 // Backwards the oldest version of a key comes first.
-Status WalkBackward(rocksdb::Iterator& rows, const UserRange& range, std::uint64_t now_ms,
-                    FirstRows& first) {
+Status WalkBackward(rocksdb::Iterator& rows, const UserRange& range, Timestamp as_of,
+                    std::uint64_t now_ms, FirstRows& first) {
   std::string found;
   rows.SeekForPrev(range.past_last());
   while (rows.Valid()) {
@@ -144,16 +145,10 @@ Status WalkBackward(rocksdb::Iterator& rows, const UserRange& range, std::uint64
       continue;
     }
     found = encoded;
-    rows.Seek(found);
     VersionView version;
-    if (!rows.Valid() ||
-        !SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp) ||
-        encoded != found || !DecodeVersion({rows.value().data(), rows.value().size()}, version)) {
-      RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-      return Malformed();
-    }
-    if (version.Exists(now_ms)) first.Add(encoded, timestamp, version);
-    rows.Prev();
+    ASSIGN_OR_RETURN(const bool visible, ReadVisible(rows, found, as_of, timestamp, version));
+    if (visible && version.Exists(now_ms)) first.Add(found, timestamp, version);
+    StepBackBefore(rows, found);
   }
   return FromRocks(rows.status(), "scanning");
 }
@@ -164,7 +159,7 @@ StatusOr<ScanPage> ScanEachSlot(rocksdb::Iterator& rows, const UserRange& range,
                                 const ScanRequest& request, std::uint64_t now_ms) {
   FirstRows first(request, range);
   const auto walk = request.reverse ? WalkBackward : WalkForward;
-  RETURN_IF_ERROR(walk(rows, range, now_ms, first));
+  RETURN_IF_ERROR(walk(rows, range, request.as_of, now_ms, first));
   return first.Finish();
 }
 

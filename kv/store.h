@@ -130,11 +130,15 @@ class Store : public raft::StateMachine {
 
   // ---- reads; any thread; see everything applied before the call -----------------------------
   // WRONG_SHARD unless the group holds what is asked for, while it is looked up.
+  // TIMESTAMP_TOO_OLD when what was visible as of that time may be gone. What is to become visible
+  // at that time, or before, is the caller's to wait for.
 
-  virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) = 0;
+  virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key,
+                                  Timestamp as_of = {}) = 0;
   // In order of `keys`.
   virtual StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
-                                                    const std::vector<std::string_view>& keys) = 0;
+                                                    const std::vector<std::string_view>& keys,
+                                                    Timestamp as_of = {}) = 0;
   virtual StatusOr<ScanPage> Scan(const ScanRequest& request) = 0;
   // BAD_REQUEST when the sum overflows.
   virtual StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) = 0;

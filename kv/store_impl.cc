@@ -12,7 +12,7 @@
 #include "kv/evaluator.h"
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
-#include "kv/newest_rows.h"
+#include "kv/visible_rows.h"
 
 namespace flotilla::kv {
 namespace {
@@ -150,6 +150,7 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
   }
   configuration_unwritten_ = false;
   last_timestamp_.store(last_timestamp);
+  MoveSafePoint();
   RETURN_IF_ERROR(RefreshNextExpiry());
   return mark;
 }
@@ -372,11 +373,14 @@ Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& l
     }
   }
   session_count_.store(sessions_.size());
-  const std::uint64_t now_ms = MillisecondsOf(Timestamp(last_timestamp_.load()));
-  if (now_ms > options_.retention_ms) {
-    collector_->safe_point.store((now_ms - options_.retention_ms) << kTimestampCounterBits);
-  }
+  MoveSafePoint();
   return absl::OkStatus();
+}
+
+void StoreImpl::MoveSafePoint() {
+  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
+  if (now_ms <= options_.retention_ms) return;
+  collector_->safe_point.store((now_ms - options_.retention_ms) << kTimestampCounterBits);
 }
 
 // ---- durability -----------------------------------------------------------------------------
@@ -461,7 +465,7 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   options.total_order_seek = true;
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(options, database_->versions()));
-  NewestRows newest(*rows);
+  VisibleRows newest(*rows);
   // Beyond the range there may be what an absorption that was cut short has left.
   for (rows->Seek(range_.start); rows->Valid(); newest.Next()) {
     std::string_view encoded;

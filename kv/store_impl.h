@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/timestamp.h"
 #include "kv/database.h"
 #include "kv/followed_rows.h"
 #include "kv/range_cache.h"
@@ -43,9 +44,10 @@ class StoreImpl final : public Store {
   Status InstallSnapshot(const std::string& directory, const raft::SnapshotMark& mark) override;
 
   // Store
-  StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key) override;
+  StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of) override;
   StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
-                                            const std::vector<std::string_view>& keys) override;
+                                            const std::vector<std::string_view>& keys,
+                                            Timestamp as_of) override;
   StatusOr<ScanPage> Scan(const ScanRequest& request) override;
   StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) override;
   ShardRange range() const override;
@@ -67,6 +69,13 @@ class StoreImpl final : public Store {
   };
 
   // reads.cc
+  // Of a read as of then; zero: as of now.
+  std::uint64_t MillisecondsAt(Timestamp as_of) const {
+    return MillisecondsOf(as_of ? as_of : last_timestamp());
+  }
+  // TIMESTAMP_TOO_OLD when versions that were visible then may be gone. To be called when the
+  // iterator is there that reads them.
+  Status CheckKept(Timestamp as_of) const;
   // Says where the damage is, if RocksDB did not.
   Status Located(const Status& status);
 
@@ -95,6 +104,8 @@ class StoreImpl final : public Store {
   bool MustPrepare() const;
   void PrepareForLoad();
   void NoteCommit(raft::Index index);
+  // What was superseded longer ago than the retention may go from now on.
+  void MoveSafePoint();
   // Whether it raises the epoch.
   bool NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();

@@ -59,7 +59,7 @@ GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
   };
   if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
     const std::vector<std::string_view> keys(batch->keys.begin(), batch->keys.end());
-    take(store.BatchGet(batch->keyspace, keys));
+    take(store.BatchGet(batch->keyspace, keys, batch->as_of));
   } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
     take(store.Scan(scan->request));
   } else if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
@@ -70,16 +70,18 @@ GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
   return answer;
 }
 
-// Gets of one keyspace, as one look into the store.
+// Gets of one keyspace and time, as one look into the store.
 struct Gets {
   kv::KeyspaceId keyspace;
+  Timestamp as_of;
   std::vector<std::string_view> keys;
   std::vector<const Ticket*> tickets;
 };
 
 void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
                 AnswerCollector& answers) {
-  StatusOr<std::vector<kv::GetResult>> results = store.BatchGet(gets.keyspace, gets.keys);
+  StatusOr<std::vector<kv::GetResult>> results =
+      store.BatchGet(gets.keyspace, gets.keys, gets.as_of);
   // A key that is not the group's is the matter of whoever asked for it.
   const bool one_by_one = ReasonOf(results.status()) == Reason::kWrongShard;
   for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
@@ -89,7 +91,7 @@ void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
       answer.result = std::move((*results)[i]);
     } else if (!one_by_one) {
       answer.status = results.status();
-    } else if (auto own = store.Get(gets.keyspace, gets.keys[i]); own.ok()) {
+    } else if (auto own = store.Get(gets.keyspace, gets.keys[i], gets.as_of); own.ok()) {
       answer.result = *std::move(own);
     } else {
       answer.status = own.status();
@@ -102,7 +104,7 @@ void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
 
 void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
                  AnswerCollector& answers) {
-  std::vector<Gets> keyspaces;  // hardly ever more than one
+  std::vector<Gets> looks;  // hardly ever more than one
   for (const Ticket& ticket : tickets) {
     if (ticket.batch->Answered(ticket.slot)) continue;
     const auto* get = std::get_if<GetCall>(&ticket.request().call);
@@ -110,15 +112,17 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
       answers.Add(ticket, ReadAnswer(store, ticket.request(), origin));
       continue;
     }
-    auto gets = std::find_if(keyspaces.begin(), keyspaces.end(),
-                             [&](const Gets& one) { return one.keyspace == get->keyspace; });
-    if (gets == keyspaces.end()) {
-      gets = keyspaces.insert(gets, {.keyspace = get->keyspace, .keys = {}, .tickets = {}});
+    auto gets = std::find_if(looks.begin(), looks.end(), [&](const Gets& one) {
+      return one.keyspace == get->keyspace && one.as_of == get->as_of;
+    });
+    if (gets == looks.end()) {
+      gets = looks.insert(
+          gets, {.keyspace = get->keyspace, .as_of = get->as_of, .keys = {}, .tickets = {}});
     }
     gets->keys.push_back(get->key);
     gets->tickets.push_back(&ticket);
   }
-  for (const Gets& gets : keyspaces) AnswerGets(store, gets, origin, answers);
+  for (const Gets& gets : looks) AnswerGets(store, gets, origin, answers);
 }
 
 bool Eventual(const GatewayRequest& request) {
@@ -135,6 +139,14 @@ bool Eventual(const GatewayRequest& request) {
     return aggregate->consistency == kv::Consistency::kEventual;
   }
   return false;
+}
+
+Timestamp AsOf(const GatewayRequest& request) {
+  if (const auto* get = std::get_if<GetCall>(&request.call)) return get->as_of;
+  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) return batch->as_of;
+  if (const auto* scan = std::get_if<ScanCall>(&request.call)) return scan->request.as_of;
+  const auto* aggregate = std::get_if<AggregateCall>(&request.call);
+  return aggregate != nullptr ? aggregate->request.as_of : Timestamp();
 }
 
 bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {

@@ -21,6 +21,8 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
 
 // Any replica may answer it.
 bool Eventual(const GatewayRequest& request);
+// Of a read as of a timestamp; zero: of the newest.
+Timestamp AsOf(const GatewayRequest& request);
 
 // Whether an answer that came from elsewhere, and is OK, has what the request asked for.
 bool Fits(const GatewayRequest& request, const GatewayAnswer& answer);

@@ -40,16 +40,16 @@ struct RequestEncoder {
     AppendPrefixed(out, call.command.view());
   }
   void operator()(const GetCall& call) const {
-    Head(RequestKind::kGet, call.keyspace, call.consistency);
+    Head(RequestKind::kGet, call.keyspace, call.consistency, call.as_of);
     AppendPrefixed(out, call.key);
   }
   void operator()(const BatchGetCall& call) const {
-    Head(RequestKind::kBatchGet, call.keyspace, call.consistency);
+    Head(RequestKind::kBatchGet, call.keyspace, call.consistency, call.as_of);
     AppendVarint(out, call.keys.size());
     for (const std::string& key : call.keys) AppendPrefixed(out, key);
   }
   void operator()(const ScanCall& call) const {
-    Head(RequestKind::kScan, call.request.keyspace, call.consistency);
+    Head(RequestKind::kScan, call.request.keyspace, call.consistency, call.request.as_of);
     AppendPrefixed(out, call.request.start);
     AppendPrefixed(out, call.request.end);
     AppendVarint(out, call.request.limit);
@@ -60,7 +60,7 @@ struct RequestEncoder {
   }
   void operator()(const AggregateCall& call) const {
     const kv::AggregateRequest& request = call.request;
-    Head(RequestKind::kAggregate, request.keyspace, call.consistency);
+    Head(RequestKind::kAggregate, request.keyspace, call.consistency, request.as_of);
     AppendPrefixed(out, request.start);
     AppendPrefixed(out, request.end);
     AppendVarint(out, request.first_slot);
@@ -72,17 +72,22 @@ struct RequestEncoder {
   }
 
  private:
-  void Head(RequestKind kind, kv::KeyspaceId keyspace, kv::Consistency consistency) const {
+  void Head(RequestKind kind, kv::KeyspaceId keyspace, kv::Consistency consistency,
+            Timestamp as_of) const {
     AppendByte(out, static_cast<std::uint8_t>(kind));
     AppendVarint(out, keyspace.value());
     AppendByte(out, static_cast<std::uint8_t>(consistency));
+    AppendVarint(out, as_of.value());
   }
 };
 
-bool ReadHead(Reader& reader, kv::KeyspaceId& keyspace, kv::Consistency& consistency) {
+bool ReadHead(Reader& reader, kv::KeyspaceId& keyspace, kv::Consistency& consistency,
+              Timestamp& as_of) {
   std::uint64_t id = 0;
   std::uint8_t byte = 0;
-  if (!reader.Varint(id) || id > UINT32_MAX || !reader.Byte(byte)) return false;
+  if (!reader.Varint(id) || id > UINT32_MAX || !reader.Byte(byte) || !reader.Varint(as_of)) {
+    return false;
+  }
   keyspace = kv::KeyspaceId(static_cast<std::uint32_t>(id));
   consistency = static_cast<kv::Consistency>(byte);
   return consistency == kv::Consistency::kLinearizable || consistency == kv::Consistency::kEventual;
@@ -109,8 +114,8 @@ bool ReadAggregate(Reader& reader, AggregateCall& call) {
   kv::AggregateRequest& request = call.request;
   std::uint8_t filter = 0;
   std::uint8_t sum = 0;
-  if (!ReadHead(reader, request.keyspace, call.consistency) || !ReadText(reader, request.start) ||
-      !ReadText(reader, request.end) ||
+  if (!ReadHead(reader, request.keyspace, call.consistency, request.as_of) ||
+      !ReadText(reader, request.start) || !ReadText(reader, request.end) ||
       !ReadSlots(reader, request.first_slot, request.past_last_slot) || !reader.Byte(filter) ||
       filter > static_cast<std::uint8_t>(kv::ValueFilter::kBeginsWith) ||
       !ReadText(reader, request.filter_value) || !reader.Byte(sum) ||
@@ -134,7 +139,8 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
     }
     case RequestKind::kGet: {
       GetCall call;
-      if (!ReadHead(reader, call.keyspace, call.consistency) || !ReadText(reader, call.key)) {
+      if (!ReadHead(reader, call.keyspace, call.consistency, call.as_of) ||
+          !ReadText(reader, call.key)) {
         return false;
       }
       request.call = std::move(call);
@@ -143,7 +149,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
     case RequestKind::kBatchGet: {
       BatchGetCall call;
       std::uint64_t count = 0;
-      if (!ReadHead(reader, call.keyspace, call.consistency) || !reader.Varint(count) ||
+      if (!ReadHead(reader, call.keyspace, call.consistency, call.as_of) || !reader.Varint(count) ||
           count > kv::kBatchOpsMax) {
         return false;
       }
@@ -158,7 +164,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       ScanCall call;
       std::uint64_t limit = 0;
       std::uint8_t flags = 0;
-      if (!ReadHead(reader, call.request.keyspace, call.consistency) ||
+      if (!ReadHead(reader, call.request.keyspace, call.consistency, call.request.as_of) ||
           !ReadText(reader, call.request.start) || !ReadText(reader, call.request.end) ||
           !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags) ||
           !ReadSlots(reader, call.request.first_slot, call.request.past_last_slot)) {

@@ -34,12 +34,14 @@ struct GetCall {
   kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
   kv::Consistency consistency = kv::Consistency::kLinearizable;
   std::string key;
+  Timestamp as_of = {};
 };
 
 struct BatchGetCall {
   kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
   kv::Consistency consistency = kv::Consistency::kLinearizable;
   std::vector<std::string> keys;
+  Timestamp as_of = {};
 };
 
 struct ScanCall {
@@ -52,6 +54,8 @@ struct AggregateCall {
   kv::AggregateRequest request;
 };
 
+// Reads as of a timestamp, which the oracle must have given out before, are linearizable at the
+// moment that it stands for: they see exactly what was committed at it or before, in all groups.
 using GatewayCall = std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall>;
 
 struct GatewayRequest {

@@ -92,7 +92,7 @@ void Replica::OnRun() {
     if (ticket.is_write()) {
       writes_.push_back(std::move(ticket));
     } else {
-      reads_.push_back(std::move(ticket));
+      (AsOf(ticket.request()) ? reads_as_of_ : reads_).push_back(std::move(ticket));
     }
   }
   membership_->Progress();
@@ -108,6 +108,7 @@ void Replica::OnRun() {
   const bool waits = !transfers_.empty() || !writes_.empty() || membership_->busy();
   if (waits || ExpiryIsNear()) group_->KeepAwake();
   if (granted) OnGranted(*granted);
+  AdmitReadsAsOf();  // before the next question to the oracle
   ProposeWrites();
   ProposeExpiry();
   StartReads();
@@ -118,12 +119,13 @@ void Replica::Bounce() {
     const Status status = NotLeaderError(id_, group_->core().leader());
     for (Confirm& confirm : std::exchange(confirms_, {})) confirm.done(status);
   }
-  if (writes_.empty() && reads_.empty()) return;
-  std::vector<Ticket> tickets = std::move(reads_);
-  reads_.clear();
+  std::vector<Ticket> tickets = std::exchange(reads_, {});
+  for (Ticket& ticket : std::exchange(reads_as_of_, {})) tickets.push_back(std::move(ticket));
   for (Ticket& ticket : writes_) tickets.push_back(std::move(ticket));
   writes_.clear();
-  world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
+  if (!tickets.empty()) {
+    world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
+  }
 }
 
 // With this node most of the voters have spoken, if there are few.
@@ -147,6 +149,20 @@ void Replica::ConfirmByAskers() {
   confirms_ = std::move(others);
 }
 
+// What a read as of a timestamp sees must stay as it was: what has been proposed at that timestamp
+// or below is waited for, and what is proposed from here on has a larger one. Timestamps that are
+// on their way to writes may be smaller, so that they come first.
+void Replica::AdmitReadsAsOf() {
+  const bool floor = !Planted(Plant::kFloorForgotten);
+  if (reads_as_of_.empty() || (taking_ != 0 && floor)) return;
+  for (Ticket& ticket : reads_as_of_) {
+    if (floor) read_floor_ = std::max(read_floor_, AsOf(ticket.request()));
+    reads_.push_back(std::move(ticket));
+  }
+  reads_as_of_.clear();
+  if (!Planted(Plant::kAsOfNotAwaited)) read_after_ = last_proposed_;
+}
+
 void Replica::StartReads() {
   if (Planted(Plant::kOracleUnconfirmed)) {
     for (Confirm& confirm : std::exchange(confirms_, {})) confirm.done(group_->core().term());
@@ -161,6 +177,7 @@ void Replica::StartReads() {
   }
   reads_.clear();
   round.confirms.swap(confirms_);
+  round.after = std::exchange(read_after_, raft::Index());
   group_->ReadIndex(context);
 }
 
@@ -171,10 +188,11 @@ void Replica::OnReadConfirmed(const raft::ReadConfirmed& read) {
   rounds_.erase(found);
   if (!reads_.empty() || !confirms_.empty()) group_->Schedule();
   for (Confirm& confirm : round.confirms) confirm.done(group_->core().term());
-  if (read.index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
+  const raft::Index index = std::max(read.index, round.after);
+  if (index <= group_->applied() || Planted(Plant::kReadBeforeApplied)) {
     ServeReads(std::move(round.reads));
   } else {
-    reads_applying_.emplace(read.index, std::move(round.reads));
+    reads_applying_.emplace(index, std::move(round.reads));
   }
 }
 
@@ -205,6 +223,21 @@ void Replica::ServeReads(std::vector<Ticket> tickets) {
   }
 }
 
+// An entry that is not committed may never be.
+void Replica::GiveUncommittedReadsBack() {
+  const auto first = reads_applying_.upper_bound(group_->core().commit());
+  std::vector<Ticket> tickets;
+  for (auto one = first; one != reads_applying_.end(); ++one) {
+    for (Ticket& ticket : one->second) {
+      if (ticket.batch->Return(ticket.slot)) tickets.push_back(std::move(ticket));
+    }
+  }
+  reads_applying_.erase(first, reads_applying_.end());
+  if (!tickets.empty()) {
+    world_.host->OnMisrouted(id_, group_->core().leader(), std::move(tickets));
+  }
+}
+
 void Replica::OnApplied(raft::Index index) {
   while (!reads_applying_.empty() && reads_applying_.begin()->first <= index) {
     ServeReads(std::move(reads_applying_.begin()->second));
@@ -218,6 +251,7 @@ void Replica::BecomeServing() {
   // from here on are above all of it.
   last_timestamp_ = store_->last_timestamp();
   local_timestamps_.Advance(last_timestamp_);
+  read_floor_ = Timestamp();  // its timestamps are above what earlier leaders' reads had
   expiry_proposed_ms_ = 0;
   expiry_not_before_ = {};
   serving_.store(true, std::memory_order_relaxed);
@@ -243,6 +277,7 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
     if (group_->applied() >= term_start_) BecomeServing();
   } else {
     membership_->OnDeposed();
+    GiveUncommittedReadsBack();
   }
   group_->PostToApply([this, leading] { store_->SetLeading(leading); });
   world_.host->OnLeader(id_, change.leader, leading);
@@ -339,6 +374,7 @@ void Replica::Stop() {
     for (const Ticket& ticket : submitted) answers.Fail(ticket, status);
     for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
+    for (const Ticket& ticket : reads_as_of_) answers.Fail(ticket, status);
     for (auto& [context, round] : rounds_) {
       for (const Ticket& ticket : round.reads) answers.Fail(ticket, status);
       for (Confirm& confirm : round.confirms) confirm.done(status);
@@ -349,6 +385,7 @@ void Replica::Stop() {
     }
     writes_.clear();
     reads_.clear();
+    reads_as_of_.clear();
     rounds_.clear();
     confirms_.clear();
     reads_applying_.clear();

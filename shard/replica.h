@@ -140,6 +140,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   struct Round {
     std::vector<Ticket> reads;
     std::vector<Confirm> confirms;
+    raft::Index after;  // the reads wait for this entry as well
   };
   // Timestamps that were asked for.
   struct Grant {
@@ -184,6 +185,8 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // Answers those whose askers complete a quorum.
   void ConfirmByAskers();
   bool ConfirmedBy(const OracleAsker& asker) const;
+  void AdmitReadsAsOf();
+  void GiveUncommittedReadsBack();
   void StartReads();
   void ServeReads(std::vector<Ticket> tickets);
   void Bounce();
@@ -223,6 +226,11 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::vector<Confirm> confirms_;
   std::map<std::uint64_t, Round> rounds_;
   std::multimap<raft::Index, std::vector<Ticket>> reads_applying_;
+  // Reads as of a timestamp: those that are not admitted, the largest timestamp of those that are,
+  // and the newest entry that was proposed before the last of these.
+  std::vector<Ticket> reads_as_of_;
+  Timestamp read_floor_;
+  raft::Index read_after_;
   raft::Index term_start_;  // of this leadership; it serves once that is applied
   raft::Index last_proposed_;
   Timestamp last_timestamp_;  // of what it has proposed, or found

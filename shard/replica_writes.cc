@@ -143,6 +143,7 @@ void Replica::OnGranted(const Grant& grant) {
     FailWrites(status);
     return;
   }
+  if (*grant.first <= read_floor_) return;  // that was none of the oracle's; the next will do
   if (DiskFull()) return;
   // Writes that have come since the question was asked for an expiry's sake need later ones.
   if (taking_for_writes_) {

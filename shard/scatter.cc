@@ -37,7 +37,10 @@ class ScatteredGets final : public Scatter {
       by_shard[shard == nullptr ? GroupId() : shard->group].push_back(key);
     }
     for (auto& [group, keys] : by_shard) {
-      BatchGetCall call{.keyspace = call_.keyspace, .consistency = call_.consistency, .keys = {}};
+      BatchGetCall call{.keyspace = call_.keyspace,
+                        .consistency = call_.consistency,
+                        .keys = {},
+                        .as_of = call_.as_of};
       for (const std::size_t key : keys) call.keys.push_back(call_.keys[key]);
       parts_.push_back(std::move(keys));
       Add(std::move(call));

@@ -33,7 +33,17 @@ class Cluster {
                      SetRange{.start = KeyspaceStart(keyspace), .end = KeyspaceEnd(keyspace)});
   }
 
-  const Model& model() const { return model_; }
+  struct Moment {
+    Timestamp as_of = {};  // zero: now
+    const Model& model;
+  };
+  // Now, or some time ago.
+  Moment AnyMoment() {
+    if (history_.empty() || random_.Chance(0.4)) return {.model = model_};
+    const auto past =
+        std::next(history_.begin(), static_cast<std::ptrdiff_t>(random_.Below(history_.size())));
+    return {.as_of = past->first, .model = past->second};
+  }
   Machine& machine() { return machine_; }
   Random& random() { return random_; }
 
@@ -50,6 +60,7 @@ class Cluster {
     } else {
       model_.erase(key);
     }
+    if (random_.Chance(0.2)) history_[done.front().timestamp] = model_;
   }
 
   void SplitOne() {
@@ -69,6 +80,12 @@ class Cluster {
     }
     ADD_FAILURE() << "nobody holds a key";
     return {};
+  }
+
+  std::optional<std::string> Get(const std::string& key, Timestamp as_of) {
+    const auto got = machine_.store(HolderOf(EncodeKey(keyspace_, key))).Get(keyspace_, key, as_of);
+    EXPECT_TRUE(got.ok()) << got.status();
+    return got.ok() && got->found ? std::optional(got->value) : std::nullopt;
   }
 
   // One page from the group that has the beginning, or from all that hold slots.
@@ -146,6 +163,7 @@ class Cluster {
   Random random_;
   const KeyspaceId keyspace_;
   Model model_;
+  std::map<Timestamp, Model> history_;
   std::uint64_t next_group_ = 3;
 };
 
@@ -153,25 +171,35 @@ void ExpectAgreement(Cluster& cluster, KeyspaceId keyspace) {
   Random& random = cluster.random();
   for (int i = 0; i < 60; ++i) cluster.WriteOne();
   for (int round = 0; round < 12; ++round) {
+    for (int i = 0; i < 10; ++i) cluster.WriteOne();
+    const Cluster::Moment moment = cluster.AnyMoment();
+    const Model& model = moment.model;
     ScanRequest request{.keyspace = keyspace,
                         .reverse = random.Chance(0.5),
+                        .as_of = moment.as_of,
                         .limit = static_cast<std::uint32_t>(random.Between(1, 20)),
                         .keys_only = random.Chance(0.2)};
     if (random.Chance(0.7)) request.start = RandomKey(random);
     if (random.Chance(0.7)) request.end = RandomKey(random);
     if (!request.end.empty() && request.end <= request.start) continue;
-    const auto begin = cluster.model().lower_bound(request.start);
-    const auto end =
-        request.end.empty() ? cluster.model().end() : cluster.model().lower_bound(request.end);
+    const auto begin = model.lower_bound(request.start);
+    const auto end = request.end.empty() ? model.end() : model.lower_bound(request.end);
     std::vector<std::pair<std::string, std::string>> wanted(begin, end);
     std::int64_t sum = 0;
     for (auto& [key, value] : wanted) sum += std::stoi(value);
-    const AggregateRequest count{
-        .keyspace = keyspace, .start = request.start, .end = request.end, .sum = true};
+    const AggregateRequest count{.keyspace = keyspace,
+                                 .start = request.start,
+                                 .end = request.end,
+                                 .as_of = moment.as_of,
+                                 .sum = true};
     const AggregatePage total = cluster.Aggregate(count);
     EXPECT_EQ(total.keys, wanted.size());
     EXPECT_EQ(total.sum, sum);
     EXPECT_EQ(total.not_integers, 0u);
+    for (const auto& [key, value] : wanted) {
+      const std::string got = cluster.Get(key, moment.as_of).value_or("(none)");
+      EXPECT_EQ(got, value) << key << " as of " << moment.as_of.value();
+    }
     if (request.reverse) std::reverse(wanted.begin(), wanted.end());
     if (request.keys_only) {
       for (auto& [key, value] : wanted) value.clear();
@@ -227,6 +255,48 @@ TEST(Scan, OverTheGroupsOfAHashedKeyspaceAgreesWithAModel) {
     ExpectEqualReplica(cluster);
     if (testing::Test::HasFailure()) return;
   }
+}
+
+TEST(Scan, AsOfATimeFindsOldVersionsBehindManyNewOnes) {
+  Machine machine;
+  const Timestamp first = machine.Write(Put("a", "old")).timestamp;
+  const Timestamp second = machine.Write(Put("b", "1")).timestamp;
+  for (int i = 0; i < 40; ++i) machine.Write({Put("a", std::to_string(i))});
+  machine.Write(Put("c", "late"));
+  machine.Write(Delete("b"));
+  const auto rows_as_of = [&](Timestamp as_of, bool reverse) {
+    std::string rows;
+    const auto page = machine.store().Scan({.reverse = reverse, .as_of = as_of});
+    EXPECT_TRUE(page.ok()) << page.status();
+    for (const ScanRow& row : page->rows) rows += row.key + "=" + row.value + " ";
+    return rows;
+  };
+  EXPECT_EQ(rows_as_of(first, false), "a=old ");
+  EXPECT_EQ(rows_as_of(second, false), "a=old b=1 ");
+  EXPECT_EQ(rows_as_of(second, true), "b=1 a=old ");
+  EXPECT_EQ(rows_as_of({}, true), "c=late a=39 ");
+  EXPECT_EQ(rows_as_of(Timestamp(first.value() - 1), false), "");
+}
+
+TEST(Scan, AsOfATimeThatIsNotKeptIsRefused) {
+  StoreOptions options;
+  options.retention_ms = 1'000;
+  Machine machine(options);
+  const Timestamp then = machine.Write(Put("a", "1")).timestamp;
+  machine.Write(kParent, {{.ops = {Put("a", "2")}}}, 900);
+  EXPECT_EQ(machine.store().Get(kDefaultKeyspace, "a", then)->value, "1");
+  machine.Write(kParent, {{.ops = {Put("b", "3")}}}, 200);
+  const auto reason = [&](const auto& result) { return ReasonOf(result.status()); };
+  const auto refused = [&] {
+    EXPECT_EQ(reason(machine.store().Get(kDefaultKeyspace, "a", then)), Reason::kTimestampTooOld);
+    EXPECT_EQ(reason(machine.store().Scan({.as_of = then})), Reason::kTimestampTooOld);
+    EXPECT_EQ(reason(machine.store().Aggregate({.as_of = then})), Reason::kTimestampTooOld);
+  };
+  refused();
+  // What is kept is known before anything is written again.
+  machine.store().Flush([](const StatusOr<raft::Index>&) {});
+  machine.PowerCut(1);
+  refused();
 }
 
 TEST(Scan, SaysWhereToGoOnWhereTheRangeEnds) {

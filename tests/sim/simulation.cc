@@ -53,7 +53,8 @@ class Simulation {
         timestamps_(&loop_, &cluster_, random_.Next()),
         workload_(
             WorkloadOptions(), &loop_, &network_,
-            [this](const std::string& address) { return cluster_.Find(address); }, &timestamps_),
+            [this](const std::string& address) { return cluster_.Find(address); }, &timestamps_,
+            &snapshots_),
         operator_({.seed = random_.Next(),
                    .changes = options.faults && climate_.membership_changes,
                    .between_changes_max = climate_.between_changes_max,
@@ -64,7 +65,8 @@ class Simulation {
                  &cluster_, &network_, &workload_),
         administrator_({.seed = random_.Next(), .between_max = climate_.between_shard_changes_max},
                        &loop_, &cluster_),
-        markers_(&loop_, &cluster_, random_.Next()) {
+        markers_(&loop_, &cluster_, random_.Next()),
+        snapshots_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
     if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
@@ -80,6 +82,7 @@ class Simulation {
     if (climate_.sharded && !MakeShards()) return Result();
     workload_.Start();
     timestamps_.Start();
+    snapshots_.Start();
     operator_.Start();
     if (options_.faults) nemesis_.Start();
     if (climate_.sharded) administrator_.Start();
@@ -134,6 +137,14 @@ class Simulation {
     return options;
   }
 
+  std::vector<std::string> Keyspaces() const {
+    std::vector<std::string> names{""};
+    if (climate_.sharded) {
+      for (const KeyspaceSpec& spec : Administrator::FirstKeyspaces()) names.push_back(spec.name);
+    }
+    return names;
+  }
+
   // What is there before anything goes wrong.
   bool MakeShards() {
     administrator_.MakeKeyspaces();
@@ -157,6 +168,7 @@ class Simulation {
     if (failure_.empty()) failure_ = watch_.failure();
     if (failure_.empty()) failure_ = timestamps_.failure();
     if (failure_.empty()) failure_ = markers_.failure();
+    if (failure_.empty()) failure_ = snapshots_.failure();
   }
 
   template <class Condition>
@@ -198,6 +210,13 @@ class Simulation {
                [&] { return workload_.answered() > before + 20; })) {
       return;
     }
+    // Where nothing is kept, hardly anything can be read again.
+    const std::uint64_t compared = snapshots_.compared();
+    if (climate_.retention_ms > 0 && !Await("snapshots to be read again after healing",
+                                            [&] { return snapshots_.compared() > compared + 2; })) {
+      return;
+    }
+    snapshots_.End();
     workload_.End();
     workload_.ReadAll();
     if (!Await("open operations to end", [this] { return workload_.under_way() == 0; })) return;
@@ -283,6 +302,7 @@ class Simulation {
     result.rare.refused_for_room = workload_.refused_for_room();
     result.rare.jobs = administrator_.JobsDone();
     result.rare.passes = markers_.passes();
+    result.rare.snapshot_reads = snapshots_.compared();
     return result;
   }
 
@@ -300,6 +320,7 @@ class Simulation {
   Nemesis nemesis_;
   Administrator administrator_;
   MarkerWatch markers_;
+  SnapshotWatch snapshots_;
   std::string disorder_;
   std::string failure_;
 };
@@ -316,6 +337,7 @@ RareEvents& RareEvents::operator+=(const RareEvents& other) {
   refused_for_room += other.refused_for_room;
   jobs += other.jobs;
   passes += other.passes;
+  snapshot_reads += other.snapshot_reads;
   return *this;
 }
 

@@ -33,6 +33,7 @@ struct RareEvents {
   std::uint64_t refused_for_room = 0;    // writes on a full disk
   std::uint64_t jobs = 0;                // on shards, done
   std::uint64_t passes = 0;              // over all markers
+  std::uint64_t snapshot_reads = 0;      // as of a timestamp, compared with one before
 
   RareEvents& operator+=(const RareEvents& other);
 };

@@ -26,8 +26,9 @@ std::string NameIn(const std::string& value) { return value.substr(0, value.find
 }  // namespace
 
 Workload::Workload(const Options& options, EventLoop* loop, SimNetwork* network,
-                   SimConnector::FindServer find, TimestampWatch* timestamps)
-    : options_(options), loop_(loop), timestamps_(timestamps) {
+                   SimConnector::FindServer find, TimestampWatch* timestamps,
+                   SnapshotWatch* snapshots)
+    : options_(options), loop_(loop), timestamps_(timestamps), snapshots_(snapshots) {
   Random random(options_.seed);
   for (int i = 0; i < options_.clients; ++i) {
     One one;
@@ -236,12 +237,16 @@ void Workload::Put(Lane lane, Operation operation) {
   const std::string key = operation.key;
   const std::string value = ValueOf(next_value_++);
   const std::size_t number = Invoke(lane, std::move(operation));
-  ClientOf(lane).PutAsync(
-      key, value, {},
-      [this, lane, number, before = timestamps_->newest()](StatusOr<client::PutResult> result) {
-        if (result.ok()) timestamps_->Note(before, result->version, 1);
-        Ended(lane, number, result.status());
-      });
+  ClientOf(lane).PutAsync(key, value, {},
+                          [this, lane, number, key,
+                           before = timestamps_->newest()](StatusOr<client::PutResult> result) {
+                            if (result.ok()) {
+                              timestamps_->Note(before, result->version, 1);
+                              snapshots_->NotePut(options_.keyspaces[lane.keyspace].name, key,
+                                                  result->version);
+                            }
+                            Ended(lane, number, result.status());
+                          });
 }
 
 void Workload::Delete(Lane lane, Operation operation) {

@@ -16,6 +16,7 @@
 #include "client/dispatcher.h"
 #include "tests/sim/history.h"
 #include "tests/sim/sim_connector.h"
+#include "tests/sim/snapshot_watch.h"
 #include "tests/sim/timestamp_watch.h"
 
 namespace flotilla::sim {
@@ -47,7 +48,7 @@ class Workload {
   };
 
   Workload(const Options& options, EventLoop* loop, SimNetwork* network,
-           SimConnector::FindServer find, TimestampWatch* timestamps);
+           SimConnector::FindServer find, TimestampWatch* timestamps, SnapshotWatch* snapshots);
   ~Workload();
 
   void Start();
@@ -110,6 +111,7 @@ class Workload {
   const Options options_;
   EventLoop* const loop_;
   TimestampWatch* const timestamps_;
+  SnapshotWatch* const snapshots_;
   std::vector<One> clients_;
   History history_;
   std::uint64_t next_value_ = 1;
