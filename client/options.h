@@ -66,12 +66,16 @@ struct ClientOptions {
 enum class ReadConsistency : std::uint8_t {
   kLinearizable,  // the newest value at some moment between call and answer
   kEventual,      // committed data of some earlier moment, from any node: cheapest
+  kSnapshot,      // what was committed at ReadOptions::as_of or before, in all shards
 };
 
 // Timeouts: zero stands for ClientOptions::timeout. The deadline is counted from submission.
 struct ReadOptions {
   ReadConsistency consistency = ReadConsistency::kLinearizable;
   Duration timeout{0};
+  // kSnapshot: any timestamp that the cluster has given, such as a version. TIMESTAMP_TOO_OLD when
+  // versions are kept no longer that were current then.
+  Timestamp as_of = {};
 };
 
 struct WriteOptions {

@@ -49,9 +49,20 @@ std::unique_ptr<Call> NewRead(AnyCallback done, const ReadOptions& options) {
   return call;
 }
 
-v1::Consistency ToWire(ReadConsistency consistency) {
-  return consistency == ReadConsistency::kEventual ? v1::CONSISTENCY_EVENTUAL
-                                                   : v1::CONSISTENCY_LINEARIZABLE;
+template <class Request>
+void SetConsistency(const ReadOptions& options, Request& request) {
+  switch (options.consistency) {
+    case ReadConsistency::kLinearizable:
+      request.set_consistency(v1::CONSISTENCY_LINEARIZABLE);
+      break;
+    case ReadConsistency::kEventual:
+      request.set_consistency(v1::CONSISTENCY_EVENTUAL);
+      break;
+    case ReadConsistency::kSnapshot:
+      request.set_consistency(v1::CONSISTENCY_SNAPSHOT);
+      request.set_read_timestamp(options.as_of.value());
+      break;
+  }
 }
 
 std::unique_ptr<Call> Ready(std::unique_ptr<Call> call, const std::string& keyspace) {
@@ -162,7 +173,7 @@ std::unique_ptr<Call> GetCall(const std::string& keyspace, std::string key,
   auto call = NewRead(std::move(done), options);
   v1::GetRequest& get = *call->request.mutable_get();
   get.set_key(std::move(key));
-  get.set_consistency(ToWire(options.consistency));
+  SetConsistency(options, get);
   return Ready(std::move(call), keyspace);
 }
 
@@ -172,7 +183,7 @@ std::unique_ptr<Call> BatchGetCall(const std::string& keyspace, std::vector<std:
   auto call = NewRead(std::move(done), options);
   v1::BatchGetRequest& get = *call->request.mutable_batch_get();
   for (std::string& key : keys) get.add_keys(std::move(key));
-  get.set_consistency(ToWire(options.consistency));
+  SetConsistency(options, get);
   return Ready(std::move(call), keyspace);
 }
 
@@ -258,7 +269,7 @@ std::unique_ptr<Call> ScanCall(const std::string& keyspace, const ScanOptions& o
   scan.set_page_size(static_cast<std::uint32_t>(rows));
   scan.set_keys_only(options.keys_only);
   scan.set_continuation_token(token);
-  scan.set_consistency(ToWire(options.read.consistency));
+  SetConsistency(options.read, scan);
   return Ready(std::move(call), keyspace);
 }
 

@@ -117,6 +117,7 @@ Status StoreImpl::TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch) {
   const Timestamp now = std::max(last_timestamp(), right.last_timestamp());
   sessions_.Absorb(sessions, now, *database_, batch);
   last_timestamp_.store(now.value());
+  safe_point_.store(std::max(safe_point_.load(), right.safe_point_.load()));
   return absl::OkStatus();
 }
 

@@ -44,7 +44,7 @@ Status StoreImpl::Located(const Status& status) {
 }
 
 Status StoreImpl::CheckKept(Timestamp as_of) const {
-  const Timestamp safe(collector_->safe_point.load());
+  const Timestamp safe(safe_point_.load());
   if (!as_of || as_of >= safe || Planted(Plant::kReadsCollected)) return absl::OkStatus();
   return Error(Reason::kTimestampTooOld,
                fmt::format("group {} keeps no whole history as of timestamp {}: the oldest that "

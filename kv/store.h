@@ -7,6 +7,7 @@
 // entry: no clock, no configuration of the node, no iteration order of a hash table.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,6 +31,8 @@ class WriteBufferManager;
 namespace flotilla::kv {
 
 class Store;
+
+inline constexpr std::uint64_t kKeepAll = UINT64_MAX;
 
 // What all groups of a node share.
 struct StoreResources {
@@ -96,7 +99,8 @@ struct StoreOptions {
   std::uint32_t session_results_max = 4096;
   std::uint32_t sessions_max = 10'000;
   std::uint64_t session_idle_ms_max = 60ull * 60 * 1000;
-  // Versions that were superseded longer ago than this (replicated time) may be collected.
+  // Versions that were superseded longer ago than this (replicated time) may be collected, until
+  // SetRetention().
   std::uint64_t retention_ms = 10ull * 60 * 1000;
   // Follows the rows of `followed`; outlives the store. Keys that expire are not told of.
   RowListener* listener = nullptr;
@@ -169,6 +173,8 @@ class Store : public raft::StateMachine {
   virtual StatusOr<std::uint64_t> StateHash() = 0;
   // Sizes as they were when they were looked up last, and counts as they are. Any thread.
   virtual StoreStats Stats() const = 0;
+  // How long superseded versions are kept at least, from here on. Any thread.
+  virtual void SetRetention(std::chrono::milliseconds retention) = 0;
   // Bytes of writes that no flush has begun with. Any thread.
   virtual std::uint64_t unflushed_bytes() const = 0;
   // Looks the sizes up again, which RocksDB holds up for as long as a flush waits for the disk. A

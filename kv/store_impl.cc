@@ -41,6 +41,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resource
       sessions_({.results_max = options.session_results_max,
                  .sessions_max = options.sessions_max,
                  .idle_ms_max = options.session_idle_ms_max}),
+      retention_ms_(options.retention_ms),
       unflushed_(resources.unflushed_bytes) {}
 
 StoreImpl::~StoreImpl() {
@@ -99,6 +100,7 @@ Status StoreImpl::LoadMeta() {
   }
   applied_.store(mark.index.value());
   durable_.store(mark.index.value());
+  collector_->safe_point.store(safe_point_.load());
   shrunk_at_ = mark.index;
   DropFilesOutside();
   MeasureDatabase();
@@ -121,13 +123,15 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
   std::string text;
   raft::SnapshotMark mark;
   std::uint64_t last_timestamp = 0;
+  std::uint64_t safe_point = 0;
   rocksdb::Status read = db.Get(rocksdb::ReadOptions(), database_->meta(), kAppliedKey, &text);
   if (!read.IsNotFound()) {
     RETURN_IF_ERROR(FromRocks(read, DbPath()));
     Reader reader(text);
     std::uint64_t index = 0;
     std::uint64_t term = 0;
-    if (!reader.Fixed64(index) || !reader.Fixed64(term) || !reader.Fixed64(last_timestamp)) {
+    if (!reader.Fixed64(index) || !reader.Fixed64(term) || !reader.Fixed64(last_timestamp) ||
+        !reader.Fixed64(safe_point)) {
       return Error(Reason::kDataDamaged,
                    fmt::format("{}: the applied index is malformed", DbPath()));
     }
@@ -150,7 +154,7 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
   }
   configuration_unwritten_ = false;
   last_timestamp_.store(last_timestamp);
-  MoveSafePoint();
+  safe_point_.store(safe_point);
   RETURN_IF_ERROR(RefreshNextExpiry());
   return mark;
 }
@@ -301,6 +305,8 @@ Status StoreImpl::Write(rocksdb::WriteBatch& batch, const raft::Entry& last) {
   AppendFixed64(applied, last.index.value());
   AppendFixed64(applied, last.term.value());
   AppendFixed64(applied, last_timestamp_.load());
+  MoveSafePoint();
+  AppendFixed64(applied, safe_point_.load());
   // Last in the batch: its family's flush then tells the sequence number of all of it.
   RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kAppliedKey, applied), "commit"));
   if (configuration_unwritten_) {
@@ -347,13 +353,15 @@ Status StoreImpl::Commit(Evaluator& evaluator, const ShardRange& range, const ra
 
 void StoreImpl::NoteCommit(raft::Index index) {
   std::lock_guard lock(flush_mutex_);
-  commits_.emplace_back(database_->db().GetLatestSequenceNumber(), index.value());
+  commits_.push_back({.sequence = database_->db().GetLatestSequenceNumber(),
+                      .index = index.value(),
+                      .safe_point = safe_point_.load()});
   if (!ranges_.empty() && ranges_.back().second != range_) {
     ranges_.emplace_back(index.value(), range_);
   }
   // Bounded: neighbours may be merged, at the price of a durable index that lags a little.
   if (commits_.size() <= 100'000) return;
-  std::deque<std::pair<std::uint64_t, std::uint64_t>> kept;
+  std::deque<Committed> kept;
   for (std::size_t i = 1; i < commits_.size(); i += 2) kept.push_back(commits_[i]);
   commits_ = std::move(kept);
 }
@@ -373,14 +381,15 @@ Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& l
     }
   }
   session_count_.store(sessions_.size());
-  MoveSafePoint();
   return absl::OkStatus();
 }
 
 void StoreImpl::MoveSafePoint() {
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
-  if (now_ms <= options_.retention_ms) return;
-  collector_->safe_point.store((now_ms - options_.retention_ms) << kTimestampCounterBits);
+  const std::uint64_t retention_ms = retention_ms_.load(std::memory_order_relaxed);
+  if (now_ms <= retention_ms) return;
+  const std::uint64_t safe = (now_ms - retention_ms) << kTimestampCounterBits;
+  if (safe > safe_point_.load()) safe_point_.store(safe);
 }
 
 // ---- durability -----------------------------------------------------------------------------
@@ -402,8 +411,9 @@ void StoreImpl::OnFlushed(std::uint64_t sequence) {
   {
     std::lock_guard lock(flush_mutex_);
     durable = durable_.load();
-    while (!commits_.empty() && commits_.front().first <= sequence) {
-      durable = std::max(durable, commits_.front().second);
+    while (!commits_.empty() && commits_.front().sequence <= sequence) {
+      durable = std::max(durable, commits_.front().index);
+      collector_->safe_point.store(commits_.front().safe_point);
       commits_.pop_front();
     }
     durable_.store(durable);

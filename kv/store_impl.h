@@ -59,10 +59,18 @@ class StoreImpl final : public Store {
   StatusOr<std::uint64_t> StateHash() override;
   StoreStats Stats() const override;
   void MeasureSizes() override;
+  void SetRetention(std::chrono::milliseconds retention) override {
+    retention_ms_.store(static_cast<std::uint64_t>(retention.count()), std::memory_order_relaxed);
+  }
   std::uint64_t unflushed_bytes() const override { return unflushed_.load(); }
   void RunBackgroundWork() override;
 
  private:
+  struct Committed {
+    std::uint64_t sequence = 0;  // of the database, afterwards
+    std::uint64_t index = 0;     // of the log
+    std::uint64_t safe_point = 0;
+  };
   struct FlushWait {
     std::uint64_t index;
     UniqueFunction<void(StatusOr<raft::Index>)> done;
@@ -199,6 +207,10 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> durable_{0};
   std::atomic<std::uint64_t> last_timestamp_{0};
   std::atomic<std::uint64_t> next_expiry_ms_{0};
+  std::atomic<std::uint64_t> retention_ms_;
+  // Reads as of a time below it are refused. The collector goes by what of it is on disk, so that a
+  // crash leaves none behind who would serve what has gone.
+  std::atomic<std::uint64_t> safe_point_{0};
   UnflushedBytes unflushed_;
   std::atomic<std::uint64_t> applied_commands_{0};
   std::atomic<std::uint64_t> session_count_{0};
@@ -207,8 +219,7 @@ class StoreImpl final : public Store {
   StoreStats sizes_;  // as they were measured last
 
   mutable std::mutex flush_mutex_;
-  // Sequence number of the database after each commit, and the log index it stands for.
-  std::deque<std::pair<std::uint64_t, std::uint64_t>> commits_;
+  std::deque<Committed> commits_;
   // The durable range, and those that have come after it, each with its index in the log.
   std::deque<std::pair<std::uint64_t, ShardRange>> ranges_;
   // The database's sequence number of a birth (split.cc) that is not on disk. A crash would have it

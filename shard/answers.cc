@@ -46,10 +46,15 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store,
 
 namespace {
 
+// `now`: who answers, and the newest that it has.
+AnswerOrigin OriginOf(const AnswerOrigin& now, Timestamp as_of) {
+  return {.group = now.group, .node = now.node, .timestamp = as_of ? as_of : now.timestamp};
+}
+
 GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
                          const AnswerOrigin& origin) {
   GatewayAnswer answer;
-  answer.origin = origin;
+  answer.origin = OriginOf(origin, AsOf(request));
   const auto take = [&](auto result) {
     if (result.ok()) {
       answer.result = *std::move(result);
@@ -86,7 +91,7 @@ void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
   const bool one_by_one = ReasonOf(results.status()) == Reason::kWrongShard;
   for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
     GatewayAnswer answer;
-    answer.origin = origin;
+    answer.origin = OriginOf(origin, gets.as_of);
     if (results.ok()) {
       answer.result = std::move((*results)[i]);
     } else if (!one_by_one) {

@@ -71,7 +71,8 @@ struct GatewayRequest {
 struct AnswerOrigin {
   GroupId group;
   NodeId node;
-  Timestamp timestamp;  // of the commit, or of the newest applied write for reads
+  // Of the commit; of reads: that they were as of, or of the newest applied write.
+  Timestamp timestamp;
 };
 
 struct GatewayAnswer {

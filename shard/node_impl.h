@@ -210,6 +210,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void WatchDisk();
   void WatchSpace();
   void WatchMemory();
+  // What its keyspace asks of a replica.
+  void FollowPolicy(const DirectoryImage& image, Replica& replica);
 
   // node_impl.cc
   void Fatal(const Status& status);

@@ -63,6 +63,9 @@ Status NodeImpl::OpenData() {
       world_.clock, control_.get(), calls_.get(), &map_,
       [this](MonoTime deadline, UniqueFunction<void(Status)> done) {
         RefreshDirectory(deadline, std::move(done));
+      },
+      [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
+        timestamps_->Take(1, deadline, std::move(done));
       });
   flows_ = std::make_unique<TaskScope>(control_.get());
   editor_ = std::make_unique<DirectoryEditor>(&map_, router_.get(), world_.clock, flows_.get(),
@@ -179,7 +182,9 @@ kv::StoreOptions NodeImpl::StoreOptionsFor(GroupId group) {
   options.on_split = [this, group](GroupId child) { OpenChild(group, child); };
   options.self = identity_.node;
   options.store_of = [this](GroupId other) { return StoreOf(other); };
-  if (group == kDirectoryGroup) {
+  if (group != kDirectoryGroup) {
+    options.retention_ms = kv::kKeepAll;  // until its keyspace is known
+  } else {
     options.listener = &map_;
     options.followed = kDirectoryKeyspace;
   }

@@ -83,7 +83,9 @@ void NodeImpl::Housekeep() {
   ReportShards(all);
   RecordSelf();
   jobs_->Look();
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
   for (const auto& [group, replica] : awake_) {
+    FollowPolicy(*image, *replica);
     replica->group().Post([replica] {
       replica->membership().PromoteWaiting();
       NoteBehind(*replica);
@@ -92,6 +94,15 @@ void NodeImpl::Housekeep() {
   for (const GroupId group : log_->Pressure()) {
     if (const std::shared_ptr<Replica> replica = FindReplica(group)) CompactSoon(replica);
   }
+}
+
+void NodeImpl::FollowPolicy(const DirectoryImage& image, Replica& replica) {
+  const ShardDescriptor* const shard = image.Find(replica.id());
+  const KeyspaceDescriptor* const keyspace =
+      shard != nullptr ? image.Find(shard->keyspace) : nullptr;
+  if (keyspace == nullptr) return;
+  replica.store().SetRetention(
+      std::chrono::duration_cast<std::chrono::milliseconds>(keyspace->retention));
 }
 
 // RocksDB bounds the memtables of all groups by flushing whoever writes next: where idle groups

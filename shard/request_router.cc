@@ -46,6 +46,12 @@ void Refuse(const std::vector<GatewayRequest>& requests, std::size_t first, cons
   sink.OnAnswers(std::move(answers));
 }
 
+Status FutureError() {
+  return Error(Reason::kBadRequest,
+               "the timestamp lies in the future: read as of one that the cluster has given, as "
+               "answers carry them, and `kvctl timestamp` does");
+}
+
 }  // namespace
 
 // Counts what is open, so that admission can be bounded.
@@ -68,13 +74,15 @@ class RequestRouter::AdmittedSink final : public AnswerSink {
 };
 
 RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
-                             raft::PeerCalls* calls, const Directory* directory, Refresh refresh)
+                             raft::PeerCalls* calls, const Directory* directory, Refresh refresh,
+                             AsOfGate::Take timestamp)
     : options_(options),
       clock_(clock),
       strand_(strand),
       calls_(calls),
       directory_(directory),
       refresh_(std::move(refresh)),
+      as_of_gate_(std::move(timestamp)),
       deadlines_(clock, strand, [this] { ForgetAnswered(); }),
       next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
@@ -121,7 +129,34 @@ Status RequestRouter::Refusal() const {
 }
 
 void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+  HoldFuture(requests, sink);
   Admit(std::move(requests), std::move(sink), GroupId());
+}
+
+void RequestRouter::HoldFuture(std::vector<GatewayRequest>& requests,
+                               const std::shared_ptr<AnswerSink>& sink) {
+  std::vector<GatewayRequest> held;
+  std::erase_if(requests, [&](GatewayRequest& request) {
+    if (as_of_gate_.Passes(AsOf(request))) return false;
+    held.push_back(std::move(request));
+    return true;
+  });
+  if (held.empty()) return;
+  const MonoTime deadline = held.front().deadline;
+  as_of_gate_.Ask(deadline, [this, held = std::move(held), sink](const Status& asked) mutable {
+    if (!asked.ok()) {
+      Refuse(held, 0, asked, *sink);
+      return;
+    }
+    const auto future = std::partition(
+        held.begin(), held.end(),
+        [this](const GatewayRequest& request) { return as_of_gate_.Passes(AsOf(request)); });
+    const std::vector<GatewayRequest> refused(std::make_move_iterator(future),
+                                              std::make_move_iterator(held.end()));
+    held.erase(future, held.end());
+    if (!refused.empty()) Refuse(refused, 0, FutureError(), *sink);
+    Admit(std::move(held), sink, GroupId());
+  });
 }
 
 void RequestRouter::Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink,

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "raft/peer_calls.h"
+#include "shard/as_of_gate.h"
 #include "shard/batch_deadlines.h"
 #include "shard/directory/directory.h"
 #include "shard/gateway.h"
@@ -45,9 +46,9 @@ class RequestRouter final : public Gateway, private Rerouter {
 
   // Until the copy of the directory has all that was committed before the call.
   using Refresh = std::function<void(MonoTime deadline, UniqueFunction<void(Status)> done)>;
-  // `strand` runs timers and retries. All outlive the router.
+  // `strand` runs timers and retries; `timestamp` takes one of the oracle. All outlive the router.
   RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls,
-                const Directory* directory, Refresh refresh);
+                const Directory* directory, Refresh refresh, AsOfGate::Take timestamp);
   ~RequestRouter() override;
 
   // The replicas of this node, as they come; null takes one out. Any thread.
@@ -109,6 +110,8 @@ class RequestRouter final : public Gateway, private Rerouter {
   Status Refusal() const;
   // `group`: of forwarded requests, which go nowhere else; zero: wherever they belong.
   void Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink, GroupId group);
+  // Takes out those that ask for a time which may lie in the future; they follow when it does not.
+  void HoldFuture(std::vector<GatewayRequest>& requests, const std::shared_ptr<AnswerSink>& sink);
   // Of a request whose keys lie in several shards.
   void SubmitParts(std::vector<GatewayRequest> parts, const std::shared_ptr<AnswerSink>& sink);
   void ServeScattered(const Ticket& ticket);
@@ -137,6 +140,7 @@ class RequestRouter final : public Gateway, private Rerouter {
   raft::PeerCalls* const calls_;
   const Directory* const directory_;
   const Refresh refresh_;
+  AsOfGate as_of_gate_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
   std::atomic<bool> left_{false};

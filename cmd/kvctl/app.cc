@@ -23,6 +23,9 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   app->add_option("--keyspace", flags.keyspace, "the keyspace; default: \"default\"");
   app->add_option("--consistency", flags.consistency, "of reads: linearizable or eventual")
       ->check(CLI::IsMember({"linearizable", "eventual"}));
+  app->add_option("--at", flags.at,
+                  "read as of this timestamp of the cluster's (`kvctl timestamp`)")
+      ->excludes("--consistency");
   app->add_option("--timeout", flags.timeout, "of each request, such as 500ms or 5s");
   app->add_option("-o,--output", flags.output, "table, json or plain")
       ->check(CLI::IsMember({"table", "json", "plain"}));

@@ -24,6 +24,10 @@ Status Count(Session& session, const CountFlags& flags, const CLI::App& given, b
   v1::AggregateRequest request;
   request.mutable_header()->set_keyspace(session.flags.keyspace);
   if (session.flags.consistency == "eventual") request.set_consistency(v1::CONSISTENCY_EVENTUAL);
+  if (session.flags.at != 0) {
+    request.set_consistency(v1::CONSISTENCY_SNAPSHOT);
+    request.set_read_timestamp(session.flags.at);
+  }
   request.set_add_up(sum);
   ASSIGN_OR_RETURN(*request.mutable_prefix(), session.Argument(flags.prefix));
   ASSIGN_OR_RETURN(*request.mutable_start(), session.Argument(flags.from));

@@ -64,6 +64,9 @@ StatusOr<client::Admin*> Session::Admin() {
 }
 
 client::ReadOptions Session::ReadOptions() const {
+  if (flags.at != 0) {
+    return {.consistency = client::ReadConsistency::kSnapshot, .as_of = Timestamp(flags.at)};
+  }
   return {.consistency = flags.consistency == "eventual" ? client::ReadConsistency::kEventual
                                                          : client::ReadConsistency::kLinearizable};
 }

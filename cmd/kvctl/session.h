@@ -36,6 +36,7 @@ struct GlobalFlags {
   std::vector<std::string> endpoints = {"127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"};
   std::string keyspace;
   std::string consistency = "linearizable";
+  std::uint64_t at = 0;  // 0: now
   std::string timeout = "5s";
   std::string output;
   bool hex = false;

@@ -40,7 +40,6 @@ struct Config {
   Duration quiesce_after{};
   Duration shutdown_grace{};
   Duration slow_disk_after{};
-  Duration retention{};
   bool leases = false;
 
   std::uint64_t block_cache = 0;

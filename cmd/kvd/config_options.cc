@@ -163,8 +163,6 @@ std::vector<ConfigOption> ConfigOptions() {
        Time(&Config::slow_disk_after)},
       {"shutdown-grace", "DURATION", "3s", "time to hand leaderships over when stopping",
        Time(&Config::shutdown_grace)},
-      {"retention", "DURATION", "10m", "how long superseded versions are kept at least",
-       Time(&Config::retention)},
       {"block-cache", "SIZE", "0",
        "cache of blocks and rows, over all groups; 0: an eighth of memory",
        Size(&Config::block_cache)},

@@ -21,8 +21,17 @@ Status DecodeHead(const Request& request, KeyspaceNames& names, kv::CommandView&
   return absl::OkStatus();
 }
 
-Status DecodeConsistency(v1::Consistency in, kv::Consistency& out) {
-  switch (in) {
+// And the timestamp of a snapshot.
+template <class Request>
+Status DecodeConsistency(const Request& request, kv::Consistency& out, Timestamp& as_of) {
+  const bool snapshot = request.consistency() == v1::CONSISTENCY_SNAPSHOT;
+  if (snapshot != (request.read_timestamp() != 0)) {
+    return Error(Reason::kBadRequest,
+                 "SNAPSHOT and read_timestamp belong together: name both, or neither");
+  }
+  as_of = Timestamp(request.read_timestamp());
+  switch (request.consistency()) {
+    case v1::CONSISTENCY_SNAPSHOT:
     case v1::CONSISTENCY_UNSPECIFIED:
     case v1::CONSISTENCY_LINEARIZABLE:
       out = kv::Consistency::kLinearizable;
@@ -31,9 +40,10 @@ Status DecodeConsistency(v1::Consistency in, kv::Consistency& out) {
       out = kv::Consistency::kEventual;
       return absl::OkStatus();
     default:
-      return Error(Reason::kConsistencyUnavailable,
-                   "this server does not know the consistency asked for: use LINEARIZABLE or "
-                   "EVENTUAL");
+      return Error(
+          Reason::kConsistencyUnavailable,
+          "this server does not know the consistency asked for: use LINEARIZABLE, EVENTUAL "
+          "or SNAPSHOT");
   }
 }
 
@@ -175,14 +185,15 @@ ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace) {
   return {.keyspace = keyspace,
           .start = request.start(),
           .end = request.end(),
-          .reverse = request.reverse()};
+          .reverse = request.reverse(),
+          .as_of = Timestamp(request.read_timestamp())};
 }
 
 Status DecodeRequest(v1::GetRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   GetCall get;
   ASSIGN_OR_RETURN(get.keyspace, names.Find(request.header().keyspace()));
   RETURN_IF_ERROR(CheckReadKey(request.key()));
-  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
+  RETURN_IF_ERROR(DecodeConsistency(request, get.consistency, get.as_of));
   get.key = std::move(*request.mutable_key());
   call.call = std::move(get);
   return absl::OkStatus();
@@ -196,7 +207,7 @@ Status DecodeRequest(v1::BatchGetRequest& request, KeyspaceNames& names, Gateway
                  fmt::format("{} keys were asked for; at most {} are allowed", request.keys_size(),
                              kv::kBatchOpsMax));
   }
-  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), get.consistency));
+  RETURN_IF_ERROR(DecodeConsistency(request, get.consistency, get.as_of));
   get.keys.reserve(static_cast<std::size_t>(request.keys_size()));
   std::size_t bytes = 0;
   for (std::string& key : *request.mutable_keys()) {
@@ -273,7 +284,7 @@ Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequ
   ScanCall scan;
   ASSIGN_OR_RETURN(scan.request.keyspace, names.Find(request.header().keyspace()));
   RETURN_IF_ERROR(DecodeBounds(request));
-  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), scan.consistency));
+  RETURN_IF_ERROR(DecodeConsistency(request, scan.consistency, scan.request.as_of));
   kv::ScanRequest& range = scan.request;
   range.start = request.start();
   range.end = request.end();
@@ -297,7 +308,7 @@ Status DecodeRequest(v1::AggregateRequest& request, KeyspaceNames& names, Gatewa
   AggregateCall aggregate;
   ASSIGN_OR_RETURN(aggregate.request.keyspace, names.Find(request.header().keyspace()));
   RETURN_IF_ERROR(DecodeBounds(request));
-  RETURN_IF_ERROR(DecodeConsistency(request.consistency(), aggregate.consistency));
+  RETURN_IF_ERROR(DecodeConsistency(request, aggregate.consistency, aggregate.request.as_of));
   RETURN_IF_ERROR(DecodeFilter(request, aggregate.request));
   aggregate.request.start = request.start();
   aggregate.request.end = request.end();

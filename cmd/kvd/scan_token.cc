@@ -14,6 +14,7 @@ std::uint32_t Fingerprint(const ScanToken& scan) {
   AppendPrefixed(all, scan.start);
   AppendPrefixed(all, scan.end);
   all.push_back(scan.reverse ? 1 : 0);
+  AppendFixed64(all, scan.as_of.value());
   return Crc32c(all);
 }
 

@@ -1,7 +1,7 @@
 // ScanToken: where a scan goes on, opaque to clients.
 //
-// Bound to the scan that it continues: keyspace, range and direction are in it, with a checksum. A
-// token that was cut, edited or taken from another scan is BAD_TOKEN.
+// Bound to the scan that it continues: keyspace, range, direction and time are in it, with a
+// checksum. A token that was cut, edited or taken from another scan is BAD_TOKEN.
 #pragma once
 
 #include <string>
@@ -18,6 +18,7 @@ struct ScanToken {
   std::string start;
   std::string end;
   bool reverse = false;
+  Timestamp as_of = {};
 };
 
 std::string EncodeScanToken(const ScanToken& scan, std::string_view resume_key);

@@ -56,8 +56,6 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.log.cache_bytes = config.wal_cache;
   options.log.live_bytes_soft_max = config.wal_max;
   options.store.memtable_bytes = config.memtable;
-  options.store.retention_ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(config.retention).count());
   options.admitted_requests_max = config.requests_max;
   options.compact_after_bytes = config.compact_after;
   options.background_bytes_per_second_max = config.compaction_rate;

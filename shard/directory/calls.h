@@ -24,10 +24,10 @@ struct CreateKeyspaceCall {
 // What is given changes. KEYSPACE_NOT_FOUND, BAD_REQUEST. The balancer follows.
 struct AlterKeyspaceCall {
   std::string name;
-  std::optional<std::uint32_t> replicas;
-  std::optional<std::vector<std::string>> apart;
-  std::optional<Labels> require;
-  std::optional<Duration> retention;
+  std::optional<std::uint32_t> replicas = {};
+  std::optional<std::vector<std::string>> apart = {};
+  std::optional<Labels> require = {};
+  std::optional<Duration> retention = {};
 };
 
 // It takes no requests from the answer on; a job removes its shards. KEYSPACE_NOT_FOUND,

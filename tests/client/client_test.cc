@@ -319,6 +319,16 @@ TEST_F(ClientTest, EventualReadsGoRoundTheNodes) {
   }
 }
 
+TEST_F(ClientTest, ASnapshotNamesItsTimestamp) {
+  client = world.NewClient({.endpoints = {"a:1"}});
+  const ReadOptions then{.consistency = ReadConsistency::kSnapshot, .as_of = Timestamp(7)};
+  client->GetAsync("k", then, [](StatusOr<GetResult>) {});
+  world.connector.connections[0]->Accept();
+  const v1::GetRequest& get = world.connector.connections[0]->batches[0].requests(0).get();
+  EXPECT_EQ(get.consistency(), v1::CONSISTENCY_SNAPSHOT);
+  EXPECT_EQ(get.read_timestamp(), 7u);
+}
+
 TEST(ClientOptions, MistakesAreReportedAllAtOnce) {
   const Status status =
       ValidateOptions({.endpoints = {"nowhere"}, .timeout = seconds(0), .max_pool_size = 0});

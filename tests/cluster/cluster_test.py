@@ -83,6 +83,28 @@ class ClusterTest(harness.Cluster):
         self.kvctl("member", "remove", number)
         self.assertNotIn(fourth.address, self.kvctl("member", "list").stdout)
 
+    def test_the_past_is_read_as_it_was(self):
+        self.form(3)
+        self.kvctl("put", "a", "1")
+        self.kvctl("put", "b", "2")
+        then = self.kvctl("timestamp").stdout.strip()
+        self.kvctl("put", "a", "3")
+        self.kvctl("delete", "b")
+        self.assertEqual(self.kvctl("--at", then, "get", "a").stdout, "1")
+        self.assertEqual(self.kvctl("scan", "--at", then).stdout, "a\t1\nb\t2\n")
+        self.assertEqual(self.kvctl("count", "--at", then).stdout.strip(), "2")
+        self.assertEqual(self.kvctl("scan").stdout, "a\t3\n")
+        # A shard that is cut off has its past with it.
+        self.kvctl("shard", "split", "2", "--at", "aa")
+        self.assertEqual(self.kvctl("--at", then, "get", "b").stdout, "2")
+        self.kvctl("keyspace", "alter", "default", "--retention", "1s")
+
+        def gone():
+            self.kvctl("put", "b", "4")
+            return self.kvctl("--at", then, "get", "b", check=False).returncode == 1
+
+        wait_for("the past to be forgotten", gone)
+
     def test_a_shard_is_split_and_made_whole_again_under_load(self):
         self.form(3)
         writers = [Writer(self.shell(), prefix) for prefix in ("a/", "z/")]

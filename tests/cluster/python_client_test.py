@@ -186,6 +186,35 @@ class Requests(Base):
             nodes.add(peer.kv.Get(request).header.node_id)
         self.assertEqual(len(nodes), self.NODES)
 
+    def test_a_snapshot_shows_one_moment_of_all_shards(self):
+        asked = self.follower.directory
+        asked.CreateKeyspace(directory.CreateKeyspaceRequest(
+            name="past", partitioning=directory.PARTITIONING_HASH, shards=4))
+        header = kv.RequestHeader(keyspace="past")
+        for number in range(30):
+            self.kv.Put(kv.PutRequest(header=header, key=b"%02d" % number, value=b"old"))
+        then = asked.GetTimestamp(directory.GetTimestampRequest()).timestamp
+        for number in range(0, 40, 2):
+            self.kv.Put(kv.PutRequest(header=header, key=b"%02d" % number, value=b"new"))
+        self.kv.Delete(kv.DeleteRequest(header=header, key=b"01"))
+        past = dict(header=header, consistency=kv.CONSISTENCY_SNAPSHOT, read_timestamp=then)
+        for peer in self.peers:
+            rows = [row for page in peer.kv.Scan(kv.ScanRequest(page_size=7, **past))
+                    for row in page.rows]
+            self.assertEqual([row.key for row in rows], [b"%02d" % number for number in range(30)])
+            self.assertEqual({row.value for row in rows}, {b"old"})
+            self.assertEqual(peer.kv.Aggregate(kv.AggregateRequest(**past)).count, 30)
+            answer = peer.kv.BatchGet(kv.BatchGetRequest(keys=[b"00", b"01", b"38"], **past))
+            self.assertEqual([one.value for one in answer.results], [b"old", b"old", b""])
+            self.assertEqual(peer.kv.Get(kv.GetRequest(key=b"01", **past)).header.timestamp, then)
+        self.assertEqual(self.kv.Aggregate(kv.AggregateRequest(header=header)).count, 34)
+        past["read_timestamp"] = 1
+        self.refused("TIMESTAMP_TOO_OLD", self.kv.Get, kv.GetRequest(key=b"01", **past),
+                     code=grpc.StatusCode.OUT_OF_RANGE)
+        past["read_timestamp"] = 2 * then
+        self.refused("BAD_REQUEST", self.kv.Get, kv.GetRequest(key=b"01", **past))
+        asked.DropKeyspace(directory.DropKeyspaceRequest(name="past"))
+
     def test_compare_and_set_holds_to_its_condition(self):
         def cas(to=None, **condition):
             return self.kv.CompareAndSet(kv.CompareAndSetRequest(

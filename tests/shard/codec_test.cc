@@ -23,15 +23,18 @@ std::vector<GatewayRequest> AllKinds() {
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
                              .consistency = kv::Consistency::kLinearizable,
-                             .key = std::string("k\0ey", 4)};
+                             .key = std::string("k\0ey", 4),
+                             .as_of = Timestamp(71)};
   requests[2].call = BatchGetCall{.keyspace = kv::KeyspaceId(1),
                                   .consistency = kv::Consistency::kEventual,
-                                  .keys = {"a", "", "c"}};
+                                  .keys = {"a", "", "c"},
+                                  .as_of = Timestamp(72)};
   ScanCall scan;
   scan.request = {.keyspace = kv::KeyspaceId(1),
                   .start = "a",
                   .end = "z",
                   .reverse = true,
+                  .as_of = Timestamp(73),
                   .limit = 17,
                   .keys_only = true,
                   .first_slot = 5,
@@ -41,6 +44,7 @@ std::vector<GatewayRequest> AllKinds() {
   aggregate.request = {.keyspace = kv::KeyspaceId(9 | kv::kHashedBit),
                        .start = "a",
                        .end = "z",
+                       .as_of = Timestamp(74),
                        .first_slot = 5,
                        .past_last_slot = 700,
                        .filter = kv::ValueFilter::kContains,
@@ -69,9 +73,12 @@ TEST(ForwardCodec, RequestsComeBack) {
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
   EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
   EXPECT_EQ(std::get<GetCall>((*decoded)[1].call).key, std::string("k\0ey", 4));
+  EXPECT_EQ(std::get<GetCall>((*decoded)[1].call).as_of, Timestamp(71));
   EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).keys.size(), 3u);
+  EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).as_of, Timestamp(72));
   const kv::ScanRequest& scan = std::get<ScanCall>((*decoded)[3].call).request;
   EXPECT_TRUE(scan.reverse && scan.keys_only);
+  EXPECT_EQ(scan.as_of, Timestamp(73));
   EXPECT_EQ(scan.limit, 17u);
   EXPECT_EQ(scan.first_slot, 5u);
   EXPECT_EQ(scan.past_last_slot, 700u);

@@ -381,6 +381,47 @@ TEST_F(Shards, AReplicaGoesFromAFullDiskOnceThereIsRoomAgain) {
   EXPECT_TRUE(world_.Await([&] { return !HasDirectory(left, path); }, seconds(20)));
 }
 
+TEST_F(Shards, VersionsAreKeptForAsLongAsTheirKeyspaceSays) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const auto put = [&](const std::string& value) {
+    const GatewayAnswer answer = Ask(0, Puts(keyspace, {{"k", value}}));
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    return answer.origin.timestamp;
+  };
+  const auto as_of = [&](Timestamp then) {
+    return NodeWorld::ValueOf(Ask(3, GetCall{.keyspace = keyspace, .key = "k", .as_of = then}));
+  };
+  const auto keep = [&](Duration retention) {
+    ASSERT_TRUE(Change(0, AlterKeyspaceCall{.name = "a", .retention = retention}).status.ok());
+    world_.RunFor(seconds(2));
+  };
+  const Timestamp first = put("1");
+  const Timestamp second = put("2");
+  EXPECT_EQ(as_of(first), "1");
+  keep(seconds(1));
+  put("3");
+  EXPECT_EQ(as_of(first), "TIMESTAMP_TOO_OLD");
+  keep(std::chrono::minutes(10));
+  const Timestamp fourth = put("4");
+  world_.RunFor(seconds(2));
+  put("5");
+  EXPECT_EQ(as_of(fourth), "4");
+  // What has gone does not come back.
+  EXPECT_EQ(as_of(second), "TIMESTAMP_TOO_OLD");
+}
+
+TEST_F(Shards, NobodyReadsTheFuture) {
+  const kv::KeyspaceId keyspace = Make({.name = "a"});
+  const GatewayAnswer put = Ask(0, Puts(keyspace, {{"k", "v"}}));
+  const auto as_of = [&](Timestamp then) {
+    return NodeWorld::ValueOf(Ask(3, GetCall{.keyspace = keyspace, .key = "k", .as_of = then}));
+  };
+  EXPECT_EQ(as_of(put.origin.timestamp), "v");
+  EXPECT_EQ(as_of(Timestamp(put.origin.timestamp.value() + (60'000ull << kTimestampCounterBits))),
+            "BAD_REQUEST");
+  EXPECT_TRUE(Ask(0, Puts(keyspace, {{"k", "w"}})).status.ok());
+}
+
 // Otherwise those that are written to would flush all the time, for want of memory that the others
 // hold.
 TEST(ShardsInLittleMemory, IdleOnesLetMemoryGoForBusyOnes) {

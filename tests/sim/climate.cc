@@ -114,7 +114,6 @@ void Apply(const Climate& climate, NodeOptions& options) {
   options.compact_after_bytes = climate.compact_after_bytes;
   options.store.memtable_bytes = climate.memtable_bytes;
   options.store.session_idle_ms_max = climate.session_idle_ms_max;
-  options.store.retention_ms = climate.retention_ms;
   options.log.segment_bytes = 64 << 10;
   options.log.cache_bytes = 16 << 10;
   options.block_cache_bytes = 1 << 20;

@@ -79,6 +79,13 @@ class Simulation {
   SimulationResult Run() {
     for (int node = 0; node < options_.nodes; ++node) cluster_.Start(node);
     if (!Await("a cluster to form", [this] { return AllReady(); })) return Result();
+    bool retention_set = false;
+    cluster_.node(0)->ChangeDirectory(
+        AlterKeyspaceCall{.name = "default",
+                          .retention = std::chrono::milliseconds(climate_.retention_ms)},
+        loop_.now() + kProgressWithin,
+        [&](const DirectoryAnswer& answer) { retention_set = answer.status.ok(); });
+    if (!Await("the retention to be set", [&] { return retention_set; })) return Result();
     if (climate_.sharded && !MakeShards()) return Result();
     workload_.Start();
     timestamps_.Start();

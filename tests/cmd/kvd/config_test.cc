@@ -53,7 +53,7 @@ TEST_F(ConfigTest, DefaultsHoldWhenNothingIsSaid) {
   EXPECT_TRUE(got.config.promote_joined);
   EXPECT_FALSE(got.config.leases);
   EXPECT_EQ(got.config.election_timeout, std::chrono::milliseconds(150));
-  EXPECT_EQ(got.config.retention, std::chrono::minutes(10));
+  EXPECT_EQ(got.config.replace_after, std::chrono::minutes(5));
   EXPECT_EQ(got.config.quiesce_after, std::chrono::seconds(3));
   EXPECT_EQ(got.config.block_cache, 0u);
   EXPECT_EQ(got.config.requests_max, 100'000u);
@@ -61,13 +61,13 @@ TEST_F(ConfigTest, DefaultsHoldWhenNothingIsSaid) {
 }
 
 TEST_F(ConfigTest, VariablesWinOverTheFileAndFlagsOverBoth) {
-  WriteFile("data_dir = \"file\"\nlog_level = \"debug\"\nretention = \"1m\"\n");
-  const ConfigResult got = LoadFile(
-      {"--retention", "3m"}, {{"FLOTILLA_LOG_LEVEL", "warning"}, {"FLOTILLA_RETENTION", "2m"}});
+  WriteFile("data_dir = \"file\"\nlog_level = \"debug\"\nreplace_after = \"1m\"\n");
+  const ConfigResult got = LoadFile({"--replace-after", "3m"}, {{"FLOTILLA_LOG_LEVEL", "warning"},
+                                                                {"FLOTILLA_REPLACE_AFTER", "2m"}});
   ASSERT_THAT(got.mistakes, IsEmpty());
   EXPECT_EQ(got.config.data_dir, "file");
   EXPECT_EQ(got.config.log_level, "warning");
-  EXPECT_EQ(got.config.retention, std::chrono::minutes(3));
+  EXPECT_EQ(got.config.replace_after, std::chrono::minutes(3));
 }
 
 TEST_F(ConfigTest, TheFlagForTheFileWinsOverTheVariable) {
@@ -137,14 +137,14 @@ TEST_F(ConfigTest, UnknownNamesAreReportedWithTheLikelyOneAndWhereTheyStand) {
 }
 
 TEST_F(ConfigTest, BadValuesNameWhereTheyStandAndWhatIsAccepted) {
-  WriteFile("retention = \"5 parsecs\"\nblock_cache = \"1MB\"\nthreads = \"many\"\n");
+  WriteFile("replace_after = \"5 parsecs\"\nblock_cache = \"1MB\"\nthreads = \"many\"\n");
   const ConfigResult got = LoadFile(
       {"--log-level", "loud", "--log-format", "xml", "--leases", "yes", "--memtable", "-1"},
       {{"FLOTILLA_REQUEST_TIMEOUT", "10"}});
   EXPECT_THAT(
       got.mistakes,
       UnorderedElementsAre(
-          AllOf(StartsWith(path_ + ":1:1: retention: "), HasSubstr("150ms")),
+          AllOf(StartsWith(path_ + ":1:1: replace-after: "), HasSubstr("150ms")),
           AllOf(StartsWith(path_ + ":2:1: block-cache: `1MB`"), HasSubstr("64MiB")),
           AllOf(StartsWith(path_ + ":3:1: threads: "), HasSubstr("whole number")),
           AllOf(StartsWith("FLOTILLA_REQUEST_TIMEOUT: "), HasSubstr("`10` is not a duration")),
@@ -155,7 +155,7 @@ TEST_F(ConfigTest, BadValuesNameWhereTheyStandAndWhatIsAccepted) {
 }
 
 TEST_F(ConfigTest, ValuesOfTheWrongShapeAreRefusedWithTheirPlace) {
-  WriteFile("threads = 1.5\n[retention]\nx = 1\n");
+  WriteFile("threads = 1.5\n[replace_after]\nx = 1\n");
   EXPECT_THAT(LoadFile().mistakes,
               UnorderedElementsAre(
                   AllOf(StartsWith(path_ + ":1:1: `threads` takes"), HasSubstr("a whole number")),
@@ -215,7 +215,7 @@ TEST_F(ConfigTest, ANodeThatKnowsNobodyMustBeToldToFound) {
 }
 
 TEST_F(ConfigTest, AllMistakesOfAllSourcesComeAtOnce) {
-  WriteFile("retention = \"x\"\nunknown = 1\n");
+  WriteFile("replace_after = \"x\"\nunknown = 1\n");
   const ConfigResult got = Load({"--config", path_, "--threads=x", "--oops", "--wal-segment=1KiB"},
                                 {{"FLOTILLA_MEMTABLE", "x"}, {"FLOTILLA_NOPE", ""}});
   EXPECT_THAT(got.mistakes, SizeIs(8)) << ::testing::PrintToString(got.mistakes);
@@ -232,7 +232,7 @@ TEST_F(ConfigTest, ABadValueIsReportedOnceNotAgainByItsCombinations) {
 TEST_F(ConfigTest, PrintConfigSaysWhatHoldsAndWhereItCameFrom) {
   WriteFile("\ndata_dir = \"a\\\"b\"\n");
   const ConfigResult got =
-      LoadFile({"--print-config", "--retention=1h"}, {{"FLOTILLA_THREADS", "2"}});
+      LoadFile({"--print-config", "--replace-after=1h"}, {{"FLOTILLA_THREADS", "2"}});
   EXPECT_EQ(got.action, Action::kPrintConfig);
   const auto line = [&](const std::string& key) {
     const std::size_t at = got.text.find(key + " ");
@@ -240,7 +240,7 @@ TEST_F(ConfigTest, PrintConfigSaysWhatHoldsAndWhereItCameFrom) {
   };
   EXPECT_THAT(line("data_dir"), EndsWith("# " + path_ + ":2:1"));
   EXPECT_THAT(line("threads"), AllOf(HasSubstr("\"2\""), EndsWith("# FLOTILLA_THREADS")));
-  EXPECT_THAT(line("retention"), AllOf(HasSubstr("\"1h\""), EndsWith("# --retention")));
+  EXPECT_THAT(line("replace_after"), AllOf(HasSubstr("\"1h\""), EndsWith("# --replace-after")));
   EXPECT_THAT(line("wal_segment"), AllOf(HasSubstr("\"64MiB\""), EndsWith("# default")));
 
   // And it is a file that says the same.
@@ -248,7 +248,7 @@ TEST_F(ConfigTest, PrintConfigSaysWhatHoldsAndWhereItCameFrom) {
   const ConfigResult again = Load({"--config", path_});
   EXPECT_THAT(again.mistakes, IsEmpty());
   EXPECT_EQ(again.config.data_dir, "a\"b");
-  EXPECT_EQ(again.config.retention, std::chrono::hours(1));
+  EXPECT_EQ(again.config.replace_after, std::chrono::hours(1));
 }
 
 TEST_F(ConfigTest, CheckConfigOnlyChecks) {

@@ -70,6 +70,25 @@ TEST(DecodeRequest, Get) {
   EXPECT_EQ(get.keyspace, kv::kDefaultKeyspace);
 }
 
+TEST(DecodeRequest, ASnapshotHasATimestamp) {
+  auto request =
+      Parse<v1::GetRequest>("key: 'k' consistency: CONSISTENCY_SNAPSHOT read_timestamp: 7");
+  GatewayRequest call;
+  ASSERT_TRUE(DecodeIn(request, call).ok());
+  EXPECT_EQ(std::get<GetCall>(call.call).as_of, Timestamp(7));
+  auto scan = Parse<v1::ScanRequest>("consistency: CONSISTENCY_SNAPSHOT read_timestamp: 8");
+  ASSERT_TRUE(DecodeIn(scan, call).ok());
+  EXPECT_EQ(std::get<ScanCall>(call.call).request.as_of, Timestamp(8));
+  auto count = Parse<v1::AggregateRequest>("consistency: CONSISTENCY_SNAPSHOT read_timestamp: 9");
+  ASSERT_TRUE(DecodeIn(count, call).ok());
+  EXPECT_EQ(std::get<AggregateCall>(call.call).request.as_of, Timestamp(9));
+  for (const char* text : {"key: 'k' consistency: CONSISTENCY_SNAPSHOT",
+                           "key: 'k' consistency: CONSISTENCY_EVENTUAL read_timestamp: 7",
+                           "key: 'k' read_timestamp: 7"}) {
+    EXPECT_EQ(DecodeText<v1::GetRequest>(text), Reason::kBadRequest) << text;
+  }
+}
+
 TEST(DecodeRequest, ConsistencyIsLinearizableUnlessSaidOtherwise) {
   for (const char* text : {"key: 'k'", "key: 'k' consistency: CONSISTENCY_LINEARIZABLE"}) {
     auto request = Parse<v1::GetRequest>(text);

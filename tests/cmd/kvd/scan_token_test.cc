@@ -29,11 +29,12 @@ TEST(ScanToken, EveryCutAndEveryFlippedBitIsRefused) {
   EXPECT_EQ(ReasonOf(DecodeScanToken(good + "x", kScan).status()), Reason::kBadToken);
 }
 
-TEST(ScanToken, BelongsToItsRangeAndDirection) {
+TEST(ScanToken, BelongsToItsRangeDirectionAndTime) {
   const std::string token = EncodeScanToken(kScan, "k");
   for (const ScanToken& other : {ScanToken{.start = "fro", .end = "mto", .reverse = false},
                                  ScanToken{.start = "from", .end = "", .reverse = false},
-                                 ScanToken{.start = "from", .end = "to", .reverse = true}}) {
+                                 ScanToken{.start = "from", .end = "to", .reverse = true},
+                                 ScanToken{.start = "from", .end = "to", .as_of = Timestamp(1)}}) {
     EXPECT_EQ(ReasonOf(DecodeScanToken(token, other).status()), Reason::kBadToken);
   }
 }
