@@ -186,6 +186,10 @@ void Admin::RunOnLeader(const std::shared_ptr<Replica>& replica, AdminRequest re
           case AdminVerb::kPromote:
             membership.Promote(request.node, deadline, StatusOnly(std::move(done)));
             return;
+          case AdminVerb::kReplaceVoter:
+            membership.ReplaceVoter(request.replaced, request.node, deadline,
+                                    StatusOnly(std::move(done)));
+            return;
           case AdminVerb::kTransfer:
             replica->TransferLeadership(request.node, deadline, WithNode(std::move(done)));
             return;

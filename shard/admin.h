@@ -33,6 +33,8 @@ enum class AdminVerb : std::uint8_t {
   kControl = 8,   // a change of the group itself (kv/control.h)
   kMiddle = 9,    // where it could be split
   kInspect = 10,  // its state on the node named
+  // The learner `node` votes instead of `replaced`, which becomes one; no `node`: nobody does.
+  kReplaceVoter = 11,
 };
 
 struct AdminRequest {
@@ -43,6 +45,7 @@ struct AdminRequest {
   std::string address;
   bool promote = false;
   std::string control;  // kControl: encoded
+  NodeId replaced;      // kReplaceVoter
 };
 
 struct AdminResult {

@@ -24,6 +24,7 @@ std::string EncodeAdminRequest(const AdminRequest& request, Duration left) {
   AppendPrefixed(out, request.control);
   AppendVarint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(
                         std::chrono::duration_cast<std::chrono::milliseconds>(left).count(), 1)));
+  if (request.verb == AdminVerb::kReplaceVoter) AppendVarint(out, request.replaced.value());
   return out;
 }
 
@@ -41,10 +42,13 @@ StatusOr<AdminRequest> DecodeAdminRequest(std::string_view body, Duration& left)
   if (!reader.Byte(verb) || !reader.Varint(group) || !reader.Varint(node) ||
       !reader.Fixed64(uuid) || !reader.Prefixed(address) || !reader.Byte(promote) ||
       !reader.Prefixed(control) || !reader.Varint(left_ms) || verb < 1 ||
-      verb > static_cast<std::uint8_t>(AdminVerb::kInspect) || left_ms > 86'400'000) {
+      verb > static_cast<std::uint8_t>(AdminVerb::kReplaceVoter) || left_ms > 86'400'000) {
     return Malformed();
   }
   request.verb = static_cast<AdminVerb>(verb);
+  std::uint64_t replaced = 0;
+  if (request.verb == AdminVerb::kReplaceVoter && !reader.Varint(replaced)) return Malformed();
+  request.replaced = NodeId(replaced);
   request.group = GroupId(group);
   request.node = NodeId(node);
   request.uuid = NodeUuid(uuid);

@@ -25,6 +25,7 @@ StatusOr<DirectoryEdit> Begin(const Action& action, const DirectoryImage& image,
     case ActionKind::kMerge:
       return BeginMerge(image, {.left = action.group}, action.reason, now);
     case ActionKind::kTransferLeader:
+    case ActionKind::kReplaceVoter:
       break;
   }
   return DirectoryEdit();
@@ -33,8 +34,10 @@ StatusOr<DirectoryEdit> Begin(const Action& action, const DirectoryImage& image,
 }  // namespace
 
 ClusterView Balancing::View() const {
-  return world_.watch->View(*world_.directory->image(), world_.registered(), *world_.gossip(),
-                            world_.clock->Now());
+  ClusterView view = world_.watch->View(*world_.directory->image(), world_.registered(),
+                                        *world_.gossip(), world_.clock->Now());
+  view.directory = world_.members();
+  return view;
 }
 
 void Balancing::Look() {
@@ -55,17 +58,19 @@ Task<> Balancing::Start(Plan plan) {
 
 Task<> Balancing::Start(Action action) {
   const MonoTime deadline = world_.clock->Now() + kTimeout;
-  if (action.kind == ActionKind::kTransferLeader) {
+  const bool replace = action.kind == ActionKind::kReplaceVoter;
+  if (replace || action.kind == ActionKind::kTransferLeader) {
     AdminRequest request;
-    request.verb = AdminVerb::kTransfer;
+    request.verb = replace ? AdminVerb::kReplaceVoter : AdminVerb::kTransfer;
     request.group = action.group;
     request.node = action.to;
+    if (replace) request.replaced = action.from;
     // If it does not succeed, the next plan has it again.
-    const AdminResult moved =
+    const AdminResult changed =
         co_await AwaitCallback<AdminResult>([&](Completion<AdminResult> done) {
           world_.admin->Execute(std::move(request), deadline, std::move(done));
         });
-    moved.status.IgnoreError();
+    changed.status.IgnoreError();
     co_return;
   }
   DirectoryEditor::Change change = [&](const DirectoryImage& image) {

@@ -28,6 +28,7 @@ class Balancing {
     TaskScope* scope = nullptr;
     std::function<bool()> leads;
     std::function<std::set<NodeId>()> registered;  // the cluster's nodes
+    std::function<DirectoryMembers()> members;     // of whom, who votes on the directory
     std::function<std::shared_ptr<const gossip::GossipView>()> gossip;
   };
   // All outlive the object.

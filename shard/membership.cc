@@ -160,14 +160,18 @@ void Membership::RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_u
   Change(node, std::move(change), deadline, std::move(done), std::move(again));
 }
 
-bool Membership::HasActiveMajority(const std::set<NodeId>& voters) const {
+std::size_t Membership::CountActive(const std::set<NodeId>& nodes) const {
   const raft::CoreStatus status = group_->core().Status();
-  std::size_t active = voters.contains(status.leader) ? 1 : 0;
+  std::size_t active = nodes.contains(status.leader) ? 1 : 0;
   for (const raft::FollowerProgress& follower : status.followers) {
-    if (follower.recently_active && voters.contains(follower.node)) ++active;
+    if (follower.recently_active && nodes.contains(follower.node)) ++active;
   }
+  return active;
+}
+
+bool Membership::HasActiveMajority(const std::set<NodeId>& voters) const {
   // With none left the core has its say.
-  return voters.empty() || 2 * active > voters.size();
+  return voters.empty() || 2 * CountActive(voters) > voters.size();
 }
 
 void Membership::Promote(NodeId node, MonoTime deadline, Done done) {
@@ -195,6 +199,57 @@ void Membership::Promote(NodeId node, MonoTime deadline, Done done) {
   change.voters.insert(node);
   Change(node, std::move(change), deadline, std::move(done),
          [this, node, deadline](Done again) { Promote(node, deadline, std::move(again)); });
+}
+
+void Membership::ReplaceVoter(NodeId voter, NodeId by, MonoTime deadline, Done done) {
+  // While the group sleeps nobody is heard: who died meanwhile is found out when it is awake.
+  group_->Wake();
+  ReplaceLost(voter, by, deadline, std::min(deadline, clock_->Now() + kPatience), std::move(done));
+}
+
+void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTime patient_until,
+                             Done done) {
+  StatusOr<Members> members = Current();
+  if (!members.ok()) {
+    done(members.status());
+    return;
+  }
+  const raft::Configuration& now = group_->core().configuration();
+  if (!now.voters.contains(voter)) {  // perhaps by an earlier try
+    AwaitCurrent(by, deadline, std::move(done));
+    return;
+  }
+  if (by && !now.learners.contains(by)) {
+    done(Error(Reason::kMembershipRefused,
+               fmt::format("node {} is no learner of group {}", by.value(), id_.value())));
+    return;
+  }
+  for (MemberRecord& record : members->records) {
+    if (record.node == by) record.promote = false;
+  }
+  raft::MembershipChange change{
+      .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
+  change.voters.erase(voter);
+  change.learners.insert(voter);
+  if (by) {
+    change.learners.erase(by);
+    change.voters.insert(by);
+  }
+  UniqueFunction<void(Done)> again = [this, voter, by, deadline, patient_until](Done later) {
+    ReplaceLost(voter, by, deadline, patient_until, std::move(later));
+  };
+  // Whoever leads hears a majority: that goes on without one that is not heard.
+  if (CountActive({voter}) > 0) {
+    if (clock_->Now() < patient_until && later_.size() < kWaitingMax) {
+      later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
+      return;
+    }
+    done(Error(Reason::kMembershipRefused,
+               fmt::format("node {} is running, and goes on to vote in group {}", voter.value(),
+                           id_.value())));
+    return;
+  }
+  Change(by, std::move(change), deadline, std::move(done), std::move(again));
 }
 
 bool Membership::Applied(raft::Index configuration_index) const {

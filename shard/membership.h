@@ -39,6 +39,10 @@ class Membership {
   // MEMBERSHIP_REFUSED when too few of the voters that remain are running.
   void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
+  // In one change: `voter` becomes a learner, and the learner `by` votes instead; none: nobody
+  // does. MEMBERSHIP_REFUSED while `voter` is running, or `by` has yet to catch up.
+  void ReplaceVoter(NodeId voter, NodeId by, MonoTime deadline,
+                    UniqueFunction<void(StatusOr<NodeId>)> done);
 
   // Looks again at what waits, and promotes learners that may be. Called on every run of the group.
   void Progress();
@@ -70,7 +74,9 @@ class Membership {
   void AddById(NodeId member, bool promote, MonoTime deadline, Done done);
   StatusOr<Members> Current() const;
   void RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_until, Done done);
-  // Of these, as the leader has heard them lately.
+  void ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTime patient_until, Done done);
+  // As the leader has heard them lately.
+  std::size_t CountActive(const std::set<NodeId>& nodes) const;
   bool HasActiveMajority(const std::set<NodeId>& voters) const;
   // `again` is the whole request, for when another change or a new leader is in the way.
   void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,

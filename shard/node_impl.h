@@ -168,6 +168,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void Tell();
   void TellLeader(NodeId leader, NodeStats stats);
   bool WorthALook();
+  DirectoryMembers WhoVotes() const;  // on the directory
   void MeasureLoad(Duration since_last);
   // Looks the sizes of stores up again; then `done`, unless too many wait for the disk already.
   void Measure(const std::vector<std::shared_ptr<Replica>>& replicas, Closure done);

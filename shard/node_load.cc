@@ -91,6 +91,16 @@ void NodeImpl::TellLeader(NodeId leader, NodeStats stats) {
   last_told_ = std::move(stats);
 }
 
+DirectoryMembers NodeImpl::WhoVotes() const {
+  const std::shared_ptr<Replica> directory = FindReplica(kDirectoryGroup);
+  if (!directory) return {};
+  const raft::Configuration now = directory->configuration();
+  if (now.joint()) return {};
+  DirectoryMembers members{.voters = now.voters, .learners = now.learners, .behind = {}};
+  if (!directory->asleep()) members.behind = directory->behind();
+  return members;
+}
+
 // Time alone makes the balancer act, too, but not to the second.
 bool NodeImpl::WorthALook() {
   const std::shared_ptr<const DirectoryImage> image = map_.image();

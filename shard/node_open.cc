@@ -96,6 +96,7 @@ Status NodeImpl::OpenData() {
                                           .scope = flows_.get(),
                                           .leads = [this] { return Leads(kDirectoryGroup); },
                                           .registered = [this] { return Registered(); },
+                                          .members = [this] { return WhoVotes(); },
                                           .gossip = [this] { return GossipView(); }});
   StartTelling();
   if (!identity_.member()) return absl::OkStatus();

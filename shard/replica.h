@@ -92,6 +92,11 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
     std::lock_guard lock(mutex_);
     return configuration_.Contains(node);
   }
+  // As far as this replica knows. Any thread.
+  raft::Configuration configuration() const {
+    std::lock_guard lock(mutex_);
+    return configuration_;
+  }
   // Members that lag, as the leader saw it last.
   std::set<NodeId> behind() const {
     std::lock_guard lock(behind_mutex_);

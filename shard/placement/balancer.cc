@@ -6,6 +6,7 @@ namespace flotilla {
 
 Plan MakePlan(const ClusterView& view, const BalancerOptions& options) {
   Draft draft(view, options);
+  RepairDirectory(draft);
   Repair(draft);
   Drain(draft);
   ObeyLabels(draft);

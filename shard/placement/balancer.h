@@ -2,7 +2,8 @@
 // and keeps nothing, so that the same view gives the same plan; something else carries plans out,
 // and asks again when anything has changed.
 //
-//   lost replicas > drained nodes > labels > the ring > even replicas > even leaders > sizes
+//   lost voters of the directory > lost replicas > drained nodes > labels > the ring > even
+//   replicas > even leaders > sizes
 //
 // Each step is thought out on the cluster as it will be once the jobs that run and the steps before
 // it are done, limits or not; then the limits pick what starts now. No step undoes one of an equal
@@ -22,7 +23,8 @@
 namespace flotilla {
 
 struct BalancerOptions {
-  // A node that has been dead for so long is not waited for; its replicas are replaced.
+  // A node that has been dead for so long is not waited for; its replicas, and its vote on the
+  // directory, go to others.
   Duration dead_after = std::chrono::minutes(5);
   // A shard is left as it is for so long after a change, but for repair, drain and labels: its
   // figures must settle first.

@@ -40,11 +40,19 @@ struct ShardView {
   double load() const { return reads_per_s + writes_per_s; }
 };
 
+// Who votes on the directory, of whose group all nodes are members. Empty: not known, or about to
+// change.
+struct DirectoryMembers {
+  std::set<NodeId> voters;
+  std::set<NodeId> learners;
+  std::set<NodeId> behind;  // those that have not caught up with the leader
+};
+
 struct ClusterView {
   MonoTime now;
+  DirectoryMembers directory;
   std::vector<KeyspaceDescriptor> keyspaces;
-  // A shard of a keyspace that is not among them is left alone. The directory's own group is a
-  // shard, too, with a keyspace of its own; it is never split or merged.
+  // A shard of a keyspace that is not among them is left alone.
   std::vector<ShardView> shards;
   std::vector<NodeView> nodes;
   std::vector<JobRecord> jobs;  // those that have ended do no harm

@@ -19,6 +19,16 @@ bool Running(const JobRecord& job) {
 
 std::string NodeText(NodeId node) { return fmt::format("node {}", node.value()); }
 
+std::string LostText(const Draft& draft, NodeId id) {
+  const NodeState& node = draft.node(id);
+  if (node.view->record.role == NodeRole::kDecommissioned) {
+    return NodeText(id) + " is decommissioned and does not answer";
+  }
+  return fmt::format("{} has been dead for {}; the limit is {}", NodeText(id),
+                     DurationText(draft.view().now - node.view->since),
+                     DurationText(draft.options().dead_after));
+}
+
 std::string DurationText(Duration duration) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
   if (seconds < 60) return fmt::format("{}s", seconds);
@@ -301,6 +311,17 @@ void Draft::Split(ShardState& shard, std::string key, const Cause& cause) {
 void Draft::Merge(ShardState& left, ShardState& right, const Cause& cause) {
   Append(left, ActionKind::kMerge, cause).other = right.group();
   right.touched = true;
+}
+
+void Draft::ReplaceVoter(NodeId from, NodeId to, const Cause& cause) {
+  Action action;
+  action.kind = ActionKind::kReplaceVoter;
+  action.purpose = cause.purpose;
+  action.group = kDirectoryGroup;
+  action.from = from;
+  action.to = to;
+  action.reason = cause.reason;
+  actions_.push_back(std::move(action));
 }
 
 void Draft::Obstruct(const std::string& text, GroupId group) {

@@ -106,6 +106,8 @@ class Draft {
   void Transfer(ShardState& shard, NodeId to, const Cause& cause);
   void Split(ShardState& shard, std::string key, const Cause& cause);
   void Merge(ShardState& left, ShardState& right, const Cause& cause);
+  // Of the directory's group; without `to`: `from` votes no more.
+  void ReplaceVoter(NodeId from, NodeId to, const Cause& cause);
   // Equal texts are counted together. No group: it is about nodes.
   void Obstruct(const std::string& text, GroupId group);
 
@@ -130,6 +132,8 @@ class Draft {
 
 // "node 3".
 std::string NodeText(NodeId node);
+// Why a node that is lost is not waited for.
+std::string LostText(const Draft& draft, NodeId id);
 // "5m12s".
 std::string DurationText(Duration duration);
 

@@ -45,6 +45,7 @@ class Limits {
     std::string waits = Refusal(action);
     changed_.insert(action.group);
     if (action.other) changed_.insert(action.other);
+    if (action.kind == ActionKind::kReplaceVoter) return waits;  // it costs its nodes nothing
     if (!waits.empty()) {
       Hold(action);
     } else if (action.kind == ActionKind::kTransferLeader) {
@@ -104,6 +105,9 @@ class Limits {
   }
 
   std::string Refusal(const Action& action) const {
+    if (action.kind == ActionKind::kReplaceVoter) {
+      return changed_.contains(action.group) ? "for an earlier change of who votes" : "";
+    }
     if (changed_.contains(action.group) || (action.other && changed_.contains(action.other))) {
       return "for an earlier change of the shard";
     }

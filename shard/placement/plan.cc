@@ -83,6 +83,9 @@ std::string ActionText(const Action& action) {
       return fmt::format("split shard {} at {}", group, KeyText(action.key));
     case ActionKind::kMerge:
       return fmt::format("merge shard {} with shard {}", group, action.other.value());
+    case ActionKind::kReplaceVoter:
+      if (!action.to) return fmt::format("node {} votes on the directory no more", from);
+      return fmt::format("node {} votes on the directory instead of node {}", to, from);
   }
   return "?";
 }

@@ -18,6 +18,9 @@ enum class ActionKind : std::uint8_t {
   kTransferLeader = 4,  // from `from` to `to`
   kSplit = 5,           // at `key`
   kMerge = 6,           // with its right neighbour `other`
+  // Of the directory's group: `to`, a learner, votes instead of `from`, which becomes one. Without
+  // `to` nobody does.
+  kReplaceVoter = 7,
 };
 
 // What for; the most urgent first.

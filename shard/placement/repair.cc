@@ -15,16 +15,6 @@ std::string RequiredText(const KeyspaceDescriptor& keyspace) {
   return keyspace.require.empty() ? "" : fmt::format(" with {}", LabelsText(keyspace.require));
 }
 
-std::string LostText(const Draft& draft, NodeId id) {
-  const NodeState& node = draft.node(id);
-  if (node.view->record.role == NodeRole::kDecommissioned) {
-    return NodeText(id) + " is decommissioned and does not answer";
-  }
-  return fmt::format("{} has been dead for {}; the limit is {}", NodeText(id),
-                     DurationText(draft.view().now - node.view->since),
-                     DurationText(draft.options().dead_after));
-}
-
 // How many voters the shard can have: as its keyspace asks, or as nodes allow; not an even number
 // for want of nodes, as two voters stop when either is lost, and four when two are, like three.
 struct Wanted {

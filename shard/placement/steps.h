@@ -6,6 +6,8 @@
 
 namespace flotilla {
 
+// Has other nodes vote on the directory instead of those that are lost (directory_voters.cc).
+void RepairDirectory(Draft& draft);
 // Replaces lost replicas, adds missing ones, removes ones too many (repair.cc).
 void Repair(Draft& draft);
 // Empties nodes that are to be (relocate.cc).

@@ -132,7 +132,8 @@ TEST(AdminCodec, ComesBack) {
                        .uuid = NodeUuid(99),
                        .address = "h:1",
                        .promote = true,
-                       .control = "split"};
+                       .control = "split",
+                       .replaced = {}};
   Duration left{0};
   const auto decoded =
       DecodeAdminRequest(EncodeAdminRequest(request, std::chrono::seconds(3)), left);
@@ -140,6 +141,13 @@ TEST(AdminCodec, ComesBack) {
   EXPECT_EQ(decoded->uuid, NodeUuid(99));
   EXPECT_EQ(decoded->control, "split");
   EXPECT_EQ(left, std::chrono::seconds(3));
+  request.verb = AdminVerb::kReplaceVoter;
+  request.replaced = NodeId(5);
+  const auto replace =
+      DecodeAdminRequest(EncodeAdminRequest(request, std::chrono::seconds(3)), left);
+  ASSERT_TRUE(replace.ok());
+  EXPECT_EQ(replace->node, NodeId(4));
+  EXPECT_EQ(replace->replaced, NodeId(5));
 
   AdminResult result;
   result.status = Error(Reason::kNodeNotFound, "gone");

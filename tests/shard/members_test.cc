@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <spdlog/fmt/fmt.h>
 
+#include "shard/admin.h"
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -19,7 +20,8 @@ NodeOptions Impatient() {
 
 class Cluster {
  public:
-  explicit Cluster(int nodes, int spares = 0) : world(Impatient(), nodes, spares) {}
+  explicit Cluster(int nodes, int spares = 0, NodeOptions options = Impatient())
+      : world(std::move(options), nodes, spares) {}
 
   // From the cluster; asked of `asked`.
   Status Remove(int asked, NodeId node, Duration within = seconds(10)) {
@@ -58,7 +60,63 @@ class Cluster {
     return nodes.value_or(std::set<NodeId>());
   }
 
+  // On the directory, as `asked` hears it.
+  std::set<NodeId> DirectoryVoters(int asked) {
+    std::optional<std::set<NodeId>> voters;
+    world.node(asked).Info([&](const NodeInfo& info) {
+      voters.emplace();
+      for (const GroupInfo& group : info.groups) {
+        if (group.group == kDirectoryGroup) voters = group.core.configuration.voters;
+      }
+    });
+    EXPECT_TRUE(world.Await([&] { return voters.has_value(); }));
+    return voters.value_or(std::set<NodeId>());
+  }
+  bool CanChangeTheDirectory(int asked, const std::string& name) {
+    KeyspaceSpec spec{.name = name, .replicas = 1, .retention = seconds(600)};
+    return Change(asked, CreateKeyspaceCall{.spec = spec}).status.ok();
+  }
+
   NodeWorld world;
+};
+
+// Three that found the cluster and vote on the directory, and others that only follow it.
+class ClusterWithLearners : public Cluster {
+ public:
+  explicit ClusterWithLearners(int learners, NodeOptions options = Impatient())
+      : Cluster(3, learners, WithoutPromotion(std::move(options))) {
+    for (int i = 3; i < 3 + learners; ++i) EXPECT_TRUE(world.cluster().Start(i));
+    EXPECT_TRUE(world.Await([&] { return world.AllReady(); }));
+    // They have said where they are.
+    EXPECT_TRUE(world.Await([&] {
+      return world.node(0).DirectoryView()->nodes().size() ==
+             static_cast<std::size_t>(3 + learners);
+    }));
+  }
+
+  // As its balancer would, on the directory's leader.
+  void AskToReplace(NodeId leader, NodeId voter, NodeId by) {
+    AdminRequest request;
+    request.verb = AdminVerb::kReplaceVoter;
+    request.group = kDirectoryGroup;
+    request.node = by;
+    request.replaced = voter;
+    raft::Call call;
+    call.method = static_cast<std::uint32_t>(raft::PeerMethod::kAdmin);
+    call.body = Bytes(EncodeAdminRequest(request, seconds(2)));
+    raft::PeerMessage message;
+    message.from = by;
+    message.to = leader;
+    message.payload = std::move(call);
+    world.network().FindTransport(sim::SimCluster::AddressOf(3))->Send({std::move(message)});
+    world.RunFor(seconds(3));
+  }
+
+ private:
+  static NodeOptions WithoutPromotion(NodeOptions options) {
+    options.promote_joined = false;
+    return options;
+  }
 };
 
 std::set<NodeId> Nodes(std::initializer_list<std::uint64_t> ids) {
@@ -236,6 +294,113 @@ TEST(Members, ADeadNodesReplicasGoToAnother) {
   EXPECT_EQ(cluster.world.Read(asked, "k"), "v");
   // Of the cluster it still is: it may come back, with nothing.
   EXPECT_TRUE(cluster.Registered(asked).contains(dead));
+}
+
+// One after the other, most of the founders are lost; when they come back they are learners.
+TEST(Members, WhoIsLostVotesOnTheDirectoryNoMore) {
+  ClusterWithLearners cluster(2);
+  NodeWorld& world = cluster.world;
+  const int first = world.AwaitLeader(-1, kDirectoryGroup);
+  const NodeId first_lost = world.IdentityOf(first);
+  const int asked = (first + 1) % 3;
+  const int second = (first + 2) % 3;
+  const NodeId second_lost = world.IdentityOf(second);
+  EXPECT_EQ(cluster.DirectoryVoters(asked).size(), 3u);
+
+  world.cluster().Kill(first);
+  world.RunFor(seconds(12));
+  EXPECT_TRUE(cluster.DirectoryVoters(asked).contains(first_lost)) << "it was not waited for";
+  const auto replaced = [&](NodeId lost) {
+    const std::set<NodeId> voters = cluster.DirectoryVoters(asked);
+    return !voters.contains(lost) && voters.size() == 3;
+  };
+  ASSERT_TRUE(world.Await([&] { return replaced(first_lost); }, seconds(30)));
+  EXPECT_TRUE(cluster.Registered(asked).contains(first_lost));
+
+  // Of the founders most are gone.
+  world.cluster().Kill(second);
+  world.RunFor(seconds(2));
+  EXPECT_TRUE(cluster.CanChangeTheDirectory(asked, "a"));
+  ASSERT_TRUE(world.Await([&] { return replaced(second_lost); }, seconds(60)));
+
+  const std::set<NodeId> voters = cluster.DirectoryVoters(asked);
+  ASSERT_TRUE(world.cluster().Start(first));
+  ASSERT_TRUE(world.cluster().Start(second));
+  ASSERT_TRUE(world.Await([&] { return world.AllReady(); }));
+  world.RunFor(seconds(30));
+  EXPECT_EQ(cluster.DirectoryVoters(asked), voters);
+  EXPECT_EQ(cluster.DirectoryVoters(first), voters);
+  EXPECT_EQ(cluster.DirectoryVoters(second), voters);
+  EXPECT_TRUE(cluster.CanChangeTheDirectory(first, "b"));
+}
+
+TEST(Members, WhoVotesOnTheDirectoryIsLeftAloneWithoutABalancer) {
+  NodeOptions options = Impatient();
+  options.balance = false;
+  ClusterWithLearners cluster(1, options);
+  const std::set<NodeId> before = cluster.DirectoryVoters(0);
+  cluster.world.cluster().Kill(2);
+  cluster.world.RunFor(seconds(60));
+  EXPECT_EQ(cluster.DirectoryVoters(0), before);
+}
+
+// While the group sleeps its leader does not notice who dies.
+TEST(Members, AVoterThatDiesWhileTheDirectorySleepsIsReplaced) {
+  NodeOptions options = Impatient();
+  options.quiesce_after = milliseconds(300);
+  options.balance = false;
+  ClusterWithLearners cluster(1, options);
+  NodeWorld& world = cluster.world;
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  world.RunFor(seconds(60));
+  const int dead = (leader + 1) % 3;
+  const NodeId lost = world.IdentityOf(dead);
+  world.cluster().Kill(dead);
+  world.RunFor(seconds(30));
+  cluster.AskToReplace(world.IdentityOf(leader), lost, world.IdentityOf(3));
+  EXPECT_FALSE(cluster.DirectoryVoters(leader).contains(lost));
+}
+
+// What was thought out before it came back, or is asked once more, does nothing.
+TEST(Members, WhoIsThereKeepsItsVoteWhateverIsAsked) {
+  ClusterWithLearners cluster(2);
+  NodeWorld& world = cluster.world;
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  const int voter = (leader + 1) % 3;
+  const NodeId lost = world.IdentityOf(voter);
+  const NodeId leader_id = world.IdentityOf(leader);
+  const auto ask = [&](NodeId by) { cluster.AskToReplace(leader_id, lost, by); };
+  const std::set<NodeId> before = cluster.DirectoryVoters(leader);
+  const NodeId present = world.IdentityOf(3);
+  const NodeId absent = world.IdentityOf(4);
+  ask(present);
+  EXPECT_EQ(cluster.DirectoryVoters(leader), before);
+  world.cluster().Kill(voter);
+  world.cluster().Kill(4);
+  ask(absent);
+  EXPECT_EQ(cluster.DirectoryVoters(leader), before) << "who is to vote instead is not there";
+  ASSERT_TRUE(world.cluster().Start(4));
+  ask(present);
+  std::set<NodeId> after = before;
+  after.erase(lost);
+  after.insert(present);
+  EXPECT_EQ(cluster.DirectoryVoters(leader), after);
+  ask(present);
+  ask(absent);
+  EXPECT_EQ(cluster.DirectoryVoters(leader), after);
+}
+
+// A new node takes part in votes at once; without the lost one they need fewer.
+TEST(Members, WhoIsLostIsNotCountedBesideANewVoter) {
+  Cluster cluster(3, /*spares=*/1);
+  NodeWorld& world = cluster.world;
+  world.cluster().Kill(2);
+  ASSERT_TRUE(world.cluster().Start(3));
+  EXPECT_TRUE(
+      world.Await([&] { return cluster.DirectoryVoters(0) == Nodes({1, 2, 4}); }, seconds(60)));
+  world.cluster().Kill(1);
+  world.RunFor(seconds(2));
+  EXPECT_TRUE(cluster.CanChangeTheDirectory(0, "a"));
 }
 
 TEST(Members, ADeadNodeThatIsRemovedIsNotWaitedFor) {

@@ -56,6 +56,10 @@ TEST(ActionText, SaysEveryKindInWords) {
   action.kind = ActionKind::kMerge;
   action.other = GroupId(9);
   EXPECT_EQ(ActionText(action), "merge shard 1 with shard 9");
+  action.kind = ActionKind::kReplaceVoter;
+  EXPECT_EQ(ActionText(action), "node 3 votes on the directory instead of node 2");
+  action.to = NodeId();
+  EXPECT_EQ(ActionText(action), "node 2 votes on the directory no more");
 }
 
 }  // namespace
