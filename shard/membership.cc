@@ -59,13 +59,13 @@ void Membership::Add(NodeId member, NodeUuid uuid, const std::string& address, b
     return;
   }
   if (known == members->records.end() && member) {
-    done(WasRemoved(fmt::format("node {}", member.value())));
+    AnswerRemoved(fmt::format("node {}", member.value()), deadline, std::move(done));
     return;
   }
   // It was let in and removed again before it heard of that, or has yet to hear that it was.
   if (known == members->records.end() &&
       std::ranges::find(members->removed, uuid) != members->removed.end()) {
-    done(WasRemoved("the node at " + address));
+    AnswerRemoved("the node at " + address, deadline, std::move(done));
     return;
   }
   if (const MemberRecord* same = members->FindAddress(address)) {
@@ -254,6 +254,13 @@ void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTim
 
 bool Membership::Applied(raft::Index configuration_index) const {
   return group_->applied() >= configuration_index && !group_->core().configuration().joint();
+}
+
+void Membership::AnswerRemoved(const std::string& who, MonoTime deadline, Done done) {
+  AwaitCurrent(NodeId(), deadline, [who, done = std::move(done)](StatusOr<NodeId> sure) mutable {
+    if (sure.ok()) sure = WasRemoved(who);
+    done(std::move(sure));
+  });
 }
 
 void Membership::AwaitCurrent(NodeId node, MonoTime deadline, Done done) {

@@ -81,6 +81,8 @@ class Membership {
   // `again` is the whole request, for when another change or a new leader is in the way.
   void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,
               UniqueFunction<void(Done)> again);
+  // That a node was removed, once that cannot be lost any more.
+  void AnswerRemoved(const std::string& who, MonoTime deadline, Done done);
   // Answers once the configuration that is in force is sure to stay.
   void AwaitCurrent(NodeId node, MonoTime deadline, Done done);
   bool Applied(raft::Index configuration_index) const;

@@ -155,27 +155,28 @@ void NodeImpl::OnLeader(GroupId group, NodeId leader, bool self) {
   timestamps_->OnLeader();
 }
 
-void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration) {
+// Who comes is needed at once; who goes has gone only when that cannot be lost any more.
+void NodeImpl::OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) {
   if (group != kDirectoryGroup) return;
   const StatusOr<Members> members = DecodeMembers(configuration.context);
   if (!members.ok() || members->records.empty()) return;
   std::vector<raft::PeerAddress> peers;
   {
     std::lock_guard lock(mutex_);
-    const MonoTime until = world_.clock->Now() + kDepartedFor;
-    for (const auto& [node, address] : addresses_) {
-      departed_.try_emplace(node, Departed{.address = address, .until = until});
+    if (settled) {
+      const MonoTime until = world_.clock->Now() + kDepartedFor;
+      for (const auto& [node, address] : addresses_) {
+        departed_.try_emplace(node, Departed{.address = address, .until = until});
+      }
+      const bool among = members->Find(identity_.node) != nullptr;
+      if (among || addresses_.contains(identity_.node)) has_left_.store(!among);
+      addresses_.clear();
+      recorded_.clear();
+      uuids_.clear();
     }
     for (const MemberRecord& record : members->records) {
       departed_.erase(record.node);
       met_.erase(record.node);
-    }
-    const bool among = members->Find(identity_.node) != nullptr;
-    if (among || addresses_.contains(identity_.node)) has_left_.store(!among);
-    addresses_.clear();
-    recorded_.clear();
-    uuids_.clear();
-    for (const MemberRecord& record : members->records) {
       const auto learned = learned_.find(record.node);
       const bool moved = learned != learned_.end() && learned->second.instead_of == record.address;
       addresses_[record.node] = moved ? learned->second.address : record.address;

@@ -88,7 +88,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) override;
   void OnLeader(GroupId group, NodeId leader, bool self) override;
   void OnAwake(GroupId group) override;
-  void OnMembers(GroupId group, const raft::Configuration& configuration) override;
+  void OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) override;
   void OnReplicaFatal(GroupId group, const Status& status) override;
 
   // node_open.cc

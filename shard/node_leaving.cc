@@ -14,7 +14,6 @@ namespace flotilla {
 namespace {
 
 constexpr Duration kPause = std::chrono::milliseconds(20);
-constexpr Duration kPatience = std::chrono::milliseconds(500);
 
 Status GoesOn(NodeId node, const JobRecord* job) {
   return Error(Reason::kOutcomeUnknown,
@@ -65,14 +64,8 @@ Task<Status> NodeImpl::Decommission(NodeId node, MonoTime deadline) {
   if (!begun.ok()) co_return begun.status();
   for (;;) {
     if (!Registered().contains(node)) co_return absl::OkStatus();
-    if (node == identity_.node) {
-      // Who leaves is told no more of the directory, perhaps not even that it has left.
-      const MonoTime soon = std::min(deadline, world_.clock->Now() + kPatience);
-      const AdminResult asked = co_await AskDirectory(AdminVerb::kListMembers, node, soon);
-      const bool listed = std::any_of(asked.members.begin(), asked.members.end(),
-                                      [&](const MemberInfo& one) { return one.node == node; });
-      if (asked.status.ok() && !listed) co_return absl::OkStatus();
-    }
+    // Who leaves is told no more of the directory, and may have it from the others.
+    if (node == identity_.node && has_left_.load()) co_return absl::OkStatus();
     const std::shared_ptr<const DirectoryImage> image = map_.image();
     const JobRecord* job = DrainOf(*image, node);
     const NodeRecord* known = image->Find(node);

@@ -284,14 +284,16 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
 }
 
 void Replica::OnConfiguration(const raft::Configuration& configuration) {
-  if (configuration == members_) return;
+  const bool settled = !group_->core().MembersChanging();
+  const bool news = settled != std::exchange(members_settled_, settled);
+  if (configuration == members_ && !news) return;
   membership_->OnConfiguration(configuration);
   {
     std::lock_guard lock(mutex_);
     configuration_ = configuration;
   }
-  if (std::exchange(members_, configuration).context == configuration.context) return;
-  world_.host->OnMembers(id_, configuration);
+  const bool same = std::exchange(members_, configuration).context == configuration.context;
+  if (!same || news) world_.host->OnMembers(id_, configuration, settled);
 }
 
 void Replica::OnFatal(const Status& status) { world_.host->OnReplicaFatal(id_, status); }

@@ -46,7 +46,8 @@ class ReplicaHost {
   virtual void OnMisrouted(GroupId group, NodeId leader, std::vector<Ticket> tickets) = 0;
   virtual void OnLeader(GroupId group, NodeId leader, bool self) = 0;
   virtual void OnAwake(GroupId group) = 0;
-  virtual void OnMembers(GroupId group, const raft::Configuration& configuration) = 0;
+  // `settled`: it cannot be lost any more.
+  virtual void OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) = 0;
   virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
 };
 
@@ -248,6 +249,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::vector<TransferWait> transfers_;
   bool giving_away_ = false;     // in this term
   raft::Configuration members_;  // as the host was told
+  bool members_settled_ = false;
 };
 
 }  // namespace flotilla

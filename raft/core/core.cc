@@ -73,6 +73,7 @@ NodeId Core::leader() const { return impl_->leader(); }
 Index Core::commit() const { return impl_->commit(); }
 Index Core::last_index() const { return impl_->log().last(); }
 const Configuration& Core::configuration() const { return impl_->configuration(); }
+bool Core::MembersChanging() const { return impl_->MembersChanging(); }
 bool Core::quiescent() const { return impl_->quiescent(); }
 std::optional<Term> Core::TermAt(Index index) const { return impl_->log().TermAt(index); }
 CoreStatus Core::Status() const { return impl_->Status(); }

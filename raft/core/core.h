@@ -204,6 +204,8 @@ class Core {
   Index commit() const;
   Index last_index() const;
   const Configuration& configuration() const;
+  // It may still be lost, or is joint.
+  bool MembersChanging() const;
   bool quiescent() const;
   // The term of an index in [snapshot.index, last]; nothing outside.
   std::optional<Term> TermAt(Index index) const;

@@ -63,6 +63,7 @@ class Core::Impl {
   Index commit() const { return commit_; }
   const LogTerms& log() const { return log_; }
   const Configuration& configuration() const { return configurations_.current(); }
+  bool MembersChanging() const;
   bool quiescent() const { return quiescent_; }
 
  private:
@@ -147,7 +148,6 @@ class Core::Impl {
 
   // membership.cc
   void AppendConfiguration(Configuration configuration);
-  bool MembersChanging() const;
   void NoteJoined(Leading& leading) const;
   // A configuration in force may just have been committed: leaves a joint one, or this node.
   void ConfigurationCommitted();

@@ -83,10 +83,13 @@ void Core::Impl::NoteJoined(Leading& lead) const {
 void Core::Impl::AppendConfiguration(Configuration next) {
   Leading* lead = leading();
   const Index index = AppendLocal(EntryKind::kConfiguration, Bytes(EncodeConfiguration(next)));
-  // Who leaves is told, once: it need not guess why nobody talks to it any more.
+  // Who leaves is told, once, and once more when it is committed: it need not guess why nobody
+  // talks to it any more.
   for (Progress& follower : lead->followers) {
     const bool leaves = !next.Contains(follower.node);
-    if (leaves && follower.state == Progress::State::kReplicate) ReplicateTo(follower);
+    if (!leaves || follower.state != Progress::State::kReplicate) continue;
+    ReplicateTo(follower);
+    lead->leavers.push_back(follower.node);
   }
   configurations_.Append(index, std::move(next));
   lead->SetMembers(configuration(), options_.self, index, /*active=*/true);
@@ -96,7 +99,13 @@ void Core::Impl::AppendConfiguration(Configuration next) {
 }
 
 void Core::Impl::ConfigurationCommitted() {
-  if (configurations_.index() > commit_) return;
+  const Index index = configurations_.index();
+  if (index > commit_) return;
+  for (const NodeId node : std::exchange(leading()->leavers, {})) {
+    // With the entry, which may have been lost.
+    Send(node, AppendRange{
+                   index.Previous(), *log_.TermAt(index.Previous()), index, {index, index.Next()}});
+  }
   if (configuration().joint()) {
     Configuration next = configuration();
     next.outgoing.clear();

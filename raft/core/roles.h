@@ -37,6 +37,7 @@ struct Leading {
   bool self_voter = false;
   bool self_outgoing = false;
   std::vector<Progress> followers;  // by node, without this one
+  std::vector<NodeId> leavers;      // with the configuration in force, which is not committed
   ReadQueue reads;
   std::uint64_t round = 0;       // of heartbeats; the newest
   std::vector<Progress*> asked;  // by the newest round of reads; kept for its memory

@@ -4,6 +4,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "shard/admin.h"
+#include "shard/formation_codec.h"
 #include "tests/shard/node_world.h"
 
 namespace flotilla {
@@ -265,6 +266,70 @@ TEST(Members, WhoHasLeftRefersEverybodyToTheOthers) {
     EXPECT_EQ(ReasonOf(cluster.Change(leaves, change).status), Reason::kNodeStopping);
   }
   EXPECT_TRUE(cluster.world.Put(stays, "k", "v").status.ok());
+}
+
+// A leader goes by new members before anybody else has them (section 6 of the paper), as does who
+// leaves, and is told; but they may yet be lost with the leader.
+TEST(Members, NobodyIsToldOfARemovalThatMayBeLost) {
+  Cluster cluster(4);
+  NodeWorld& world = cluster.world;
+  // One that has nothing leaves at once.
+  ASSERT_TRUE(world.Await([&] { return cluster.Voters(0).size() == 3; }, seconds(60)));
+  int leaves = 0;
+  while (cluster.Voters(0).contains(world.IdentityOf(leaves))) ++leaves;
+  const NodeId gone = world.IdentityOf(leaves);
+  if (world.AwaitLeader(-1, kDirectoryGroup) == leaves) {
+    world.node(leaves).TransferLeadership(kDirectoryGroup, world.IdentityOf((leaves + 1) % 4),
+                                          world.loop().now() + seconds(2),
+                                          [](const StatusOr<NodeId>&) {});
+    world.RunFor(seconds(3));
+  }
+  const int leader = world.AwaitLeader(-1, kDirectoryGroup);
+  ASSERT_NE(leader, leaves);
+
+  // Only who leaves gets the new configuration.
+  bool cut = false;
+  world.network().SetObserver([&](const raft::PeerMessage& message, std::uint64_t) {
+    const auto* of_group = std::get_if<raft::GroupMessage>(&message.payload);
+    if (of_group == nullptr || of_group->group != kDirectoryGroup) return;
+    const auto* append = std::get_if<raft::AppendRequest>(&of_group->message.body);
+    if (append == nullptr || cut) return;
+    for (const raft::Entry& entry : append->entries) {
+      cut = cut || entry.kind == raft::EntryKind::kConfiguration;
+    }
+    for (int other = 0; cut && other < 4; ++other) {
+      if (other == leader || other == leaves) continue;
+      world.Part(leader, other);
+      world.Part(leaves, other);
+    }
+  });
+  std::optional<Status> answer;
+  world.node(leader).RemoveReplica(GroupId(), gone, world.loop().now() + seconds(60),
+                                   [&](const Status& given) { answer = given; });
+  ASSERT_TRUE(world.Await([&] { return cut; }));
+  std::optional<Reason> joined;
+  world.network()
+      .FindTransport(sim::SimCluster::AddressOf(leaves))
+      ->CallAddress(sim::SimCluster::AddressOf(leader),
+                    static_cast<std::uint32_t>(raft::PeerMethod::kJoin),
+                    Bytes(EncodeJoinCall({.uuid = NodeUuid(1), .address = "h:1", .member = gone})),
+                    seconds(5), [&](const StatusOr<Bytes>& given) {
+                      const auto admission = given.ok() ? DecodeAdmission(given->view())
+                                                        : StatusOr<Admission>(given.status());
+                      joined = ReasonOf(admission.ok() ? admission->status : admission.status());
+                    });
+  const MonoTime end = world.loop().now() + seconds(5);
+  while (world.loop().now() < end) {
+    world.RunFor(milliseconds(10));
+    ASSERT_NE(world.node(leaves).state(), NodeState::kLeft);
+    ASSERT_FALSE(answer.has_value()) << *answer;
+  }
+  EXPECT_NE(joined, Reason::kNodeNotFound);
+  world.network().SetObserver(nullptr);
+  world.network().HealAll();
+  EXPECT_TRUE(world.Await([&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer.value_or(Status()).ok());
+  EXPECT_TRUE(world.Await([&] { return world.node(leaves).state() == NodeState::kLeft; }));
 }
 
 TEST(Members, ALoneNodesShardGetsReplicasAsNodesCome) {

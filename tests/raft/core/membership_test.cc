@@ -155,6 +155,20 @@ TEST(RaftMembership, ARemovedNodeDisturbsNobody) {
   EXPECT_EQ(cluster.core(1).term(), T(1));
 }
 
+TEST(RaftMembership, WhoLeavesIsToldOnceThatIsCommitted) {
+  Cluster cluster({.voters = {1, 2, 3, 4}});
+  cluster.Elect(1);
+  cluster.drop = [](const Message& message) { return message.to == N(2) || message.to == N(3); };
+  ASSERT_EQ(cluster.ChangeMembers(1, {1, 2, 3}), MembershipRefusal::kNone);
+  cluster.DeliverAll();
+  EXPECT_EQ(cluster.core(4).configuration(), MakeConfiguration({1, 2, 3}));
+  EXPECT_TRUE(cluster.core(4).MembersChanging());
+  cluster.drop = nullptr;
+  cluster.Round(20);
+  EXPECT_FALSE(cluster.core(1).MembersChanging());
+  EXPECT_FALSE(cluster.core(4).MembersChanging());
+}
+
 TEST(RaftMembership, ATruncatedConfigurationIsRevoked) {
   Cluster cluster;
   cluster.Elect(1);
