@@ -30,6 +30,7 @@ struct Inspector {
   void operator()(const AggregateCall& call) const {
     CHECK_LE(call.request.start.size(), kv::kKeyBytesMax + 1);
     CHECK_LE(call.request.end.size(), kv::kKeyBytesMax + 1);
+    CHECK_LE(call.request.filter_value.size(), kv::kValueBytesMax);
   }
 
   static void ExpectKey(const std::string& key) {
@@ -101,6 +102,8 @@ void Fuzz(std::string_view input) {
       return FuzzRequest<v1::ScanRequest>(bytes);
     case 8:
       return FuzzToken(bytes);
+    case 9:
+      return FuzzRequest<v1::AggregateRequest>(bytes);
     default:
       return;
   }
@@ -140,8 +143,17 @@ std::vector<std::string> Seeds() {
   v1::ScanRequest prefix;
   prefix.set_prefix("p");
   prefix.set_reverse(true);
-  return {Seed(0, get), Seed(1, batch_get), Seed(2, put),  Seed(3, erase),  Seed(4, erase_range),
-          Seed(5, cas), Seed(6, batch),     Seed(7, scan), Seed(7, prefix), "\x08token"};
+  v1::AggregateRequest sum;
+  sum.set_prefix("p");
+  sum.set_value_contains("1");
+  sum.set_add_up(true);
+  v1::AggregateRequest count;
+  count.set_start("a");
+  count.set_end("z");
+  count.set_consistency(v1::CONSISTENCY_EVENTUAL);
+  return {Seed(0, get),         Seed(1, batch_get), Seed(2, put),   Seed(3, erase),
+          Seed(4, erase_range), Seed(5, cas),       Seed(6, batch), Seed(7, scan),
+          Seed(7, prefix),      "\x08token",        Seed(9, sum),   Seed(9, count)};
 }
 
 }  // namespace flotilla::fuzz
