@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/logger.h"
 #include "client/client.h"
@@ -125,6 +127,44 @@ TEST_F(Scenario, ANewMemberThatLosesPowerAtAnyTimeWhileItJoinsBecomesAVoter) {
     ASSERT_TRUE(cluster_.Start(3)) << cluster_.failure();
   }
   EXPECT_TRUE(Await([this] { return cluster_.node(3)->Ready(); }));
+}
+
+TEST(Trace, HasTheCallsToADiskAfterAPowerCutAndAFault) {
+  std::FILE* const file = std::tmpfile();
+  ASSERT_NE(file, nullptr);
+  {
+    EventLoop loop(file);
+    SimNetwork network(&loop, Random(1));
+    SimCluster::Options options;
+    options.founders = 1;
+    options.logger = NullLogger();
+    SimCluster cluster(options, &loop, &network);
+    const auto calls = [&] {
+      std::rewind(file);
+      int count = 0;
+      char line[4096];
+      while (std::fgets(line, sizeof(line), file) != nullptr) {
+        count += std::string_view(line).starts_with("disk of n1: call ");
+      }
+      return count;
+    };
+    cluster.Start(0);
+    loop.RunFor(std::chrono::seconds(2));
+    int before = calls();
+    EXPECT_GT(before, 0);
+    cluster.Crash(0);
+    cluster.Start(0);
+    loop.RunFor(std::chrono::seconds(2));
+    EXPECT_GT(calls(), before);
+    before = calls();
+    cluster.CutInMidst(0, {.skip = 100'000});
+    cluster.Kill(0);
+    cluster.Start(0);
+    loop.RunFor(std::chrono::seconds(2));
+    EXPECT_GT(calls(), before);
+    cluster.CrashAll();
+  }
+  std::fclose(file);
 }
 
 }  // namespace

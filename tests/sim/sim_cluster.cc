@@ -64,10 +64,9 @@ void SimCluster::GiveDisk(Member& member) const {
   }
   if (std::FILE* const file = loop_->trace_file(); file != nullptr) {
     const auto number = &member - members_.data() + 1;
-    member.disk->SetCallHook([file, number](const DiskCall& call) {
+    member.disk->SetObserver([file, number](const DiskCall& call) {
       fmt::print(file, "disk of n{}: call {}, operation {}, {}, {} bytes\n", number, call.number,
                  static_cast<int>(call.operation), call.path, call.bytes);
-      return rocksdb::IOStatus::OK();
     });
   }
   member.faults_before = 0;

@@ -100,6 +100,10 @@ void SimFileSystem::SetCallHook(CallHook hook) {
   call_hook_ = hook ? std::make_shared<const CallHook>(std::move(hook)) : nullptr;
 }
 
+void SimFileSystem::SetObserver(std::function<void(const DiskCall& call)> observer) {
+  observer_ = std::move(observer);
+}
+
 void SimFileSystem::SetSyncHook(std::function<void()> hook) {
   std::lock_guard lock(mutex_);
   sync_hook_ = std::make_shared<const std::function<void()>>(std::move(hook));
@@ -165,6 +169,7 @@ IOStatus SimFileSystem::Run(DiskOperation operation, std::string_view path, std:
       sync_hook = sync_hook_;
     }
   }
+  if (observer_) observer_(call);
   if (call_hook != nullptr) {
     if (IOStatus status = (*call_hook)(call); !status.ok()) return status;
   }

@@ -109,6 +109,8 @@ class SimFileSystem final : public rocksdb::FileSystem {
   void SetLatencyHook(LatencyHook hook);
   // Called before each call.
   void SetCallHook(CallHook hook);
+  // Is told of each call before any other hook, whatever becomes of those; once, before the first.
+  void SetObserver(std::function<void(const DiskCall& call)> observer);
   // Called before a sync, or one of a directory, takes effect: the caller may be held up in it, and
   // the power may go meanwhile.
   void SetSyncHook(std::function<void()> hook);
@@ -224,6 +226,7 @@ class SimFileSystem final : public rocksdb::FileSystem {
   std::shared_ptr<const LatencyHook> latency_hook_;
   std::shared_ptr<const CallHook> call_hook_;
   std::shared_ptr<const std::function<void()>> sync_hook_;
+  std::function<void(const DiskCall& call)> observer_;
 };
 
 }  // namespace flotilla::sim
