@@ -49,15 +49,16 @@ std::string KeyspaceOf(std::uint64_t id, const GroupView& group) {
   return GroupId(id) == kDirectoryGroup ? "(directory)" : "?";
 }
 
-// Voters, by the directory or the leader, whose nodes do not answer for the group.
+// Members, by the directory or the leader, whose nodes do not answer for the group.
 std::vector<std::uint64_t> Silent(const GroupView& group) {
   std::vector<std::uint64_t> members;
   const StatusLine* leader = LeaderOf(group);
   if (group.shard) {
     members.assign(group.shard->voters().begin(), group.shard->voters().end());
+    members.insert(members.end(), group.shard->learners().begin(), group.shard->learners().end());
   } else if (leader != nullptr) {
     for (const v1::MemberStatus& member : leader->group.members()) {
-      if (member.voter()) members.push_back(member.node_id());
+      members.push_back(member.node_id());
     }
   }
   std::erase_if(members, [&](std::uint64_t node) {

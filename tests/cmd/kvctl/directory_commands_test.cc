@@ -9,6 +9,7 @@
 namespace flotilla::kvctl {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -246,6 +247,18 @@ TEST_F(KvctlDirectory, GroupsAreShownByTheirNodesOwnWord) {
   EXPECT_THAT(json.out, HasSubstr(R"("silent":["2","3"]})"));
   EXPECT_EQ(Run({"group", "show", "7"}).exit_code, 1);
   EXPECT_EQ(Run({"group", "show"}).exit_code, kUsage);
+}
+
+TEST_F(KvctlDirectory, LearnersThatDoNotAnswerAreNamed) {
+  AddShard(2, "", "");
+  server_.shards.mutable_shards(0)->add_learners(4);
+  HasStatus(1, v1::ROLE_LEADER);
+  v1::MemberStatus& learner = *server_.status.mutable_groups(0)->add_members();
+  learner.set_node_id(5);
+  EXPECT_THAT(Run({"group", "list"}).out, HasSubstr("n1 leader, n5 ?\n"));
+  EXPECT_THAT(Run({"group", "show", "2"}).out, HasSubstr("\n4\t-\t?"));
+  Run({"group", "snapshot", "2"});
+  EXPECT_THAT(server_.asked, Contains("TriggerSnapshotRequest group_id: 2 node_id: 4"));
 }
 
 TEST_F(KvctlDirectory, AGroupWithoutALeaderIsToldApart) {
