@@ -329,7 +329,7 @@ void Database::DropFilesOutside(const ShardRange& range) {
       .PermitUncheckedError();
 }
 
-void Database::CountWithin(const ShardRange& range, StoreStats& stats) const {
+void Database::CountWithin(const ShardRange& range, StoreSizes& sizes) const {
   if (range.unbounded()) return;
   const rocksdb::Slice all(kKeysEnd.data(), kKeysEnd.size());
   const rocksdb::Range ranges[] = {
@@ -342,8 +342,8 @@ void Database::CountWithin(const ShardRange& range, StoreStats& stats) const {
   const auto scale = [part](std::uint64_t& value) {
     value = static_cast<std::uint64_t>(static_cast<double>(value) * part);
   };
-  scale(stats.keys_estimate);
-  scale(stats.disk_bytes);
+  scale(sizes.keys_estimate);
+  scale(sizes.disk_bytes);
 }
 
 void Database::PrepareForLoad(bool reads) {

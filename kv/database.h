@@ -85,7 +85,7 @@ class Database {
   // about to be. Best effort.
   void DropFilesOutside(const ShardRange& range);
   // Keys and bytes of the range, as part of what the files hold, which may have more.
-  void CountWithin(const ShardRange& range, StoreStats& stats) const;
+  void CountWithin(const ShardRange& range, StoreSizes& sizes) const;
   // A write may have to wait for the disk now. Any thread.
   bool MayWait() const { return busy_->flushing.load() || busy_->stalls.load() > 0; }
   // Much is written from here on: further memtables get a bloom filter, which costs memory.

@@ -107,12 +107,15 @@ struct StoreOptions {
   KeyspaceId followed = kDefaultKeyspace;
 };
 
-struct StoreStats {
-  // Sizes.
+// As they were when they were looked up last.
+struct StoreSizes {
   std::uint64_t keys_estimate = 0;
   std::uint64_t disk_bytes = 0;
   std::uint64_t memtable_bytes = 0;
-  // Counts.
+};
+
+// As they are.
+struct StoreCounts {
   std::uint64_t versions_collected = 0;
   std::uint64_t sessions = 0;
   std::uint64_t applied_commands = 0;
@@ -171,8 +174,9 @@ class Store : public raft::StateMachine {
   // A hash of everything that replicas must agree on at equal applied index: the newest version of
   // every key, range, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
   virtual StatusOr<std::uint64_t> StateHash() = 0;
-  // Sizes as they were when they were looked up last, and counts as they are. Any thread.
-  virtual StoreStats Stats() const = 0;
+  // Any thread.
+  virtual StoreSizes Sizes() const = 0;
+  virtual StoreCounts Counts() const = 0;
   // How long superseded versions are kept at least, from here on. Any thread.
   virtual void SetRetention(std::chrono::milliseconds retention) = 0;
   // Bytes of writes that no flush has begun with. Any thread.

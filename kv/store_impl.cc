@@ -508,7 +508,7 @@ void StoreImpl::MeasureSizes() {
 }
 
 void StoreImpl::MeasureDatabase() {
-  StoreStats sizes;
+  StoreSizes sizes;
   rocksdb::DB& db = database_->db();
   db.GetIntProperty(database_->versions(), "rocksdb.estimate-num-keys", &sizes.keys_estimate);
   std::uint64_t blobs = 0;
@@ -524,16 +524,15 @@ void StoreImpl::MeasureDatabase() {
   sizes_ = sizes;
 }
 
-StoreStats StoreImpl::Stats() const {
-  StoreStats stats;
-  {
-    std::lock_guard lock(sizes_mutex_);
-    stats = sizes_;
-  }
-  stats.versions_collected = collector_->collected.load();
-  stats.applied_commands = applied_commands_.load();
-  stats.sessions = session_count_.load();
-  return stats;
+StoreSizes StoreImpl::Sizes() const {
+  std::lock_guard lock(sizes_mutex_);
+  return sizes_;
+}
+
+StoreCounts StoreImpl::Counts() const {
+  return {.versions_collected = collector_->collected.load(),
+          .sessions = session_count_.load(),
+          .applied_commands = applied_commands_.load()};
 }
 
 }  // namespace flotilla::kv

@@ -57,7 +57,8 @@ class StoreImpl final : public Store {
   std::uint64_t next_expiry_ms() const override { return next_expiry_ms_.load(); }
   void SetLeading(bool leading) override;
   StatusOr<std::uint64_t> StateHash() override;
-  StoreStats Stats() const override;
+  StoreSizes Sizes() const override;
+  StoreCounts Counts() const override;
   void MeasureSizes() override;
   void SetRetention(std::chrono::milliseconds retention) override {
     retention_ms_.store(static_cast<std::uint64_t>(retention.count()), std::memory_order_relaxed);
@@ -216,7 +217,7 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> session_count_{0};
 
   mutable std::mutex sizes_mutex_;
-  StoreStats sizes_;  // as they were measured last
+  StoreSizes sizes_;
 
   mutable std::mutex flush_mutex_;
   std::deque<Committed> commits_;

@@ -356,7 +356,7 @@ void Admin::Snapshot(const std::shared_ptr<Replica>& replica, Done done) {
             replica->store().MeasureSizes();
             AdminResult result;
             result.index = index;
-            result.bytes = replica->store().Stats().disk_bytes;
+            result.bytes = replica->store().Sizes().disk_bytes;
             done(std::move(result));
           });
         });

@@ -110,7 +110,8 @@ struct GroupInfo {
   std::string leader_address;
   std::vector<MemberInfo> members;
   kv::ShardRange range;
-  kv::StoreStats store;
+  kv::StoreSizes sizes;
+  kv::StoreCounts counts;
 };
 
 struct NodeInfo {

@@ -335,7 +335,8 @@ void NodeImpl::GatherInfo(UniqueFunction<void(NodeInfo)> done) {
         if (member.address.empty()) member.address = AddressOf(member.node);
       }
       group.range = replica->store().range();
-      group.store = replica->store().Stats();
+      group.sizes = replica->store().Sizes();
+      group.counts = replica->store().Counts();
       std::unique_lock lock(gathering->mutex);
       gathering->info.groups.push_back(std::move(group));
       if (--gathering->missing > 0) return;

@@ -123,7 +123,7 @@ void NodeImpl::MeasureLoad(Duration since_last) {
     const int every = replica->asleep() ? kSizesEveryAsleep : kSizesEvery;
     const auto turn = static_cast<int>(replica->id().value() % static_cast<std::uint64_t>(every));
     if (busy || periods_ % every == turn) to_measure.push_back(replica);
-    const kv::StoreStats sizes = replica->store().Stats();
+    const kv::StoreSizes sizes = replica->store().Sizes();
     known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
     known.keys = sizes.keys_estimate;
     known.reads_per_s = load.reads_per_s;

@@ -71,9 +71,9 @@ void EncodeGroup(const GroupInfo& group, NodeId self, v1::GroupStatus& out) {
   out.set_snapshot_index(group.core.snapshot.index.value());
   for (const MemberInfo& member : group.members) EncodeMember(member, *out.add_members());
   out.set_joint(group.core.configuration.joint());
-  out.set_keys_estimate(group.store.keys_estimate);
-  out.set_disk_bytes(group.store.disk_bytes);
-  out.set_sessions(group.store.sessions);
+  out.set_keys_estimate(group.sizes.keys_estimate);
+  out.set_disk_bytes(group.sizes.disk_bytes);
+  out.set_sessions(group.counts.sessions);
   out.set_quiescent(group.core.quiescent);
 }
 

@@ -193,8 +193,8 @@ void DirectoryService::Survey(MonoTime deadline, UniqueFunction<void(Loads)> don
                                loads.emplace(group.group,
                                              ShardSurvey{.group = group.group,
                                                          .leader = group.core.leader,
-                                                         .bytes = group.store.disk_bytes,
-                                                         .keys = group.store.keys_estimate});
+                                                         .bytes = group.sizes.disk_bytes,
+                                                         .keys = group.sizes.keys_estimate});
                              }
                              done(std::move(loads));
                            });

@@ -73,11 +73,11 @@ void AddSums(Families& out, const std::vector<GroupInfo>& groups) {
     led += group.core.role == raft::Role::kLeader ? 1 : 0;
     quiescent += group.core.quiescent ? 1 : 0;
     leaderless += group.core.leader ? 0 : 1;
-    keys += static_cast<double>(group.store.keys_estimate);
-    disk_bytes += static_cast<double>(group.store.disk_bytes);
-    memtable_bytes += static_cast<double>(group.store.memtable_bytes);
-    sessions += static_cast<double>(group.store.sessions);
-    commands += static_cast<double>(group.store.applied_commands);
+    keys += static_cast<double>(group.sizes.keys_estimate);
+    disk_bytes += static_cast<double>(group.sizes.disk_bytes);
+    memtable_bytes += static_cast<double>(group.sizes.memtable_bytes);
+    sessions += static_cast<double>(group.counts.sessions);
+    commands += static_cast<double>(group.counts.applied_commands);
     for (const raft::FollowerProgress& follower : group.core.followers) {
       lag_max =
           std::max(lag_max, static_cast<double>(group.core.last.value() - follower.match.value()));
@@ -116,14 +116,14 @@ void AddGroup(Families& out, const GroupInfo& group) {
   gauge("flotilla_raft_snapshot_index", "Index before the first one in the log",
         group.core.snapshot.index.value());
   gauge("flotilla_kv_keys_estimate", "Keys, versions included; an estimate",
-        group.store.keys_estimate);
-  gauge("flotilla_kv_disk_bytes", "Bytes of the state machine's files", group.store.disk_bytes);
-  gauge("flotilla_kv_memtable_bytes", "Bytes in memtables", group.store.memtable_bytes);
-  gauge("flotilla_kv_sessions", "Client sessions", group.store.sessions);
+        group.sizes.keys_estimate);
+  gauge("flotilla_kv_disk_bytes", "Bytes of the state machine's files", group.sizes.disk_bytes);
+  gauge("flotilla_kv_memtable_bytes", "Bytes in memtables", group.sizes.memtable_bytes);
+  gauge("flotilla_kv_sessions", "Client sessions", group.counts.sessions);
   out.Counter("flotilla_kv_applied_commands_total", "Commands applied",
-              static_cast<double>(group.store.applied_commands), labels);
+              static_cast<double>(group.counts.applied_commands), labels);
   out.Counter("flotilla_kv_versions_collected_total", "Old versions collected",
-              static_cast<double>(group.store.versions_collected), labels);
+              static_cast<double>(group.counts.versions_collected), labels);
   for (const raft::FollowerProgress& follower : group.core.followers) {
     MetricLabels of_follower = labels;
     of_follower.push_back({"follower", std::to_string(follower.node.value())});

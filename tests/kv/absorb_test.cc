@@ -223,7 +223,7 @@ TEST(Absorb, SessionsStayBounded) {
     machine.Write(kChild, Put("z", "1"), Of(client + 10, 1));
   }
   machine.Control(kParent, machine.FreezeFor(kChild));
-  EXPECT_EQ(machine.store().Stats().sessions, 4u);
+  EXPECT_EQ(machine.store().Counts().sessions, 4u);
   EXPECT_EQ(machine.Write(kParent, Put("z", "1"), Of(8, 1)).outcome, WriteOutcome::kApplied);
   EXPECT_EQ(machine.Write(kParent, Put("z", "1"), Of(6, 1, 2)).outcome,
             WriteOutcome::kSessionExpired);

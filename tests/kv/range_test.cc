@@ -161,11 +161,11 @@ TEST(Range, ARefusedWriteLeavesItsNumberFree) {
   Machine machine;
   machine.Write(kParent, Put("b", "1"), Numbered(1));
   machine.Control(kParent, Between("b", "d"));
-  const std::uint64_t sessions = machine.store().Stats().sessions;
+  const std::uint64_t sessions = machine.store().Counts().sessions;
   EXPECT_EQ(machine.Write(kParent, Put("x", "1"), Numbered(2)).outcome, WriteOutcome::kWrongShard);
   EXPECT_EQ(machine.Write(kParent, Put("x", "1"), {.client = ClientId(6), .sequence = 1}).outcome,
             WriteOutcome::kWrongShard);
-  EXPECT_EQ(machine.store().Stats().sessions, sessions);
+  EXPECT_EQ(machine.store().Counts().sessions, sessions);
   EXPECT_EQ(machine.Write(kParent, Put("c", "2"), Numbered(2)).outcome, WriteOutcome::kApplied);
   EXPECT_EQ(machine.Get(kParent, "c"), "2");
 }
@@ -219,14 +219,14 @@ TEST(Range, RefusedCommandsOfABatchAreExecutedElsewhere) {
   constexpr auto kWrong = WriteOutcome::kWrongShard;
   machine.Control(kParent, Freeze{});
   expect(kParent, {kWrong, kWrong, kWrong, kWrong});
-  EXPECT_EQ(machine.store(kParent).Stats().sessions, 1u);
+  EXPECT_EQ(machine.store(kParent).Counts().sessions, 1u);
   machine.Control(kParent, Unfreeze{});
   expect(kParent, {kApplied, kWrong, kWrong, kApplied});
-  EXPECT_EQ(machine.store(kParent).Stats().sessions, 1u);
+  EXPECT_EQ(machine.store(kParent).Counts().sessions, 1u);
   machine.PowerCut(1);
   for (const GroupId group : machine.groups()) ASSERT_TRUE(machine.Replay(group).ok());
   expect(kChild, {kWrong, kApplied, kApplied, kWrong});
-  EXPECT_EQ(machine.store(kChild).Stats().sessions, 2u);
+  EXPECT_EQ(machine.store(kChild).Counts().sessions, 2u);
   EXPECT_EQ(machine.Get(kParent, "a"), "1");
   EXPECT_EQ(machine.Get(kParent, "b"), "4");
   EXPECT_EQ(machine.Get(kChild, "x"), "2");
@@ -330,7 +330,7 @@ TEST(Range, AFrozenGroupStandsStill) {
   EXPECT_EQ(refused[0].outcome, WriteOutcome::kWrongShard);
   EXPECT_EQ(refused[1].outcome, WriteOutcome::kWrongShard);
   EXPECT_EQ(machine.store().last_timestamp(), time);
-  EXPECT_EQ(machine.store().Stats().sessions, 1u);
+  EXPECT_EQ(machine.store().Counts().sessions, 1u);
   EXPECT_EQ(ReasonOf(machine.store().Get(kDefaultKeyspace, "k").status()), Reason::kWrongShard);
   EXPECT_EQ(ScanReason(machine, "a", "b"), Reason::kWrongShard);
   for (const decltype(ControlCommand::change)& change :

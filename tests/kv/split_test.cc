@@ -208,10 +208,10 @@ TEST(Split, EachSideSaysHowMuchIsItsOwn) {
   }
   machine.store().Flush([](const StatusOr<raft::Index>&) {});
   machine.store().MeasureSizes();
-  const StoreStats before = machine.store().Stats();
+  const StoreSizes before = machine.store().Sizes();
   machine.Control(kParent, SplitAt(Key(100)));
-  const StoreStats left = machine.store().Stats();
-  const StoreStats right = machine.store(kChild).Stats();
+  const StoreSizes left = machine.store().Sizes();
+  const StoreSizes right = machine.store(kChild).Sizes();
   EXPECT_NEAR(static_cast<double>(left.disk_bytes), 0.25 * before.disk_bytes,
               0.1 * before.disk_bytes);
   EXPECT_NEAR(static_cast<double>(right.disk_bytes), 0.75 * before.disk_bytes,

@@ -253,7 +253,7 @@ TEST(Store, AnAcknowledgedOrForgottenSequenceIsRefused) {
           .outcome,
       WriteOutcome::kSessionExpired);
   bench.Write({CommandView{.ops = {Put("other", "o")}}}, 1000);
-  EXPECT_EQ(bench.store().Stats().sessions, 0u);
+  EXPECT_EQ(bench.store().Counts().sessions, 0u);
   EXPECT_EQ(
       bench.Write(Put("k", "x"), {.client = ClientId(5), .sequence = 3, .acknowledged_below = 3})
           .outcome,
@@ -281,7 +281,7 @@ TEST(Store, AFirstWriteRepeatedAfterItsSessionWasForgottenIsRefused) {
       bench.Write(Put("o", "o"), {.client = ClientId(other), .sequence = 1, .since = since});
     }
     bench.Write({CommandView{.ops = {Put("o", "o")}}}, by_time ? 1000 : 1);
-    if (by_time) EXPECT_EQ(bench.store().Stats().sessions, 0u);
+    if (by_time) EXPECT_EQ(bench.store().Counts().sessions, 0u);
     for (int life = 0; life < 2; ++life) {
       const WriteResult again = bench.Write(Put("k", "1"), first);
       EXPECT_EQ(again.outcome, WriteOutcome::kSessionExpired);

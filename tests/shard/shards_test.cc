@@ -446,7 +446,7 @@ TEST(ShardsInLittleMemory, IdleOnesLetMemoryGoForBusyOnes) {
     std::uint64_t bytes = 0;
     world.node(0).Info([&](const NodeInfo& info) {
       for (const GroupInfo& group : info.groups) {
-        if (group.group == wanted) bytes = group.store.memtable_bytes;
+        if (group.group == wanted) bytes = group.sizes.memtable_bytes;
       }
     });
     world.RunFor(milliseconds(20));

@@ -127,7 +127,7 @@ TEST(MetricsPage, AThousandGroupsAreSummedAndNotListed) {
     group.group = GroupId(id);
     group.core.leader = NodeId(id == 5 ? 0 : 3);
     group.core.quiescent = id > 100;
-    group.store.disk_bytes = 1000;
+    group.sizes.disk_bytes = 1000;
   }
   const std::string text = MetricsPage::Render(RequestMetrics(), node);
   const Page page(text);
