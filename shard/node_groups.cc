@@ -45,10 +45,20 @@ bool MayCome(const DirectoryImage& image, GroupId group, NodeId node) {
   return !left_behind;
 }
 
-// Whom a new group is to be led by, so that leaders are spread from the beginning.
-NodeId FirstLeader(const ShardDescriptor& shard) {
-  const auto place = static_cast<std::ptrdiff_t>(shard.group.value() % shard.voters.size());
-  return *std::next(shard.voters.begin(), place);
+// Whom a new group is to be led by, so that leaders are spread from the beginning: so many places
+// on the right of `from`, in a circle. None: `from` is no voter.
+NodeId FirstLeader(const std::set<NodeId>& voters, NodeId from, std::uint64_t places) {
+  auto first = voters.find(from);
+  if (first == voters.end()) return NodeId();
+  for (places %= voters.size(); places > 0; --places) {
+    if (++first == voters.end()) first = voters.begin();
+  }
+  return *first;
+}
+
+// It need not wait for a timeout to have a leader.
+void Campaign(const std::shared_ptr<Replica>& replica) {
+  replica->group().Post([replica] { replica->group().Campaign(); });
 }
 
 }  // namespace
@@ -92,10 +102,10 @@ void NodeImpl::FoundHere(const ShardDescriptor& shard) {
         openers_[opener]->Post([this, shard, founded] {
           FinishOpening(shard.group, OpenGroup(founded.group, AsRecovered(founded)));
           MadeReplica(shard.group);
-          if (FirstLeader(shard) != identity_.node) return;
-          if (const std::shared_ptr<Replica> replica = FindReplica(shard.group)) {
-            replica->group().Post([replica] { replica->group().Campaign(); });
-          }
+          const NodeId first =
+              FirstLeader(shard.voters, *shard.voters.begin(), shard.group.value());
+          if (first != identity_.node) return;
+          if (const auto replica = FindReplica(shard.group)) Campaign(replica);
         });
       });
   if (!queued.ok()) {
@@ -178,23 +188,16 @@ void NodeImpl::OpenChild(GroupId parent, GroupId child) {
   });
 }
 
-// It need not wait for a timeout to have a leader: another one than its parent has, so that the two
-// share what was one's; or else the parent's. On the other nodes it may be born somewhat later.
+// By another node than its parent, so that the two share what was one's; or else by the parent's.
+// On the other nodes it may be born somewhat later.
 void NodeImpl::LeadChild(GroupId parent, GroupId child, int round) {
   const std::shared_ptr<Replica> born = FindReplica(child);
   const std::shared_ptr<Replica> from = FindReplica(parent);
   if (!born || born->leader() || !from || round == kChildRounds) return;
   const std::set<NodeId> voters = born->store().mark().configuration.voters;
-  // Those on its right, from the parent's leader on, by turns.
-  const std::size_t behind = voters.size() > 1 ? 1 + child.value() % (voters.size() - 1) : 0;
-  auto next = voters.find(from->leader());
-  for (std::size_t i = 0; i < behind && next != voters.end(); ++i) {
-    if (++next == voters.end()) next = voters.begin();
-  }
-  const bool first = next != voters.end() && *next == identity_.node;
-  if (first || (from->leads() && round >= kRoundsForTheFirst)) {
-    born->group().Post([born] { born->group().Campaign(); });
-  }
+  const std::uint64_t others = std::max<std::uint64_t>(voters.size(), 2) - 1;
+  const NodeId first = FirstLeader(voters, from->leader(), 1 + child.value() % others);
+  if (first == identity_.node || (from->leads() && round >= kRoundsForTheFirst)) Campaign(born);
   control_->After(kCampaignPause, [this, parent, child, round] {
     if (!stopping_.load()) LeadChild(parent, child, round + 1);
   });
@@ -406,21 +409,23 @@ void NodeImpl::ReportShards(bool all) {
   unreported_.clear();
   if (!news) return;
   reporting_ = true;
-  flows_->Spawn(Report(std::move(reports)));
-}
-
-Task<> NodeImpl::Report(std::vector<ShardDescriptor> reports) {
-  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+  DirectoryEditor::Change change = [reports = std::move(reports)](const DirectoryImage& image) {
     return TakeReports(image, reports);
   };
+  flows_->Spawn(TellDirectory("shards", std::move(change), [this] {
+    reporting_ = false;
+    if (std::exchange(report_again_, false)) ReportShards(/*all=*/false);
+  }));
+}
+
+Task<> NodeImpl::TellDirectory(std::string of, DirectoryEditor::Change change, Closure then) {
   const MonoTime deadline = world_.clock->Now() + kReportTimeout;
   const StatusOr<Timestamp> told = co_await editor_->Edit(std::move(change), deadline);
   if (!told.ok()) {
-    world_.logger->debug("the directory was not told of shards, which is tried again: {}",
+    world_.logger->debug("the directory was not told of {}, which is tried again: {}", of,
                          MessageOf(told.status()));
   }
-  reporting_ = false;
-  if (std::exchange(report_again_, false)) ReportShards(/*all=*/false);
+  then();
 }
 
 // In GiB, and as before unless it differs by much. Gossip says it more exactly.
@@ -449,20 +454,10 @@ void NodeImpl::RecordSelf() {
     if (*known == self || known->role == NodeRole::kDecommissioned) return;
   }
   recording_ = true;
-  flows_->Spawn(Record(std::move(self)));
-}
-
-Task<> NodeImpl::Record(NodeRecord self) {
-  DirectoryEditor::Change change = [&](const DirectoryImage& image) {
+  DirectoryEditor::Change change = [self = std::move(self)](const DirectoryImage& image) {
     return RecordNode(image, self);
   };
-  const MonoTime deadline = world_.clock->Now() + kReportTimeout;
-  const StatusOr<Timestamp> told = co_await editor_->Edit(std::move(change), deadline);
-  if (!told.ok()) {
-    world_.logger->debug("the directory was not told of this node, which is tried again: {}",
-                         MessageOf(told.status()));
-  }
-  recording_ = false;
+  flows_->Spawn(TellDirectory("this node", std::move(change), [this] { recording_ = false; }));
 }
 
 }  // namespace flotilla

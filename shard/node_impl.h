@@ -151,10 +151,10 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::optional<ShardDescriptor> DescribeShard(Replica& replica) const;
   // Of the groups that are awake, or were when it was called last; or of all.
   void ReportShards(bool all);
-  Task<> Report(std::vector<ShardDescriptor> reports);
+  // Of shards, or of itself.
+  Task<> TellDirectory(std::string of, DirectoryEditor::Change change, Closure then);
   std::uint64_t RoughCapacity(std::uint64_t before) const;
   void RecordSelf();
-  Task<> Record(NodeRecord self);
 
   // node_oracle.cc
   void MakeOracle();
