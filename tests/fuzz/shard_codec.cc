@@ -129,6 +129,11 @@ std::vector<std::string> Seeds() {
   AdminRequest add;
   add.verb = AdminVerb::kAddAddress;
   add.address = "n3:1";
+  AdminRequest replace;
+  replace.verb = AdminVerb::kReplaceVoter;
+  replace.group = kDirectoryGroup;
+  replace.node = NodeId(4);
+  replace.replaced = NodeId(2);
   const std::vector<std::string> bodies = {
       SeedRequests(),
       SeedAnswers(),
@@ -154,6 +159,7 @@ std::vector<std::string> Seeds() {
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     seeds.push_back(std::string(1, static_cast<char>(i)) + bodies[i]);
   }
+  seeds.push_back("\x02" + EncodeAdminRequest(replace, std::chrono::seconds(3)));
   return seeds;
 }
 
