@@ -208,7 +208,19 @@ class Requests(Base):
             self.assertEqual([one.value for one in answer.results], [b"old", b"old", b""])
             self.assertEqual(peer.kv.Get(kv.GetRequest(key=b"01", **past)).header.timestamp, then)
         self.assertEqual(self.kv.Aggregate(kv.AggregateRequest(header=header)).count, 34)
-        past["read_timestamp"] = 1
+        shorter = directory.AlterKeyspaceRequest(name="past")
+        shorter.retention.FromSeconds(1)
+        asked.AlterKeyspace(shorter)
+
+        def forgotten():
+            self.kv.Put(kv.PutRequest(header=header, key=b"01", value=b"new"))
+            try:
+                self.kv.Get(kv.GetRequest(key=b"01", **past))
+                return False
+            except grpc.RpcError:
+                return True
+
+        wait_for("the past to be forgotten", forgotten)
         self.refused("TIMESTAMP_TOO_OLD", self.kv.Get, kv.GetRequest(key=b"01", **past),
                      code=grpc.StatusCode.OUT_OF_RANGE)
         past["read_timestamp"] = 2 * then
