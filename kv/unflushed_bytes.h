@@ -21,8 +21,8 @@ class UnflushedBytes {
   ~UnflushedBytes() { Clear(); }
 
   void Add(std::uint64_t bytes) {
+    *total_ += bytes;  // first: it is never below a store's own
     own_ += bytes;
-    *total_ += bytes;
   }
   void Clear() { *total_ -= own_.exchange(0); }
   std::uint64_t load() const { return own_.load(); }
