@@ -130,8 +130,13 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
     Reader reader(text);
     std::uint64_t index = 0;
     std::uint64_t term = 0;
-    if (!reader.Fixed64(index) || !reader.Fixed64(term) || !reader.Fixed64(last_timestamp) ||
-        !reader.Fixed64(safe_point)) {
+    bool good = reader.Fixed64(index) && reader.Fixed64(term) && reader.Fixed64(last_timestamp);
+    if (good && reader.empty()) {
+      safe_point = last_timestamp;  // of an earlier format, which does not say what was kept
+    } else {
+      good = good && reader.Fixed64(safe_point);
+    }
+    if (!good) {
       return Error(Reason::kDataDamaged,
                    fmt::format("{}: the applied index is malformed", DbPath()));
     }

@@ -3,9 +3,11 @@
 #include "kv/store.h"
 
 #include <gtest/gtest.h>
+#include <rocksdb/db.h>
 #include <rocksdb/perf_context.h>
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -60,6 +62,32 @@ class Bench {
         MakeStoreResources(env_.get(), {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20}));
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
+  }
+
+  // The closed database's row of `meta`.
+  void EditMeta(const std::string& key, const std::function<void(std::string&)>& edit) {
+    store_->Flush([](const StatusOr<raft::Index>&) {});
+    store_ = nullptr;
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    rocksdb::DB* db = nullptr;
+    rocksdb::DBOptions options;
+    options.env = env_.get();
+    const rocksdb::ColumnFamilyOptions family;
+    ASSERT_TRUE(
+        rocksdb::DB::Open(
+            options, options_.directory + "/db",
+            {{"default", family}, {"versions", family}, {"locks", family}, {"meta", family}},
+            &families, &db)
+            .ok());
+    std::string value;
+    ASSERT_TRUE(db->Get({}, families[3], key, &value).ok());
+    edit(value);
+    ASSERT_TRUE(db->Put({}, families[3], key, value).ok());
+    for (rocksdb::ColumnFamilyHandle* const one : families) {
+      ASSERT_TRUE(db->DestroyColumnFamilyHandle(one).ok());
+    }
+    delete db;
+    Open();
   }
 
   void PowerCut(std::uint64_t seed) {
@@ -311,6 +339,17 @@ TEST(Store, ARepeatedWriteGetsTheFirstAnswerAfterASnapshotWasInstalled) {
   EXPECT_EQ(second.timestamp, first.timestamp);
   EXPECT_EQ(second.affected, 1u);
   EXPECT_EQ(target.Get("k"), "again");
+}
+
+TEST(Store, DataWithoutASafePointIsOpenedAndItsPastIsNotServed) {
+  Bench bench;
+  const Timestamp first = bench.Write(Put("a", "1")).timestamp;
+  const Timestamp last = bench.Write(Put("a", "2")).timestamp;
+  bench.EditMeta("applied", [](std::string& row) { row.resize(3 * sizeof(std::uint64_t)); });
+  EXPECT_EQ(bench.Get("a"), "2");
+  EXPECT_EQ(bench.store().Get(kDefaultKeyspace, "a", last)->value, "2");
+  EXPECT_EQ(ReasonOf(bench.store().Get(kDefaultKeyspace, "a", first).status()),
+            Reason::kTimestampTooOld);
 }
 
 TEST(Store, KeysExpireInReplicatedTime) {
