@@ -73,6 +73,24 @@ StatusOr<bool> ScanFound(const RangeCache::Found& found, bool reverse, std::uint
   return found.whole;
 }
 
+// Rows for the cache, if they are the newest, which is what it has.
+class Filling {
+ public:
+  Filling() = default;
+  Filling(RangeCache& cache, const std::string& start, const std::string& end, bool reverse) {
+    fill_.emplace(cache, start, end, reverse);
+  }
+  void Add(std::string_view key, Timestamp timestamp, std::string_view stored) {
+    if (fill_) fill_->Add(key, timestamp, stored);
+  }
+  void Keep(std::string_view reached) {
+    if (fill_) fill_->Keep(reached);
+  }
+
+ private:
+  std::optional<RangeCache::Fill> fill_;
+};
+
 // What a scan goes over.
 struct Walk {
   rocksdb::Iterator& rows;
@@ -80,7 +98,7 @@ struct Walk {
   const std::string& end;
   Timestamp as_of;
   std::uint64_t now_ms;
-  RangeCache::Fill* fill;  // null: the cache has the newest rows, and these need not be
+  Filling& fill;
 };
 
 Status ScanForward(const Walk& walk, PageBuilder& builder, ScanPage& page) {
@@ -97,14 +115,14 @@ Status ScanForward(const Walk& walk, PageBuilder& builder, ScanPage& page) {
     if (!DecodeVersion(stored, version)) return Malformed();
     if (!version.Exists(walk.now_ms)) continue;
     if (builder.full()) {
-      if (walk.fill != nullptr) walk.fill->Keep(encoded);
+      walk.fill.Keep(encoded);
       return EndPage(encoded, /*reverse=*/false, page);
     }
     RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
-    if (walk.fill != nullptr) walk.fill->Add(encoded, timestamp, stored);
+    walk.fill.Add(encoded, timestamp, stored);
   }
   RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-  if (walk.fill != nullptr) walk.fill->Keep(walk.end);
+  walk.fill.Keep(walk.end);
   return absl::OkStatus();
 }
 
@@ -125,19 +143,17 @@ Status ScanReverse(const Walk& walk, PageBuilder& builder, ScanPage& page) {
                      ReadVisible(rows, encoded, walk.as_of, timestamp, version));
     if (visible && version.Exists(walk.now_ms)) {
       if (builder.full()) {
-        if (walk.fill != nullptr) walk.fill->Keep(last);
+        walk.fill.Keep(last);
         return EndPage(encoded, /*reverse=*/true, page);
       }
       RETURN_IF_ERROR(builder.Add(encoded, timestamp, version));
-      if (walk.fill != nullptr) {
-        walk.fill->Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
-      }
+      walk.fill.Add(encoded, timestamp, {rows.value().data(), rows.value().size()});
       last = encoded;
     }
     StepBackBefore(rows, encoded);
   }
   RETURN_IF_ERROR(FromRocks(rows.status(), "scanning"));
-  if (walk.fill != nullptr) walk.fill->Keep(walk.start);
+  walk.fill.Keep(walk.start);
   return absl::OkStatus();
 }
 
@@ -174,8 +190,7 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
       return page;
     }
   }
-  std::optional<RangeCache::Fill> fill;
-  if (!request.as_of) fill.emplace(range_cache_, start, end, request.reverse);
+  Filling fill = request.as_of ? Filling() : Filling(range_cache_, start, end, request.reverse);
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
   // Nor may it step through what lies next to the range and was removed.
@@ -194,7 +209,7 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
                   .end = end,
                   .as_of = request.as_of,
                   .now_ms = now_ms,
-                  .fill = fill ? &*fill : nullptr};
+                  .fill = fill};
   RETURN_IF_ERROR(Located(scan(walk, builder, page)));
   go_on_elsewhere(page);
   return page;

@@ -300,8 +300,8 @@ bool StoreImpl::NoteConfiguration(const raft::Entry& entry) {
   std::lock_guard lock(mark_mutex_);
   const raft::Configuration before = mark_.configuration;
   CHECK(raft::DecodeConfiguration(entry.payload.view(), mark_.configuration));
-  // What a group begins with is no change.
   configuration_unwritten_ = true;
+  // What a group begins with is no change.
   return before != raft::Configuration() && before != mark_.configuration;
 }
 

@@ -131,27 +131,29 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
 }
 
 bool Eventual(const GatewayRequest& request) {
-  if (const auto* get = std::get_if<GetCall>(&request.call)) {
-    return get->consistency == kv::Consistency::kEventual;
-  }
-  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
-    return batch->consistency == kv::Consistency::kEventual;
-  }
-  if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
-    return scan->consistency == kv::Consistency::kEventual;
-  }
-  if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
-    return aggregate->consistency == kv::Consistency::kEventual;
-  }
-  return false;
+  return std::visit(
+      [](const auto& call) {
+        if constexpr (requires { call.consistency; }) {
+          return call.consistency == kv::Consistency::kEventual;
+        } else {
+          return false;
+        }
+      },
+      request.call);
 }
 
 Timestamp AsOf(const GatewayRequest& request) {
-  if (const auto* get = std::get_if<GetCall>(&request.call)) return get->as_of;
-  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) return batch->as_of;
-  if (const auto* scan = std::get_if<ScanCall>(&request.call)) return scan->request.as_of;
-  const auto* aggregate = std::get_if<AggregateCall>(&request.call);
-  return aggregate != nullptr ? aggregate->request.as_of : Timestamp();
+  return std::visit(
+      [](const auto& call) {
+        if constexpr (requires { call.as_of; }) {
+          return call.as_of;
+        } else if constexpr (requires { call.request.as_of; }) {
+          return call.request.as_of;
+        } else {
+          return Timestamp();
+        }
+      },
+      request.call);
 }
 
 bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
