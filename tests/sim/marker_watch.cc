@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <utility>
 
 #include "kv/command.h"
-#include "shard/one_answer.h"
 
 namespace flotilla::sim {
 namespace {
@@ -35,15 +35,15 @@ struct MarkerWatch::Pass {
 
 std::string MarkerWatch::KeyOf(int marker) { return fmt::format("mark{:02}", marker); }
 
+MarkerWatch::MarkerWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed)
+    : loop_(loop),
+      roamer_({.seed = seed, .event = kMark, .between_max = kBetweenMax, .within = kWithin}, loop,
+              cluster) {}
+
 bool MarkerWatch::Ask(GatewayCall call, UniqueFunction<void(GatewayAnswer)> done) {
-  const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
-  if (!cluster_->running(node) || loop_->paused(SimCluster::IdOf(node))) return false;
-  std::vector<GatewayRequest> requests(1);
-  requests[0].deadline = cluster_->process(node)->Now() + kWithin;
-  requests[0].call = std::move(call);
-  cluster_->node(node)->gateway().Submit(std::move(requests),
-                                         std::make_shared<OneAnswer>(std::move(done)));
-  return true;
+  const std::optional<int> node = roamer_.AnyNode();
+  if (node) roamer_.Ask(*node, std::move(call), std::move(done));
+  return node.has_value();
 }
 
 void MarkerWatch::Mark(kv::KeyspaceId keyspace) {
@@ -56,8 +56,7 @@ void MarkerWatch::Mark(kv::KeyspaceId keyspace) {
 
 void MarkerWatch::Write(kv::KeyspaceId keyspace, int marker) {
   const auto again = [this, keyspace, marker] {
-    loop_->At(loop_->now() + kPause, kNoProcess, kMark,
-              [this, keyspace, marker] { Write(keyspace, marker); });
+    roamer_.After(kPause, [this, keyspace, marker] { Write(keyspace, marker); });
   };
   const std::string key = KeyOf(marker);
   const std::string value = std::to_string(marker + 1);
@@ -74,39 +73,28 @@ void MarkerWatch::Write(kv::KeyspaceId keyspace, int marker) {
   if (!asked) again();
 }
 
-void MarkerWatch::Next() {
-  const auto between = static_cast<std::int64_t>(
-      random_.Below(static_cast<std::uint64_t>(Duration(kBetweenMax).count()) + 1));
-  loop_->At(loop_->now() + Duration(between), kNoProcess, kMark, [this] {
-    if (ended_) return;
-    Begin();
-    Next();
-  });
-}
-
 void MarkerWatch::Begin() {
   auto pass = std::make_shared<Pass>();
-  pass->keyspace = keyspaces_[random_.Below(keyspaces_.size())];
-  pass->counts = random_.Chance(0.25);
+  Random& random = roamer_.random();
+  pass->keyspace = keyspaces_[random.Below(keyspaces_.size())];
+  pass->counts = random.Chance(0.25);
   pass->scan = {.keyspace = pass->keyspace, .start = kFirst, .end = kPastLast};
-  pass->scan.reverse = random_.Chance(0.5);
+  pass->scan.reverse = random.Chance(0.5);
   pass->aggregate = {.keyspace = pass->keyspace, .start = kFirst, .end = kPastLast};
   pass->aggregate.sum = true;
   AskPage(pass);
 }
 
 void MarkerWatch::AskPage(const std::shared_ptr<Pass>& pass) {
-  if (ended_ || pass->attempts++ > kAttempts) return;
-  pass->scan.limit = static_cast<std::uint32_t>(random_.Between(1, kPageMax));
+  if (roamer_.ended() || pass->attempts++ > kAttempts) return;
+  pass->scan.limit = static_cast<std::uint32_t>(roamer_.random().Between(1, kPageMax));
   GatewayCall call;
   if (pass->counts) {
     call = AggregateCall{.request = pass->aggregate};
   } else {
     call = ScanCall{.request = pass->scan};
   }
-  const auto again = [this, pass] {
-    loop_->At(loop_->now() + kPause, kNoProcess, kMark, [this, pass] { AskPage(pass); });
-  };
+  const auto again = [this, pass] { roamer_.After(kPause, [this, pass] { AskPage(pass); }); };
   const bool asked = Ask(std::move(call), [this, pass, again](GatewayAnswer answer) {
     if (answer.status.ok()) {
       TakePage(pass, std::move(answer));
@@ -134,7 +122,7 @@ void MarkerWatch::TakePage(const std::shared_ptr<Pass>& pass, GatewayAnswer answ
   loop_->Trace(pass->seen.size());
   if (!more) return Check(*pass);
   // Not from within the answer: nodes may fall meanwhile.
-  loop_->At(loop_->now() + kPause, kNoProcess, kMark, [this, pass] { AskPage(pass); });
+  roamer_.After(kPause, [this, pass] { AskPage(pass); });
 }
 
 void MarkerWatch::Check(const Pass& pass) {

@@ -8,16 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "base/random.h"
 #include "tests/sim/event_loop.h"
+#include "tests/sim/roamer.h"
 #include "tests/sim/sim_cluster.h"
 
 namespace flotilla::sim {
 
 class MarkerWatch {
  public:
-  MarkerWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed)
-      : loop_(loop), cluster_(cluster), random_(seed) {}
+  MarkerWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed);
 
   // Writes the markers of a keyspace.
   void Mark(kv::KeyspaceId keyspace);
@@ -25,9 +24,11 @@ class MarkerWatch {
   bool marked() const { return unwritten_ == 0; }
 
   // Once all are written.
-  void Start() { Next(); }
+  void Start() {
+    roamer_.Start([this] { Begin(); });
+  }
   // Nothing new.
-  void End() { ended_ = true; }
+  void End() { roamer_.End(); }
 
   // Scans and counts that were seen through.
   std::uint64_t passes() const { return passes_; }
@@ -40,7 +41,6 @@ class MarkerWatch {
   struct Pass;
 
   void Write(kv::KeyspaceId keyspace, int marker);
-  void Next();
   void Begin();
   void AskPage(const std::shared_ptr<Pass>& pass);
   void TakePage(const std::shared_ptr<Pass>& pass, GatewayAnswer answer);
@@ -50,11 +50,9 @@ class MarkerWatch {
   bool Ask(GatewayCall call, UniqueFunction<void(GatewayAnswer)> done);
 
   EventLoop* const loop_;
-  SimCluster* const cluster_;
-  Random random_;
+  Roamer roamer_;
   std::vector<kv::KeyspaceId> keyspaces_;
   int unwritten_ = 0;
-  bool ended_ = false;
   std::uint64_t passes_ = 0;
   std::string failure_;
 };

@@ -18,86 +18,63 @@ constexpr std::uint32_t kRowsPerPage = 3;
 
 }  // namespace
 
-class SnapshotWatch::Sink final : public AnswerSink {
- public:
-  Sink(std::weak_ptr<SnapshotWatch*> watch, int node, std::shared_ptr<Look> look)
-      : watch_(std::move(watch)), node_(node), look_(std::move(look)) {}
-  void OnAnswers(std::vector<GatewayAnswer> answers) override {
-    if (const auto watch = watch_.lock()) (*watch)->OnAnswer(node_, look_, answers.front());
-  }
-
- private:
-  const std::weak_ptr<SnapshotWatch*> watch_;
-  const int node_;
-  const std::shared_ptr<Look> look_;
-};
-
-void SnapshotWatch::Next() {
-  const auto between = static_cast<std::int64_t>(
-      random_.Below(static_cast<std::uint64_t>(Duration(kBetweenMax).count()) + 1));
-  loop_->At(loop_->now() + Duration(between), kNoProcess, kAct, [this] {
-    if (ended_) return;
-    Act();
-    Next();
-  });
-}
-
-int SnapshotWatch::AnyNode() {
-  const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
-  return cluster_->running(node) && !loop_->paused(SimCluster::IdOf(node)) ? node : -1;
-}
+SnapshotWatch::SnapshotWatch(EventLoop* loop, SimCluster* cluster,
+                             std::vector<std::string> keyspaces, std::uint64_t seed)
+    : loop_(loop),
+      cluster_(cluster),
+      keyspaces_(std::move(keyspaces)),
+      roamer_({.seed = seed, .event = kAct, .between_max = kBetweenMax, .within = kWithin}, loop,
+              cluster) {}
 
 void SnapshotWatch::Act() {
-  if (snapshots_.empty() || random_.Chance(0.3)) {
-    const int node = AnyNode();
-    if (node < 0) return;
-    cluster_->node(node)->TakeTimestamps(1, cluster_->process(node)->Now() + kWithin,
-                                         [weak = std::weak_ptr(self_)](auto taken) {
-                                           const auto watch = weak.lock();
-                                           if (watch && taken.ok()) (*watch)->Begin(*taken);
-                                         });
+  Random& random = roamer_.random();
+  if (snapshots_.empty() || random.Chance(0.3)) {
+    const std::optional<int> node = roamer_.AnyNode();
+    if (!node) return;
+    roamer_.TakeTimestamps(*node, 1, [this](const StatusOr<Timestamp>& taken) {
+      if (taken.ok()) Begin(*taken);
+    });
     return;
   }
   const std::size_t from =
-      random_.Chance(0.9) && snapshots_.size() > kRecent ? snapshots_.size() - kRecent : 0;
-  Read(from + random_.Below(snapshots_.size() - from));
+      random.Chance(0.9) && snapshots_.size() > kRecent ? snapshots_.size() - kRecent : 0;
+  Read(from + random.Below(snapshots_.size() - from));
 }
 
 void SnapshotWatch::Begin(Timestamp as_of) {
-  snapshots_.push_back(
-      {.keyspace = keyspaces_[random_.Below(keyspaces_.size())], .as_of = as_of, .rows = nullptr});
+  snapshots_.push_back({.keyspace = keyspaces_[roamer_.random().Below(keyspaces_.size())],
+                        .as_of = as_of,
+                        .rows = nullptr});
   Read(snapshots_.size() - 1);
 }
 
 void SnapshotWatch::Read(std::size_t snapshot) {
-  const int node = AnyNode();
-  if (node < 0) return;
-  const auto keyspace = cluster_->node(node)->gateway().FindKeyspace(snapshots_[snapshot].keyspace);
+  const std::optional<int> node = roamer_.AnyNode();
+  if (!node) return;
+  const auto keyspace =
+      cluster_->node(*node)->gateway().FindKeyspace(snapshots_[snapshot].keyspace);
   if (!keyspace) return;
   auto look = std::make_shared<Look>();
   look->snapshot = snapshot;
-  look->gets = random_.Chance(0.5);
+  look->gets = roamer_.random().Chance(0.5);
   look->scan = {.keyspace = *keyspace,
                 .start = "key",
                 .end = "key~",
-                .reverse = random_.Chance(0.3),
+                .reverse = roamer_.random().Chance(0.3),
                 .as_of = snapshots_[snapshot].as_of,
                 .limit = kRowsPerPage};
-  Ask(node, look);
+  Ask(*node, look);
 }
 
 void SnapshotWatch::Ask(int node, const std::shared_ptr<Look>& look) {
-  std::vector<GatewayRequest> requests(1);
-  requests[0].deadline = cluster_->process(node)->Now() + kWithin;
+  GatewayCall what = ScanCall{.request = look->scan};
   if (look->gets) {
     BatchGetCall call{.keyspace = look->scan.keyspace, .keys = {}, .as_of = look->scan.as_of};
     for (int key = 0; key < kKeys; ++key) call.keys.push_back("key" + std::to_string(key));
-    requests[0].call = std::move(call);
-  } else {
-    requests[0].call = ScanCall{.request = look->scan};
+    what = std::move(call);
   }
-  cluster_->node(node)->gateway().Submit(std::move(requests),
-                                         std::make_shared<Sink>(self_, node, look));
+  roamer_.Ask(node, std::move(what),
+              [this, node, look](GatewayAnswer answer) { OnAnswer(node, look, answer); });
 }
 
 void SnapshotWatch::OnAnswer(int node, const std::shared_ptr<Look>& look, GatewayAnswer& answer) {

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
 #include "shard/gateway.h"
 #include "tests/sim/event_loop.h"
+#include "tests/sim/roamer.h"
 #include "tests/sim/sim_cluster.h"
 
 namespace flotilla::sim {
@@ -23,11 +23,12 @@ class SnapshotWatch {
  public:
   // `keyspaces`: by name; empty: `default`.
   SnapshotWatch(EventLoop* loop, SimCluster* cluster, std::vector<std::string> keyspaces,
-                std::uint64_t seed)
-      : loop_(loop), cluster_(cluster), keyspaces_(std::move(keyspaces)), random_(seed) {}
+                std::uint64_t seed);
 
-  void Start() { Next(); }
-  void End() { ended_ = true; }
+  void Start() {
+    roamer_.Start([this] { Act(); });
+  }
+  void End() { roamer_.End(); }
 
   // A put of this key was acknowledged with that commit timestamp.
   void NotePut(const std::string& keyspace, const std::string& key, Timestamp version) {
@@ -53,9 +54,7 @@ class SnapshotWatch {
     bool gets = false;
     Rows rows;
   };
-  class Sink;
 
-  void Next();
   void Act();
   void Begin(Timestamp as_of);
   void Read(std::size_t snapshot);
@@ -63,21 +62,16 @@ class SnapshotWatch {
   void OnAnswer(int node, const std::shared_ptr<Look>& look, GatewayAnswer& answer);
   void Judge(const Look& look);
   std::string Contradiction(const Snapshot& snapshot, const Rows& rows) const;
-  // A node that runs; -1: the one that was drawn does not.
-  int AnyNode();
 
   EventLoop* const loop_;
   SimCluster* const cluster_;
   const std::vector<std::string> keyspaces_;
-  Random random_;
-  bool ended_ = false;
+  Roamer roamer_;
   std::vector<Snapshot> snapshots_;
   std::map<std::pair<std::string, std::string>, std::set<Timestamp>> puts_;
   std::uint64_t whole_ = 0;
   std::uint64_t compared_ = 0;
   std::string failure_;
-  // What a dying node answers may come later than this object lives.
-  const std::shared_ptr<SnapshotWatch*> self_ = std::make_shared<SnapshotWatch*>(this);
 };
 
 }  // namespace flotilla::sim

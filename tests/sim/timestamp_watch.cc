@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 namespace flotilla::sim {
 namespace {
@@ -14,28 +15,22 @@ constexpr Duration kWithin = std::chrono::seconds(2);
 
 }  // namespace
 
-void TimestampWatch::Next() {
-  const auto between = static_cast<std::int64_t>(
-      random_.Below(static_cast<std::uint64_t>(Duration(kBetweenMax).count()) + 1));
-  loop_->At(loop_->now() + Duration(between), kNoProcess, kAsk, [this] {
-    if (ended_) return;
-    Ask();
-    Next();
-  });
-}
+TimestampWatch::TimestampWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed)
+    : loop_(loop),
+      roamer_({.seed = seed, .event = kAsk, .between_max = kBetweenMax, .within = kWithin}, loop,
+              cluster) {}
 
 void TimestampWatch::Ask() {
-  const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
-  const std::uint64_t count = random_.Between(1, 4);
-  if (!cluster_->running(node) || loop_->paused(SimCluster::IdOf(node))) return;
-  cluster_->node(node)->TakeTimestamps(
-      count, cluster_->process(node)->Now() + kWithin,
-      [this, count, before = newest_](const StatusOr<Timestamp>& first) {
-        if (!first.ok()) return;
-        ++answers_;
-        loop_->Trace(first->value());
-        Note(before, *first, count);
-      });
+  const std::optional<int> node = roamer_.AnyNode();
+  const std::uint64_t count = roamer_.random().Between(1, 4);
+  if (!node) return;
+  roamer_.TakeTimestamps(*node, count,
+                         [this, count, before = newest_](const StatusOr<Timestamp>& first) {
+                           if (!first.ok()) return;
+                           ++answers_;
+                           loop_->Trace(first->value());
+                           Note(before, *first, count);
+                         });
 }
 
 void TimestampWatch::Note(Timestamp before, Timestamp first, std::uint64_t count) {

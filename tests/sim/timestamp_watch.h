@@ -7,20 +7,21 @@
 #include <map>
 #include <string>
 
-#include "base/random.h"
 #include "base/types.h"
 #include "tests/sim/event_loop.h"
+#include "tests/sim/roamer.h"
 #include "tests/sim/sim_cluster.h"
 
 namespace flotilla::sim {
 
 class TimestampWatch {
  public:
-  TimestampWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed)
-      : loop_(loop), cluster_(cluster), random_(seed) {}
+  TimestampWatch(EventLoop* loop, SimCluster* cluster, std::uint64_t seed);
 
-  void Start() { Next(); }
-  void End() { ended_ = true; }
+  void Start() {
+    roamer_.Start([this] { Ask(); });
+  }
+  void End() { roamer_.End(); }
 
   // The newest that anybody has received.
   Timestamp newest() const { return newest_; }
@@ -32,13 +33,10 @@ class TimestampWatch {
   const std::string& failure() const { return failure_; }
 
  private:
-  void Next();
   void Ask();
 
   EventLoop* const loop_;
-  SimCluster* const cluster_;
-  Random random_;
-  bool ended_ = false;
+  Roamer roamer_;
   Timestamp newest_;
   std::map<Timestamp, Timestamp> given_;  // first -> last
   std::uint64_t answers_ = 0;
