@@ -21,24 +21,48 @@ PUT_BYTES = 256  # of what is put there meanwhile
 BEFORE_S = 30  # of load, before anything happens
 AFTER_S = 30
 WARM_UP_S = 2
+LEAST_S = 5  # of load, for a rate before or after
 PATIENCE_S = 120
 
 
 class Puts:
-    """What flotilla_timeline has written down."""
+    """What flotilla_timeline has written down in so many seconds."""
 
-    def __init__(self, path):
+    def __init__(self, rows, seconds):
+        self.rows, self.seconds = rows, seconds
+
+    @classmethod
+    def read(cls, path, seconds):
         with open(path, newline="") as file:
-            self.rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return cls(rows, seconds)
 
     def between(self, start_s, end_s):
         return [row for row in self.rows if start_s <= row["at_ms"] / 1000 < end_s]
 
-    def rate(self, start_s, end_s):
+    def rate(self, start_s, end_s, least_s=0.0):
+        """A second, of what of this time there was load; None: that was not more than so much."""
+        end_s = min(end_s, self.seconds)
+        if end_s - start_s <= least_s:
+            return None
         return sum(row["puts"] for row in self.between(start_s, end_s)) / (end_s - start_s)
 
     def longest_ms(self, start_s, end_s):
         return max(row["max_us"] for row in self.between(start_s, end_s)) / 1000
+
+
+def dip(puts, began_s, ended_s):
+    """Puts a second before, during and after, and what the middle lacks of those around it."""
+    around = [puts.rate(WARM_UP_S, began_s, LEAST_S),
+              puts.rate(ended_s, ended_s + AFTER_S, LEAST_S)]  # fmt: skip
+    during = puts.rate(began_s, ended_s)
+    known = [rate for rate in around if rate is not None]
+    shown = [f"{rate:,.0f}" if rate is not None else "not known" for rate in (*around, during)]
+    text = f"{shown[0]}, {shown[2]}, {shown[1]}"
+    if not known or during is None:
+        return text
+    lost = 100 * (1 - during / (sum(known) / len(known)))
+    return f"{text}: {lost:.0f} % less"
 
 
 class Picture:
@@ -48,8 +72,9 @@ class Picture:
     HALVES = (("lower half", "#0b6e99"), ("upper half", "#e08a00"))
 
     def __init__(self, title, puts, began_s, ended_s, bound_ms):
-        self.puts, self.began_s, self.ended_s = puts, began_s, ended_s
+        self.puts, self.began_s = puts, began_s
         self.seconds = max(row["at_ms"] for row in puts.rows) / 1000
+        self.ended_s = min(ended_s, self.seconds)
         self.parts = [self.text(self.LEFT, 20, title, size=15, anchor="start")]
         waits = {half: [(r["at_ms"] / 1000, r["max_us"] / 1000) for r in puts.rows
                         if r["half"] == half] for half in (0, 1)}  # fmt: skip
@@ -146,8 +171,9 @@ class Shards(Measurement):
         act()
         ended_s = time.monotonic() - started
         failed = load.wait(timeout=seconds + 60) != 0
-        puts = Puts(path)
-        self.note(f"{name}: it took", f"{ended_s - began_s:.2f} s")
+        puts = Puts.read(path, seconds)
+        outlasted = f", {ended_s - seconds:.0f} s longer than the load" if ended_s > seconds else ""
+        self.note(f"{name}: it took", f"{ended_s - began_s:.2f} s{outlasted}")
         self.note(f"{name}: puts that failed", "some" if failed else "none", "none")
         self.note(f"{name}: longest wait of a put before", f"{puts.longest_ms(WARM_UP_S, began_s):.0f} ms")
         picture = Picture(f"{name} of a shard of {self.flags.gib:g} GiB under load",
@@ -182,12 +208,7 @@ class Shards(Measurement):
         act = lambda: self.nodes.kvctl("shard", "move", str(shard["group_id"]), "--from",
                                        f"n{leaving}", "--to", f"n{to}", timeout=PATIENCE_S)
         puts, began, ended = self.under_load("move", act, self.flags.move_seconds, None)
-        around = [puts.rate(WARM_UP_S, began), puts.rate(ended, ended + AFTER_S)]
-        during = puts.rate(began, ended)
-        lost = 100 * (1 - during / (sum(around) / 2))
-        self.note("move: puts a second before, during, after",
-                  f"{around[0]:,.0f}, {during:,.0f}, {around[1]:,.0f}: {lost:.0f} % less",
-                  "30 % less")  # fmt: skip
+        self.note("move: puts a second before, during, after", dip(puts, began, ended), "30 % less")
         self.note("move: longest wait of a put", f"{puts.longest_ms(began, ended + 2):.0f} ms")
 
 
