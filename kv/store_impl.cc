@@ -76,6 +76,9 @@ Status StoreImpl::OpenDatabase() {
   };
   callbacks.on_flushed = [this](rocksdb::SequenceNumber sequence) { OnFlushed(sequence); };
   callbacks.on_background_error = [this](const Status& status) { OnBackgroundError(status); };
+  // Of another state, if there was one. What this one keeps is yet to be read from it, and RocksDB
+  // may compact before.
+  collector_->safe_point.store(0);
   ASSIGN_OR_RETURN(auto database, Database::Open(DbPath(), options_, resources_, collector_,
                                                  std::move(callbacks)));
   database_ = std::move(database);
