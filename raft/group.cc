@@ -69,7 +69,8 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
       own_hold_(std::make_shared<LastCall>(world.executor)),
       last_call_(own_hold_),
       core_(std::make_unique<Core>(options.core, recovered)),
-      applied_(recovered.applied) {
+      applied_(recovered.applied),
+      held_log_(options.core.inflight_bytes_max) {
   persister_ = std::make_unique<Persister>(
       options_.group, world_.log,
       Persister::Callbacks{
@@ -244,7 +245,10 @@ void Group::DrainReady() {
 }
 
 void Group::CarryOut(Ready ready) {
-  if (ready.leadership) world_.listener->OnLeadership(*ready.leadership);
+  if (ready.leadership) {
+    if (ready.leadership->role != Role::kLeader) held_log_.Clear();
+    world_.listener->OnLeadership(*ready.leadership);
+  }
   if (ready.overwritten) FailOverwritten(ready.overwritten->first);
   if (ready.persist) {
     // First of all: from here on the log can serve the new entries to followers and to apply.
@@ -358,15 +362,18 @@ void Group::Compact(UniqueFunction<void(StatusOr<Index>)> done) {
   });
 }
 
+// Followers that are alive and a little behind catch up from the log rather than by a snapshot. A
+// snapshot that is on its way is worth more log, but not more than the node is to have.
+HeldLog::For Group::HoldsLogFor() const {
+  if (log_bytes_ < 4 * options_.compact_after_bytes) return HeldLog::For::kEveryone;
+  const std::vector<GroupId> pressed = world_.log->Pressure();
+  return std::ranges::find(pressed, options_.group) == pressed.end() ? HeldLog::For::kReceivers
+                                                                     : HeldLog::For::kNobody;
+}
+
 void Group::FlushedUpTo(Index durable) {
-  // Followers that are alive and a little behind catch up from the log rather than by a snapshot.
   const CoreStatus status = core_->Status();
-  Index target = durable;
-  if (log_bytes_ < 4 * options_.compact_after_bytes) {
-    for (const FollowerProgress& follower : status.followers) {
-      if (follower.recently_active && follower.match < target) target = follower.match;
-    }
-  }
+  const Index target = held_log_.MayGo(durable, HoldsLogFor(), status);
   if (target <= status.snapshot.index) return;
   // A snapshot may be in place in the state machine before the log has been reset to it.
   const std::optional<Term> term = core_->TermAt(target);
@@ -382,13 +389,14 @@ void Group::FlushedUpTo(Index durable) {
 }
 
 void Group::SendSnapshot(NodeId to) {
+  held_log_.Sending(to, applied_);
   pump_->Post([this, to] {
     StatusOr<SnapshotInfo> snapshot = world_.machine->TakeSnapshot();
     if (!snapshot.ok()) {
       world_.logger->warn("group {}: no snapshot for node {}: {}", options_.group.value(),
                           to.value(), MessageOf(snapshot.status()));
       Post([this, to, status = snapshot.status()] {
-        core_->SnapshotSent(to, false, Index(0));
+        EndSnapshot(to, false, Index(0));
         if (!MayPass(status)) world_.listener->OnFatal(Annotate(status, "taking a snapshot"));
       });
       return;
@@ -411,10 +419,15 @@ void Group::SendSnapshot(NodeId to) {
                                                        .body = SnapshotRequest{.mark = mark}}}});
               world_.transport->Send(std::move(announce));
             }
-            core_->SnapshotSent(to, status.ok(), mark.index);
+            EndSnapshot(to, status.ok(), mark.index);
           });
         });
   });
+}
+
+void Group::EndSnapshot(NodeId to, bool delivered, Index index) {
+  held_log_.Sent(to, delivered);
+  core_->SnapshotSent(to, delivered, index);
 }
 
 void Group::InstallSnapshot(const SnapshotMark& mark) {

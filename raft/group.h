@@ -31,6 +31,7 @@
 #include "base/status.h"
 #include "raft/apply_pump.h"
 #include "raft/core/core.h"
+#include "raft/held_log.h"
 #include "raft/log/log.h"
 #include "raft/persister.h"
 #include "raft/sender.h"
@@ -182,9 +183,11 @@ class Group {
   void CatchUpTicks();
   void StepMessage(Message message);
   void SendSnapshot(NodeId to);
+  void EndSnapshot(NodeId to, bool delivered, Index index);
   void InstallSnapshot(const SnapshotMark& mark);
   void FinishInstall(const SnapshotMark& mark);
   void FlushedUpTo(Index durable);
+  HeldLog::For HoldsLogFor() const;
   void NoteConfiguration();
   void NoteSleep();
 
@@ -216,6 +219,7 @@ class Group {
   Index configuration_index_;
   std::uint64_t log_bytes_ = 0;
   std::deque<std::pair<Index, std::uint64_t>> log_sizes_;  // per persisted batch: last index, bytes
+  HeldLog held_log_;
   bool compacting_ = false;
   bool claimed_ = false;                       // a received snapshot, for this run
   bool installing_ = false;                    // it, until it is in place

@@ -106,6 +106,7 @@ struct FollowerProgress {
   Index next;
   enum class State : std::uint8_t { kProbe, kReplicate, kSnapshot } state = State::kProbe;
   std::size_t inflight_bytes = 0;
+  std::uint64_t lag_bytes = 0;   // of the log, which it has yet to acknowledge
   bool recently_active = false;  // heard from within the last two election timeouts
   bool learner = false;
 };

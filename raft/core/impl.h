@@ -125,6 +125,10 @@ class Core::Impl {
   void CommitReached();
   void ReplicateToAll(Leading& leading);
   void ReplicateTo(Progress& follower);
+  // Of the log, which it has yet to acknowledge.
+  std::uint64_t LagBytes(const Progress& follower) const {
+    return log_.BytesIn({follower.match.Next(), log_.last().Next()});
+  }
   // Instead of entries. Not before the state has what it must have.
   void WantSnapshot(Progress& follower);
   void SendRange(Progress& follower, Term previous_term, Index end);

@@ -57,8 +57,8 @@ MembershipRefusal Core::Impl::ProposeMembership(MembershipChange change) {
     // A promoted learner that must still catch up would hold up every commit that needs it.
     const Progress* learner = lead->Find(node);
     if (!learner) continue;
-    const std::uint64_t lag = log_.BytesIn({learner->match.Next(), log_.last().Next()});
-    if (learner->state != Progress::State::kReplicate || lag > options_.inflight_bytes_max) {
+    if (learner->state != Progress::State::kReplicate ||
+        LagBytes(*learner) > options_.inflight_bytes_max) {
       return MembershipRefusal::kNotCaughtUp;
     }
   }

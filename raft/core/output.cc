@@ -120,6 +120,7 @@ CoreStatus Core::Impl::Status() const {
     shown.next = follower.next;
     shown.state = static_cast<FollowerProgress::State>(follower.state);
     shown.inflight_bytes = follower.inflights.bytes();
+    shown.lag_bytes = LagBytes(follower);
     shown.recently_active = follower.recently_active || follower.active_before;
     shown.learner = !follower.voter && !follower.outgoing;
     status.followers.push_back(shown);
