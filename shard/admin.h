@@ -33,7 +33,8 @@ enum class AdminVerb : std::uint8_t {
   kControl = 8,   // a change of the group itself (kv/control.h)
   kMiddle = 9,    // where it could be split
   kInspect = 10,  // its state on the node named
-  // The learner `node` votes instead of `replaced`, which becomes one; no `node`: nobody does.
+  // The learner `node` votes instead of `replaced`, which becomes one; no `node`: nobody does; no
+  // `replaced`: it votes, too, if one is lacking.
   kReplaceVoter = 11,
 };
 

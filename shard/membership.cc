@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "shard/placement/cluster_view.h"
+
 namespace flotilla {
 namespace {
 
@@ -12,8 +14,6 @@ namespace {
 constexpr std::size_t kWaitingMax = 64;
 // How long a removal waits for signs of life of those that remain.
 constexpr Duration kPatience = std::chrono::seconds(1);
-// Of the directory's group.
-constexpr std::size_t kDirectoryVotersMax = 5;
 // Removed nodes that are remembered; requests that come late do not come as late as that.
 constexpr std::size_t kRemovedMax = 64;
 
@@ -215,7 +215,8 @@ void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTim
     return;
   }
   const raft::Configuration& now = group_->core().configuration();
-  if (!now.voters.contains(voter)) {  // perhaps by an earlier try
+  const bool wanted = voter ? now.voters.contains(voter) : LacksDirectoryVoter(now.voters.size());
+  if (!wanted) {  // perhaps by an earlier try
     AwaitCurrent(by, deadline, std::move(done));
     return;
   }
@@ -229,8 +230,10 @@ void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTim
   }
   raft::MembershipChange change{
       .voters = now.voters, .learners = now.learners, .context = EncodeMembers(*members)};
-  change.voters.erase(voter);
-  change.learners.insert(voter);
+  if (voter) {
+    change.voters.erase(voter);
+    change.learners.insert(voter);
+  }
   if (by) {
     change.learners.erase(by);
     change.voters.insert(by);
@@ -239,7 +242,7 @@ void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTim
     ReplaceLost(voter, by, deadline, patient_until, std::move(later));
   };
   // Whoever leads hears a majority: that goes on without one that is not heard.
-  if (CountActive({voter}) > 0) {
+  if (voter && CountActive({voter}) > 0) {
     if (clock_->Now() < patient_until && later_.size() < kWaitingMax) {
       later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
       return;

@@ -39,8 +39,9 @@ class Membership {
   // MEMBERSHIP_REFUSED when too few of the voters that remain are running.
   void Remove(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
   void Promote(NodeId node, MonoTime deadline, UniqueFunction<void(StatusOr<NodeId>)> done);
-  // In one change: `voter` becomes a learner, and the learner `by` votes instead; none: nobody
-  // does. MEMBERSHIP_REFUSED while `voter` is running, or `by` has yet to catch up.
+  // In one change: `voter` becomes a learner, and the learner `by` votes instead; no `by`: nobody
+  // does; no `voter`: `by` votes, too, if one is lacking. MEMBERSHIP_REFUSED while `voter` is
+  // running, or `by` has yet to catch up.
   void ReplaceVoter(NodeId voter, NodeId by, MonoTime deadline,
                     UniqueFunction<void(StatusOr<NodeId>)> done);
 

@@ -48,6 +48,15 @@ struct DirectoryMembers {
   std::set<NodeId> behind;  // those that have not caught up with the leader
 };
 
+// Nodes that come become voters up to this many; the others follow as learners.
+inline constexpr std::size_t kDirectoryVotersMax = 5;
+
+// Whether a voter has gone, or never came: with one more they stop only when more are lost, and
+// need no larger majority.
+inline bool LacksDirectoryVoter(std::size_t voters) {
+  return voters > 0 && voters % 2 == 0 && voters < kDirectoryVotersMax;
+}
+
 struct ClusterView {
   MonoTime now;
   DirectoryMembers directory;

@@ -1,4 +1,4 @@
-// Who votes on the directory: as many as before, when some of them are lost.
+// Who votes on the directory: as many as before, when some of them are lost or were removed.
 
 #include <spdlog/fmt/fmt.h>
 
@@ -59,6 +59,20 @@ void ObstructWaiting(Draft& draft, const std::set<NodeId>& voters) {
   }
 }
 
+// In the place of one that was removed. Not while another is about to be.
+void CompleteVoters(Draft& draft, const DirectoryMembers& members,
+                    const std::vector<std::string>& apart) {
+  const std::size_t voters = members.voters.size();
+  const bool goes = std::any_of(members.voters.begin(), members.voters.end(),
+                                [&](NodeId voter) { return draft.node(voter).going; });
+  if (!LacksDirectoryVoter(voters) || goes || !MostAlive(draft, members.voters)) return;
+  const NodeId to = PickVoter(draft, members, apart);
+  if (!to) return;
+  draft.ReplaceVoter(NodeId(), to,
+                     {Purpose::kRepair,
+                      fmt::format("{} voters stand no more losses than {}", voters, voters - 1)});
+}
+
 }  // namespace
 
 void RepairDirectory(Draft& draft) {
@@ -91,6 +105,7 @@ void RepairDirectory(Draft& draft) {
       members.learners.erase(to);
     }
   }
+  CompleteVoters(draft, members, apart);
 }
 
 }  // namespace flotilla

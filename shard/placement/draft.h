@@ -106,7 +106,7 @@ class Draft {
   void Transfer(ShardState& shard, NodeId to, const Cause& cause);
   void Split(ShardState& shard, std::string key, const Cause& cause);
   void Merge(ShardState& left, ShardState& right, const Cause& cause);
-  // Of the directory's group; without `to`: `from` votes no more.
+  // Of the directory's group; without `to`: `from` votes no more; without `from`: `to` votes, too.
   void ReplaceVoter(NodeId from, NodeId to, const Cause& cause);
   // Equal texts are counted together. No group: it is about nodes.
   void Obstruct(const std::string& text, GroupId group);

@@ -85,6 +85,7 @@ std::string ActionText(const Action& action) {
       return fmt::format("merge shard {} with shard {}", group, action.other.value());
     case ActionKind::kReplaceVoter:
       if (!action.to) return fmt::format("node {} votes on the directory no more", from);
+      if (!action.from) return fmt::format("node {} votes on the directory, too", to);
       return fmt::format("node {} votes on the directory instead of node {}", to, from);
   }
   return "?";

@@ -19,7 +19,7 @@ enum class ActionKind : std::uint8_t {
   kSplit = 5,           // at `key`
   kMerge = 6,           // with its right neighbour `other`
   // Of the directory's group: `to`, a learner, votes instead of `from`, which becomes one. Without
-  // `to` nobody does.
+  // `to` nobody does; without `from`, `to` votes beside the others.
   kReplaceVoter = 7,
 };
 

@@ -468,6 +468,26 @@ TEST(Members, WhoIsLostIsNotCountedBesideANewVoter) {
   EXPECT_TRUE(cluster.CanChangeTheDirectory(0, "a"));
 }
 
+// One after the other is removed for good.
+TEST(Members, AnotherVotesOnTheDirectoryInThePlaceOfOneThatWasRemoved) {
+  ClusterWithLearners cluster(2);
+  NodeWorld& world = cluster.world;
+  ASSERT_EQ(cluster.DirectoryVoters(4), Nodes({1, 2, 3}));
+  for (const std::uint64_t removed : {1, 2}) {
+    ASSERT_TRUE(cluster.Remove(4, NodeId(removed)).ok());
+    EXPECT_TRUE(world.Await(
+        [&] {
+          const std::set<NodeId> voters = cluster.DirectoryVoters(4);
+          return voters.size() == 3 && !voters.contains(NodeId(removed));
+        },
+        seconds(60)))
+        << removed;
+  }
+  EXPECT_EQ(cluster.DirectoryVoters(4), Nodes({3, 4, 5}));
+  world.RunFor(seconds(30));
+  EXPECT_EQ(cluster.DirectoryVoters(4), Nodes({3, 4, 5}));
+}
+
 TEST(Members, ADeadNodeThatIsRemovedIsNotWaitedFor) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster.world.Put(0, "k", "v").status.ok());

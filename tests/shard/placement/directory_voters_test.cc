@@ -1,5 +1,6 @@
 // Who votes on the directory when a voter is lost.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -112,6 +113,41 @@ TEST(DirectoryVoters, OfAnEvenNumberOneThatIsLostNeedsNoSuccessor) {
   Voting world(4, 0);
   world.KillForGood(2);
   EXPECT_EQ(world.Now(), "node 2 votes on the directory no more");
+}
+
+TEST(DirectoryVoters, AnotherVotesInThePlaceOfOneThatWasRemoved) {
+  for (const std::uint64_t voters : {2, 4}) {
+    Voting world(voters, 3);
+    world.Kill(NodeId(voters + 1));
+    world.members().behind = {NodeId(voters + 2)};
+    EXPECT_EQ(
+        PlanText(world.Make()),
+        fmt::format("now (1):\n"
+                    "  repair  node {} votes on the directory, too  {} voters stand no more losses "
+                    "than {}\n",
+                    voters + 3, voters, voters - 1));
+    world.SetRole(NodeId(voters + 3), NodeRole::kDraining);
+    EXPECT_EQ(PlanText(world.Make()), "nothing to do\n");
+  }
+}
+
+TEST(DirectoryVoters, AnOddNumberIsEnough) {
+  for (const std::uint64_t voters : {1, 3, 5}) EXPECT_EQ(Voting(voters, 2).Now(), "");
+  EXPECT_EQ(Voting(6, 1).Now(), "") << "so many were asked for";
+}
+
+TEST(DirectoryVoters, WhoIsAboutToBeRemovedIsMadeUpForAfterwards) {
+  Voting world(4, 1);
+  world.SetRole(NodeId(4), NodeRole::kDecommissioned);
+  EXPECT_EQ(world.Now(), "");
+  Voting after(3, 1);
+  EXPECT_EQ(after.Now(), "");
+}
+
+TEST(DirectoryVoters, NobodyIsAddedWithoutAQuorum) {
+  Voting world(2, 1);
+  world.Kill(NodeId(2));
+  EXPECT_EQ(world.Now(), "");
 }
 
 }  // namespace
