@@ -117,7 +117,8 @@ void Membership::AddById(NodeId member, bool promote, MonoTime deadline, Done do
 }
 
 void Membership::Remove(NodeId node, MonoTime deadline, Done done) {
-  // A leader that is new has yet to hear the others.
+  // A leader that is new, or has slept, has yet to hear the others.
+  group_->Wake();
   RemoveSafely(node, deadline, std::min(deadline, clock_->Now() + kPatience), std::move(done));
 }
 
@@ -160,18 +161,19 @@ void Membership::RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_u
   Change(node, std::move(change), deadline, std::move(done), std::move(again));
 }
 
-std::size_t Membership::CountActive(const std::set<NodeId>& nodes) const {
+std::size_t Membership::CountActive(const std::set<NodeId>& nodes, bool assumed) const {
   const raft::CoreStatus status = group_->core().Status();
   std::size_t active = nodes.contains(status.leader) ? 1 : 0;
   for (const raft::FollowerProgress& follower : status.followers) {
-    if (follower.recently_active && nodes.contains(follower.node)) ++active;
+    const bool counts = follower.recently_active && (assumed || !follower.activity_assumed);
+    if (counts && nodes.contains(follower.node)) ++active;
   }
   return active;
 }
 
 bool Membership::HasActiveMajority(const std::set<NodeId>& voters) const {
   // With none left the core has its say.
-  return voters.empty() || 2 * CountActive(voters) > voters.size();
+  return voters.empty() || 2 * CountActive(voters, /*assumed=*/false) > voters.size();
 }
 
 void Membership::Promote(NodeId node, MonoTime deadline, Done done) {
@@ -242,7 +244,7 @@ void Membership::ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTim
     ReplaceLost(voter, by, deadline, patient_until, std::move(later));
   };
   // Whoever leads hears a majority: that goes on without one that is not heard.
-  if (voter && CountActive({voter}) > 0) {
+  if (voter && CountActive({voter}, /*assumed=*/true) > 0) {
     if (clock_->Now() < patient_until && later_.size() < kWaitingMax) {
       later_.push_back({.deadline = deadline, .done = std::move(done), .again = std::move(again)});
       return;

@@ -76,8 +76,8 @@ class Membership {
   StatusOr<Members> Current() const;
   void RemoveSafely(NodeId node, MonoTime deadline, MonoTime patient_until, Done done);
   void ReplaceLost(NodeId voter, NodeId by, MonoTime deadline, MonoTime patient_until, Done done);
-  // As the leader has heard them lately.
-  std::size_t CountActive(const std::set<NodeId>& nodes) const;
+  // As the leader has heard them lately. `assumed`: or will have, for all that it knows.
+  std::size_t CountActive(const std::set<NodeId>& nodes, bool assumed) const;
   bool HasActiveMajority(const std::set<NodeId>& voters) const;
   // `again` is the whole request, for when another change or a new leader is in the way.
   void Change(NodeId node, raft::MembershipChange change, MonoTime deadline, Done done,

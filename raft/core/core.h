@@ -108,6 +108,8 @@ struct FollowerProgress {
   std::size_t inflight_bytes = 0;
   std::uint64_t lag_bytes = 0;   // of the log, which it has yet to acknowledge
   bool recently_active = false;  // heard from within the last two election timeouts
+  // It counts as such since the group woke up, and has yet to be heard.
+  bool activity_assumed = false;
   bool learner = false;
 };
 

@@ -64,7 +64,8 @@ void Core::Impl::TickLeader(Leading& lead) {
       return;
     }
     for (Progress& follower : lead.followers) {
-      follower.active_before = std::exchange(follower.recently_active, false);
+      const bool assumed = std::exchange(follower.activity_assumed, false);
+      follower.active_before = std::exchange(follower.recently_active, false) && !assumed;
     }
   }
   TickTransfer(lead);

@@ -122,6 +122,7 @@ CoreStatus Core::Impl::Status() const {
     shown.inflight_bytes = follower.inflights.bytes();
     shown.lag_bytes = LagBytes(follower);
     shown.recently_active = follower.recently_active || follower.active_before;
+    shown.activity_assumed = follower.activity_assumed;
     shown.learner = !follower.voter && !follower.outgoing;
     status.followers.push_back(shown);
   }

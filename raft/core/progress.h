@@ -71,6 +71,8 @@ struct Progress {
   bool empty_probe_due = false;
   // Heard from since the last check of the quorum.
   bool recently_active = false;
+  // Or not even that: the group was asleep until then, and everybody is given until the next check.
+  bool activity_assumed = false;
   // In the time before that check.
   bool active_before = false;
   // The highest commit index that the follower was told.
@@ -79,6 +81,10 @@ struct Progress {
   std::uint64_t read_round = 0;
   Inflights inflights;
 
+  void NoteHeard() {
+    recently_active = true;
+    activity_assumed = false;
+  }
   void BecomeProbe(Index next_index);
   void BecomeReplicate();
   void BecomeSnapshot();

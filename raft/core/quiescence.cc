@@ -32,7 +32,9 @@ void Core::Impl::Wake() {
   lead->idle_ticks = 0;
   lead->ticks_since_heartbeat = 0;
   lead->ticks_since_quorum_check = 0;
-  for (Progress& follower : lead->followers) follower.recently_active = true;
+  for (Progress& follower : lead->followers) {
+    follower.recently_active = follower.activity_assumed = true;
+  }
   BroadcastHeartbeat(*lead, /*quiesce=*/false);
 }
 

@@ -138,7 +138,7 @@ void Core::Impl::OnAppendReply(NodeId from, const AppendReply& reply) {
   Leading* lead = leading();
   Progress* follower = lead ? lead->Find(from) : nullptr;
   if (!follower) return;
-  follower->recently_active = true;
+  follower->NoteHeard();
   if (!reply.accepted) {
     const Index agreed = log_.LastNotAbove(reply.hint_index, reply.hint_term);
     if (follower->OnRejected(reply.rejected, agreed)) work_ = true;
@@ -162,7 +162,7 @@ void Core::Impl::OnHeartbeatReply(NodeId from, const HeartbeatReply& reply) {
   Leading* lead = leading();
   Progress* follower = lead ? lead->Find(from) : nullptr;
   if (!follower || reply.read_round > lead->round) return;
-  follower->recently_active = true;
+  follower->NoteHeard();
   if (follower->retry_armed) {
     follower->retry_armed = false;
     if (follower->state == Progress::State::kReplicate) {

@@ -426,6 +426,34 @@ TEST(Members, AVoterThatDiesWhileTheDirectorySleepsIsReplaced) {
   EXPECT_FALSE(cluster.DirectoryVoters(leader).contains(lost));
 }
 
+// Nor does it know who is there when it wakes: with one dead, the next must stay.
+TEST(Members, WhoIsNeededSinceAnotherDiedWhileTheyAllSleptIsNotRemoved) {
+  NodeOptions options = Impatient();
+  options.quiesce_after = milliseconds(300);
+  options.balance = false;
+  Cluster cluster(3, 0, options);
+  NodeWorld& world = cluster.world;
+  ASSERT_TRUE(world.Put(0, "k", "1").status.ok());
+  const int leader = world.AwaitLeader();
+  const int dead = (leader + 1) % 3;
+  const int needed = (leader + 2) % 3;
+  for (const bool awake : {false, true}) {
+    world.RunFor(seconds(60));
+    world.cluster().Kill(dead);
+    world.RunFor(seconds(30));
+    if (awake) EXPECT_TRUE(world.Put(leader, "k", "2").status.ok());
+    std::optional<Status> removed;
+    world.node(leader).RemoveReplica(kFirstDataGroup, world.IdentityOf(needed),
+                                     world.loop().now() + seconds(5),
+                                     [&](const Status& status) { removed = status; });
+    ASSERT_TRUE(world.Await([&] { return removed.has_value(); }));
+    EXPECT_EQ(ReasonOf(*removed), Reason::kMembershipRefused) << *removed;
+    EXPECT_TRUE(world.Put(leader, "k", "3").status.ok());
+    ASSERT_TRUE(world.cluster().Start(dead));
+    ASSERT_TRUE(world.Await([&] { return world.AllReady(); }));
+  }
+}
+
 // What was thought out before it came back, or is asked once more, does nothing.
 TEST(Members, WhoIsThereKeepsItsVoteWhateverIsAsked) {
   ClusterWithLearners cluster(2);

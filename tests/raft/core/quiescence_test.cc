@@ -45,6 +45,27 @@ TEST(RaftQuiescence, AReadWakesTheLeaderFromAnywhere) {
   EXPECT_EQ(cluster.at(2).reads_confirmed.size(), 1u);
 }
 
+TEST(RaftQuiescence, WhoHasNotBeenHeardSinceIsKnown) {
+  Cluster cluster = Asleep();
+  cluster.Crash(3);
+  cluster.core(1).Wake();
+  const auto assumed = [&] {
+    std::string nodes;
+    for (const FollowerProgress& follower : cluster.core(1).Status().followers) {
+      if (follower.activity_assumed) nodes += std::to_string(follower.node.value());
+    }
+    return nodes;
+  };
+  EXPECT_EQ(assumed(), "23");
+  cluster.Settle();
+  EXPECT_EQ(assumed(), "3");
+  cluster.Round(15);
+  EXPECT_EQ(assumed(), "");
+  for (const FollowerProgress& follower : cluster.core(1).Status().followers) {
+    EXPECT_EQ(follower.recently_active, follower.node == NodeId(2));
+  }
+}
+
 TEST(RaftQuiescence, NotWhileAFollowerIsBehindOrAway) {
   CoreOptions core;
   core.quiesce_after_ticks = 20;
