@@ -227,12 +227,14 @@ void Group::OnTick() {
   ticks_until_housekeeping_ = kHousekeepingTicks;
   persister_->RetryIfFull();
   if (install_again_) InstallSnapshot(*std::exchange(install_again_, std::nullopt));
-  if (compacting_) return;
-  if (log_bytes_ > options_.compact_after_bytes) {
+  if (compacting_ || log_bytes_ <= options_.compact_after_bytes / 2) return;
+  const Index durable = world_.machine->durable();
+  // Nothing is flushed for log that would stay all the same. What the state machine has flushed by
+  // itself costs nothing to let go.
+  if (log_bytes_ > options_.compact_after_bytes && MayGo(applied_) > durable) {
     Compact([](const StatusOr<Index>&) {});
-  } else if (log_bytes_ > options_.compact_after_bytes / 2) {
-    // What the state machine has flushed by itself costs nothing to let go.
-    FlushedUpTo(Planted(Plant::kReleasedBeforeFlush) ? applied_ : world_.machine->durable());
+  } else {
+    FlushedUpTo(Planted(Plant::kReleasedBeforeFlush) ? applied_ : durable);
   }
 }
 
@@ -371,10 +373,13 @@ HeldLog::For Group::HoldsLogFor() const {
                                                                      : HeldLog::For::kNobody;
 }
 
+Index Group::MayGo(Index durable) {
+  return held_log_.MayGo(durable, HoldsLogFor(), core_->Status());
+}
+
 void Group::FlushedUpTo(Index durable) {
-  const CoreStatus status = core_->Status();
-  const Index target = held_log_.MayGo(durable, HoldsLogFor(), status);
-  if (target <= status.snapshot.index) return;
+  const Index target = MayGo(durable);
+  if (target <= core_->Status().snapshot.index) return;
   // A snapshot may be in place in the state machine before the log has been reset to it.
   const std::optional<Term> term = core_->TermAt(target);
   if (!term || target > applied_) return;

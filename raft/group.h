@@ -187,6 +187,8 @@ class Group {
   void InstallSnapshot(const SnapshotMark& mark);
   void FinishInstall(const SnapshotMark& mark);
   void FlushedUpTo(Index durable);
+  // As HeldLog::MayGo().
+  Index MayGo(Index durable);
   HeldLog::For HoldsLogFor() const;
   void NoteConfiguration();
   void NoteSleep();

@@ -40,6 +40,7 @@ class Counting final : public StateMachine {
   Index durable() const override { return durable_; }
   SnapshotMark mark() const override { return mark_; }
   void Flush(UniqueFunction<void(StatusOr<Index>)> done) override {
+    ++flushes;
     durable_ = mark_.index;
     done(durable_);
   }
@@ -54,6 +55,7 @@ class Counting final : public StateMachine {
   }
 
   int snapshots = 0;
+  int flushes = 0;
 
  private:
   SnapshotMark mark_;
@@ -255,6 +257,18 @@ TEST_F(GroupLog, IsKeptFromASnapshotOnUntilItsReceiverHasCaughtUp) {
   learner.appends = learner.receives = false;
   Write(8 * kCompactAfter);
   EXPECT_GT(log_start(), learner.has);
+}
+
+TEST_F(GroupLog, NothingIsFlushedForWhatStays) {
+  Start();
+  AddLearner();
+  const int flushes = machine.flushes;
+  Write(8 * kCompactAfter);
+  EXPECT_EQ(machine.flushes, flushes);
+  learner.receives = true;
+  Pass(seconds(15));
+  EXPECT_EQ(learner.has, last());
+  EXPECT_GT(machine.flushes, flushes);
 }
 
 TEST_F(GroupLog, GoesAllTheSameWhenTheNodeHasTooMuch) {
