@@ -70,7 +70,8 @@ Group::Group(const GroupOptions& options, const World& world, const RestoredStat
       last_call_(own_hold_),
       core_(std::make_unique<Core>(options.core, recovered)),
       applied_(recovered.applied),
-      held_log_(options.core.inflight_bytes_max) {
+      held_log_(
+          std::min<std::uint64_t>(options.core.inflight_bytes_max, options.compact_after_bytes)) {
   persister_ = std::make_unique<Persister>(
       options_.group, world_.log,
       Persister::Callbacks{
@@ -248,7 +249,7 @@ void Group::DrainReady() {
 
 void Group::CarryOut(Ready ready) {
   if (ready.leadership) {
-    if (ready.leadership->role != Role::kLeader) held_log_.Clear();
+    EndSending();
     world_.listener->OnLeadership(*ready.leadership);
   }
   if (ready.overwritten) FailOverwritten(ready.overwritten->first);
@@ -395,44 +396,58 @@ void Group::FlushedUpTo(Index durable) {
 
 void Group::SendSnapshot(NodeId to) {
   held_log_.Sending(to, applied_);
-  pump_->Post([this, to] {
+  // It may have left the group and come back: one that is still under way would undo this one.
+  std::shared_ptr<std::atomic<bool>>& newest = sending_[to];
+  if (newest) newest->store(false);
+  newest = std::make_shared<std::atomic<bool>>(true);
+  pump_->Post([this, to, wanted = newest] {
     StatusOr<SnapshotInfo> snapshot = world_.machine->TakeSnapshot();
     if (!snapshot.ok()) {
       world_.logger->warn("group {}: no snapshot for node {}: {}", options_.group.value(),
                           to.value(), MessageOf(snapshot.status()));
-      Post([this, to, status = snapshot.status()] {
-        EndSnapshot(to, false, Index(0));
+      Post([this, to, wanted, status = snapshot.status()] {
+        EndSnapshot(to, wanted, false, {});
         if (!MayPass(status)) world_.listener->OnFatal(Annotate(status, "taking a snapshot"));
       });
       return;
     }
     world_.snapshots->Send(
-        options_.group, to, *snapshot,
-        [this, hold = Hold(), to, snapshot = *snapshot](Status status) {
+        options_.group, to, *snapshot, [wanted] { return wanted->load(); },
+        [this, hold = Hold(), to, wanted, snapshot = *snapshot](Status status) {
           world_.machine->DropSnapshot(snapshot);
-          Post([this, to, status, mark = snapshot.mark] {
-            // Only a leader speaks in the name of its term.
-            if (status.ok() && core_->role() == Role::kLeader) {
-              std::vector<PeerMessage> announce;
-              announce.push_back(
-                  {.from = options_.core.self,
-                   .to = to,
-                   .payload = GroupMessage{.group = options_.group,
-                                           .message = {.from = options_.core.self,
-                                                       .to = to,
-                                                       .term = core_->term(),
-                                                       .body = SnapshotRequest{.mark = mark}}}});
-              world_.transport->Send(std::move(announce));
-            }
-            EndSnapshot(to, status.ok(), mark.index);
+          Post([this, to, wanted, delivered = status.ok(), mark = snapshot.mark] {
+            EndSnapshot(to, wanted, delivered, mark);
           });
         });
   });
 }
 
-void Group::EndSnapshot(NodeId to, bool delivered, Index index) {
+void Group::EndSnapshot(NodeId to, const std::shared_ptr<std::atomic<bool>>& wanted, bool delivered,
+                        const SnapshotMark& mark) {
+  // Only a leader speaks in the name of its term.
+  if (!wanted->load() || core_->role() != Role::kLeader) return;
+  sending_.erase(to);
   held_log_.Sent(to, delivered);
-  core_->SnapshotSent(to, delivered, index);
+  if (delivered) {
+    std::vector<PeerMessage> announce;
+    announce.push_back(
+        {.from = options_.core.self,
+         .to = to,
+         .payload = GroupMessage{.group = options_.group,
+                                 .message = {.from = options_.core.self,
+                                             .to = to,
+                                             .term = core_->term(),
+                                             .body = SnapshotRequest{.mark = mark}}}});
+    world_.transport->Send(std::move(announce));
+  }
+  core_->SnapshotSent(to, delivered, mark.index);
+}
+
+// This node does not lead any more, or anew.
+void Group::EndSending() {
+  for (const auto& [to, wanted] : sending_) wanted->store(false);
+  sending_.clear();
+  held_log_.Clear();
 }
 
 void Group::InstallSnapshot(const SnapshotMark& mark) {

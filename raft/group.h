@@ -183,7 +183,9 @@ class Group {
   void CatchUpTicks();
   void StepMessage(Message message);
   void SendSnapshot(NodeId to);
-  void EndSnapshot(NodeId to, bool delivered, Index index);
+  void EndSnapshot(NodeId to, const std::shared_ptr<std::atomic<bool>>& wanted, bool delivered,
+                   const SnapshotMark& mark);
+  void EndSending();
   void InstallSnapshot(const SnapshotMark& mark);
   void FinishInstall(const SnapshotMark& mark);
   void FlushedUpTo(Index durable);
@@ -222,6 +224,9 @@ class Group {
   std::uint64_t log_bytes_ = 0;
   std::deque<std::pair<Index, std::uint64_t>> log_sizes_;  // per persisted batch: last index, bytes
   HeldLog held_log_;
+  // Snapshots under way, by receiver, in the name of this leadership; false: no more, or another
+  // is.
+  std::map<NodeId, std::shared_ptr<std::atomic<bool>>> sending_;
   bool compacting_ = false;
   bool claimed_ = false;                       // a received snapshot, for this run
   bool installing_ = false;                    // it, until it is in place

@@ -31,7 +31,6 @@ class HeldLog {
   // A follower is to be sent a snapshot of a state that has `applied`, or a later one.
   void Sending(NodeId to, Index applied) { receivers_[to] = {.from = applied}; }
   void Sent(NodeId to, bool delivered);
-  // This node does not lead any more.
   void Clear() { receivers_.clear(); }
 
   // Up to where the log may go that is in the state machine, which is durable up to `durable`.

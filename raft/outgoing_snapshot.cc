@@ -61,13 +61,17 @@ Task<Status> OutgoingSnapshot::Send() {
       const bool go_on = co_await SleepFor(rate_->Spend(part->data.size()));
       if (!go_on) co_return Error(Reason::kNodeStopping, "the node is stopping");
     }
-    if (++failures >= options_.attempts_max) co_return answer.status();
+    if (++failures >= options_.attempts_max || !options_.wanted()) co_return answer.status();
     const bool go_on = co_await SleepFor(kPause * failures);
     if (!go_on) co_return Error(Reason::kNodeStopping, "the node is stopping");
   }
 }
 
 Task<StatusOr<std::string>> OutgoingSnapshot::Call(PeerMethod method, std::string body) {
+  if (!options_.wanted()) {
+    co_return Error(Reason::kNotLeader,
+                    "the snapshot is not wanted any more: another leads, or sends");
+  }
   const StatusOr<Bytes> answer =
       co_await AwaitCallback<StatusOr<Bytes>>([&](Completion<StatusOr<Bytes>> done) {
         calls_->Call(options_.to, method, Bytes(std::move(body)), options_.part_timeout,

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,6 +54,8 @@ class OutgoingSnapshot {
     Duration part_timeout{0};
     int attempts_max = 0;  // failures in a row
     bool direct_io = false;
+    // Asked before each call.
+    std::function<bool()> wanted;
   };
   // The pointers outlive it.
   OutgoingSnapshot(const Options& options, const SnapshotInfo& snapshot, rocksdb::FileSystem* files,
@@ -60,8 +63,8 @@ class OutgoingSnapshot {
   ~OutgoingSnapshot();
 
   // Sends everything. OK once the receiver has it on disk; the error of the last call when too many
-  // failed in a row; NODE_STOPPING when the scope is stopped; at once what this node's disk says.
-  // Once; this object outlives the task.
+  // failed in a row; NODE_STOPPING when the scope is stopped; at once what this node's disk says,
+  // and NOT_LEADER when it is not wanted any more. Once; this object outlives the task.
   Task<Status> Send();
 
  private:

@@ -65,8 +65,9 @@ SnapshotTransfer::SnapshotTransfer(const SnapshotTransferOptions& options,
 SnapshotTransfer::~SnapshotTransfer() = default;
 
 void SnapshotTransfer::Send(GroupId group, NodeId to, const SnapshotInfo& snapshot,
-                            UniqueFunction<void(Status)> done) {
-  strand_->Post([this, group, to, snapshot, done = std::move(done)]() mutable {
+                            std::function<bool()> wanted, UniqueFunction<void(Status)> done) {
+  strand_->Post([this, group, to, snapshot, wanted = std::move(wanted),
+                 done = std::move(done)]() mutable {
     if (sending_.stopping()) {
       done(Error(Reason::kNodeStopping, "the node is stopping"));
       return;
@@ -79,7 +80,8 @@ void SnapshotTransfer::Send(GroupId group, NodeId to, const SnapshotInfo& snapsh
                                                      .part_bytes = options_.part_bytes,
                                                      .part_timeout = options_.part_timeout,
                                                      .attempts_max = options_.attempts_max,
-                                                     .direct_io = options_.direct_io};
+                                                     .direct_io = options_.direct_io,
+                                                     .wanted = std::move(wanted)};
     auto outgoing =
         std::make_unique<OutgoingSnapshot>(outgoing_options, snapshot, files_, calls_, &rate_);
     sending_.Spawn(Carry(std::move(outgoing), std::move(done)));

@@ -55,9 +55,10 @@ class SnapshotTransfer {
                    std::shared_ptr<spdlog::logger> logger);
   ~SnapshotTransfer();
 
-  // Sends all files of the snapshot; OK once the receiver has them on disk. Any thread; `done` runs
-  // on the transfer's strand.
-  void Send(GroupId group, NodeId to, const SnapshotInfo& snapshot,
+  // Sends all files of the snapshot; OK once the receiver has them on disk. It is given up once
+  // `wanted`, which is asked on the transfer's strand, says no: two that are sent to one node would
+  // undo each other. Any thread; `done` runs on the transfer's strand.
+  void Send(GroupId group, NodeId to, const SnapshotInfo& snapshot, std::function<bool()> wanted,
             UniqueFunction<void(Status)> done);
 
   // Until Discard() or Release() no other snapshot takes the place of the received one, if it is

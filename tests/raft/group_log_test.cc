@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Learner final : public Transport {
   void Send(std::vector<PeerMessage> messages) override {
     for (PeerMessage& message : messages) {
       if (auto* call = std::get_if<Call>(&message.payload)) {
+        Note(*call);
         if (receives) Answer(*call);
       } else if (hears) {
         Hear(std::get<GroupMessage>(message.payload).message);
@@ -103,9 +105,16 @@ class Learner final : public Transport {
   bool hears = true;     // messages
   bool receives = true;  // snapshots
   bool appends = true;   // entries
+  int heard_calls = 0;
+  std::set<Index> opened;  // snapshots
   Index has;
 
  private:
+  void Note(const Call& call) {
+    ++heard_calls;
+    const StatusOr<SnapshotOpen> open = DecodeSnapshotOpen(call.body.view());
+    if (open.ok()) opened.insert(open->index);
+  }
   void Answer(const Call& call) const {
     const bool opens = call.method == static_cast<std::uint32_t>(PeerMethod::kSnapshotOpen);
     calls->OnCall(kLearner,
@@ -182,14 +191,17 @@ class GroupLog : public testing::Test {
   // The learner is to get a snapshot, which does not arrive unless the test lets it.
   void AddLearner() {
     learner.receives = false;
-    group_->Post([this] {
-      EXPECT_EQ(
-          group_->ProposeMembership({.voters = {kSelf}, .learners = {kLearner}, .context = {}}),
-          MembershipRefusal::kNone);
-    });
-    Pass(milliseconds(100));
+    Change({kLearner});
     ASSERT_EQ(machine.snapshots, 1);
     snapshot = machine.mark().index;
+  }
+
+  void Change(const std::set<NodeId>& learners) {
+    group_->Post([this, learners] {
+      EXPECT_EQ(group_->ProposeMembership({.voters = {kSelf}, .learners = learners, .context = {}}),
+                MembershipRefusal::kNone);
+    });
+    Pass(milliseconds(100));
   }
 
   void Pass(Duration time) {
@@ -208,6 +220,16 @@ class GroupLog : public testing::Test {
       loop_.RunFor(milliseconds(1));
     }
     Pass(seconds(1));
+  }
+
+  // It leads again at once.
+  void StepDown() {
+    group_->Post([this] {
+      group_->StepDown();
+      group_->Campaign();
+    });
+    Pass(milliseconds(500));
+    ASSERT_EQ(group_->core().role(), Role::kLeader);
   }
 
   // All of it is there from here on.
@@ -290,6 +312,32 @@ TEST_F(GroupLog, IsNotKeptForATransferThatFailed) {
   EXPECT_EQ(machine.snapshots, 1);
   Write(1 << 10);
   EXPECT_GT(log_start() + 2 * kCompactAfter / 1024, last());
+}
+
+// Who leads next sends another one, to the same place.
+TEST_F(GroupLog, ASnapshotGoesNoFurtherThanItsLeadership) {
+  Start();
+  AddLearner();
+  learner.hears = false;
+  const int calls = learner.heard_calls;
+  Pass(seconds(15));
+  EXPECT_GT(learner.heard_calls, calls);
+  StepDown();
+  const int before = learner.heard_calls;
+  Pass(seconds(60));
+  EXPECT_EQ(learner.heard_calls, before);
+}
+
+TEST_F(GroupLog, WhoLeftAndCameBackIsSentOneSnapshotAtATime) {
+  Start();
+  AddLearner();
+  Change({});
+  Write(4 << 10);
+  Change({kLearner});
+  ASSERT_EQ(machine.snapshots, 2);
+  learner.opened.clear();
+  Pass(seconds(15));
+  EXPECT_EQ(learner.opened, std::set<Index>{machine.mark().index});
 }
 
 TEST_F(GroupLog, IsNotKeptForWhoGotItsSnapshotAndWentAway) {

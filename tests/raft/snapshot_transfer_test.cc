@@ -111,10 +111,12 @@ class SnapshotTransferTest : public ::testing::Test {
   }
 
   void Send(const SnapshotInfo& snapshot, GroupId group = kGroup) {
-    sender->transfer->Send(group, NodeId(2), snapshot, [this](Status status) {
-      results.push_back(std::move(status));
-      ended = sender->process.Now();
-    });
+    sender->transfer->Send(
+        group, NodeId(2), snapshot, [this] { return wanted; },
+        [this](Status status) {
+          results.push_back(std::move(status));
+          ended = sender->process.Now();
+        });
   }
 
   void ExpectArrived(const SnapshotInfo& snapshot) {
@@ -148,6 +150,7 @@ class SnapshotTransferTest : public ::testing::Test {
   std::unique_ptr<Node> sender;
   std::unique_ptr<Node> receiver;
   std::map<std::string, std::string> contents;
+  bool wanted = true;
   std::vector<Status> results;
   std::optional<MonoTime> ended;
 };
@@ -272,6 +275,20 @@ TEST_F(SnapshotTransferTest, GivesUpAfterFailuresInARowWithGrowingPauses) {
   const Duration expected = 5 * options.part_timeout + milliseconds(200 + 400 + 600 + 800);
   EXPECT_GE(*ended - start, expected);
   EXPECT_LT(*ended - start, expected + milliseconds(10));
+}
+
+TEST_F(SnapshotTransferTest, EndsWhenItIsNotWantedAnyMore) {
+  int parts = 0;
+  filter = [&](const Call& call) {
+    if (IsPart(call) && ++parts == 3) wanted = false;
+    return true;
+  };
+  Start();
+  Send(MakeSnapshot({10 * kPart}));
+  loop.RunFor(seconds(1));
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(ReasonOf(results[0]), Reason::kNotLeader);
+  EXPECT_EQ(parts, 3);
 }
 
 TEST_F(SnapshotTransferTest, APartThatArrivesStartsTheCountOfFailuresAnew) {
