@@ -104,6 +104,8 @@ Climate DrawClimate(Random& random, int nodes, bool sharded) {
     climate.quiesce_after = std::chrono::milliseconds(OneOf<int>(apart, {50, 150, 500, 2000}));
   }
   if (sharded) DrawShards(apart, climate);
+  if (apart.Chance(0.3)) climate.snapshot_bytes_per_second_max = 128 << 10;
+  if (apart.Chance(0.5)) climate.log_bytes_soft_max = 512 << 10;
   return climate;
 }
 
@@ -116,6 +118,8 @@ void Apply(const Climate& climate, NodeOptions& options) {
   options.store.session_idle_ms_max = climate.session_idle_ms_max;
   options.log.segment_bytes = 64 << 10;
   options.log.cache_bytes = 16 << 10;
+  options.log.live_bytes_soft_max = climate.log_bytes_soft_max;
+  options.snapshot_bytes_per_second_max = climate.snapshot_bytes_per_second_max;
   options.block_cache_bytes = 1 << 20;
   // With several groups, some must flush for others.
   options.write_buffer_bytes = 12 * climate.memtable_bytes;

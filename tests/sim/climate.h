@@ -67,6 +67,9 @@ struct Climate {
   Duration quiesce_after{0};  // 0: never
   std::size_t append_bytes_max = 0;
   std::uint64_t compact_after_bytes = 0;
+  // Both more than a run can have, but in some climates.
+  std::uint64_t snapshot_bytes_per_second_max = 256 << 20;
+  std::uint64_t log_bytes_soft_max = 1 << 30;
   std::size_t memtable_bytes = 0;
   std::uint64_t session_idle_ms_max = 0;
   std::uint64_t retention_ms = 0;
