@@ -103,6 +103,7 @@ bool HoldsForEarlierAttempts(Reason reason) {
     case Reason::kConditionFailed:
     case Reason::kSessionExpired:  // says itself that the outcome is not known
     case Reason::kOutcomeUnknown:
+    case Reason::kTxnAborted:
     case Reason::kKeyTooLarge:
     case Reason::kValueTooLarge:
     case Reason::kBatchTooLarge:

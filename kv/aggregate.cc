@@ -101,6 +101,9 @@ Status CountRows(rocksdb::Iterator& rows, const UserRange& range, const Aggregat
   return FromRocks(rows.status(), "counting");
 }
 
+// Attempts at a page while transactions come and go.
+constexpr int kRoundsMax = 8;
+
 }  // namespace
 
 Status AddPage(const AggregatePage& page, AggregatePage& total) {
@@ -112,7 +115,8 @@ Status AddPage(const AggregatePage& page, AggregatePage& total) {
   return AddTo(page.sum, total.sum);
 }
 
-StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& request) {
+StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& asked, InTheWay obstacle) {
+  AggregateRequest request = asked;
   if (request.first_slot >= request.past_last_slot || request.past_last_slot > kSlots) {
     return Error(Reason::kBadRequest, "a count names slots, from 0 to 65536");
   }
@@ -124,21 +128,39 @@ StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& request) {
   const std::string begin = FirstKey(request);
   if (begin >= range.past_last()) return page;
   if (range_.frozen || !range_.Contains(begin)) return WrongShard(options_.group, range_);
-  const bool ends_here = range_.end.empty() || range.past_last() <= range_.end;
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
+  std::string end;
   const rocksdb::Slice lower(begin);
-  const rocksdb::Slice upper(ends_here ? range.past_last() : range_.end);
+  rocksdb::Slice upper;
   options.iterate_lower_bound = &lower;
   options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
-  RETURN_IF_ERROR(CheckKept(request.as_of));
+  std::unique_ptr<rocksdb::Iterator> rows;
+  for (int round = 0; rows == nullptr; ++round) {
+    // Of one moment, where transactions come and go.
+    request.as_of = asked.as_of;
+    if (!request.as_of && !locks_.empty()) request.as_of = Timestamp(visible_timestamp_.load());
+    if (obstacle == nullptr) request.as_of = Settled(request.as_of);
+    end = range.past_last();
+    if (!range_.end.empty() && range_.end < end) end = range_.end;
+    auto first = obstacle == nullptr ? std::nullopt : locks_.IntentIn(begin, end, request.as_of);
+    if (first && first->key == begin) {
+      *obstacle = std::move(first);
+      return Locked(**obstacle);
+    }
+    if (first) end = first->key;
+    upper = end;
+    rows.reset(database_->db().NewIterator(options, database_->versions()));
+    const Status kept = CheckKept(request.as_of);
+    if (kept.ok()) continue;
+    if (asked.as_of || round == kRoundsMax) return kept;
+    rows.reset();
+  }
   rows->Seek(lower);
   RETURN_IF_ERROR(Located(CountRows(*rows, range, request, MillisecondsAt(request.as_of), page)));
-  if (!page.more && !ends_here) {
+  if (!page.more && end != range.past_last()) {
     page.more = true;
-    page.resume = range_.end;
+    page.resume = end;
   }
   return page;
 }

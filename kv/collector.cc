@@ -11,7 +11,10 @@ namespace {
 class Collector final : public rocksdb::CompactionFilter {
  public:
   Collector(std::shared_ptr<CollectorState> state, bool full)
-      : state_(std::move(state)), safe_point_(state_->safe_point.load()), full_(full) {}
+      : state_(std::move(state)),
+        safe_point_(state_->safe_point.load()),
+        tombstone_point_(state_->tombstone_point.load()),
+        full_(full) {}
 
   const char* Name() const override { return "flotilla.Collector"; }
 
@@ -25,7 +28,7 @@ class Collector final : public rocksdb::CompactionFilter {
     key_ = encoded;
     newer_ = timestamp.value();
     bool drop = superseded;
-    if (!older && full_ && timestamp.value() <= safe_point_ && type == ValueType::kValue) {
+    if (!older && full_ && timestamp.value() <= tombstone_point_ && type == ValueType::kValue) {
       VersionView version;
       drop = DecodeVersion({value.data(), value.size()}, version) && version.tombstone;
     }
@@ -37,6 +40,7 @@ class Collector final : public rocksdb::CompactionFilter {
  private:
   const std::shared_ptr<CollectorState> state_;
   const std::uint64_t safe_point_;
+  const std::uint64_t tombstone_point_;
   const bool full_;
   // A filter sees one compaction's keys in order, on one thread.
   mutable std::string key_;

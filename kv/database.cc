@@ -301,18 +301,16 @@ StatusOr<bool> Database::HasRows(rocksdb::ColumnFamilyHandle* family) const {
 }
 
 Status Database::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) const {
-  for (rocksdb::ColumnFamilyHandle* const family : {versions_, locks_}) {
-    // RocksDB 7.8 asserts the wrong thing of a compaction whose empty table cannot be synced, and
-    // ends the process: ranges that are removed from nothing would come to that on a full disk.
-    ASSIGN_OR_RETURN(const bool some, HasRows(family));
-    if (!some) continue;
-    if (!range.start.empty()) {
-      RETURN_IF_ERROR(FromRocks(batch.DeleteRange(family, "", range.start), "removing a range"));
-    }
-    if (!range.end.empty()) {
-      const rocksdb::Slice last(kKeysEnd.data(), kKeysEnd.size());
-      RETURN_IF_ERROR(FromRocks(batch.DeleteRange(family, range.end, last), "removing a range"));
-    }
+  // RocksDB 7.8 asserts the wrong thing of a compaction whose empty table cannot be synced, and
+  // ends the process: ranges that are removed from nothing would come to that on a full disk.
+  ASSIGN_OR_RETURN(const bool some, HasRows(versions_));
+  if (!some) return absl::OkStatus();
+  if (!range.start.empty()) {
+    RETURN_IF_ERROR(FromRocks(batch.DeleteRange(versions_, "", range.start), "removing a range"));
+  }
+  if (!range.end.empty()) {
+    const rocksdb::Slice last(kKeysEnd.data(), kKeysEnd.size());
+    RETURN_IF_ERROR(FromRocks(batch.DeleteRange(versions_, range.end, last), "removing a range"));
   }
   return absl::OkStatus();
 }

@@ -24,6 +24,8 @@ namespace flotilla::kv {
 struct CollectorState {
   // Versions superseded at or before this timestamp may go.
   std::atomic<std::uint64_t> safe_point{0};
+  // Tombstones that nothing lies under may go up to this one.
+  std::atomic<std::uint64_t> tombstone_point{0};
   std::atomic<std::uint64_t> collected{0};
 };
 
@@ -79,7 +81,7 @@ class Database {
   Status Resume();
   // Asks for a flush of everything; never waits for it.
   Status RequestFlush();
-  // Adds the removal of all rows of keys outside the range to the batch; but not of `meta`'s.
+  // Adds the removal of all versions of keys outside the range to the batch.
   Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) const;
   // Deletes files that hold versions outside the range only, which must have been removed, or be
   // about to be. Best effort.

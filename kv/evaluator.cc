@@ -8,6 +8,7 @@
 #include "base/coding.h"
 #include "base/planted.h"
 #include "kv/key_codec.h"
+#include "kv/txn/steps.h"
 #include "kv/user_range.h"
 #include "kv/visible_rows.h"
 
@@ -28,6 +29,7 @@ StatusOr<bool> AnyReads(CommandBatchReader& batch, CommandView& command) {
   std::string_view encoded;
   Timestamp timestamp;
   while (batch.Next(encoded, timestamp)) {
+    if (IsTxnCommand(encoded)) return true;
     RETURN_IF_ERROR(DecodeCommand(encoded, command));
     if (Reads(command)) return true;
   }
@@ -57,13 +59,14 @@ std::string ExpiryKey(std::uint64_t expires_at_ms, std::string_view encoded_key)
 }
 
 Evaluator::Evaluator(const Database& database, const Caches& caches, const ShardRange& range,
-                     Sessions& sessions, FollowedRows* followed)
+                     Sessions& sessions, Locks& locks, FollowedRows* followed)
     : database_(database),
       cache_(caches.rows),
       ranges_(caches.ranges),
       range_(range),
       followed_(followed),
-      sessions_(sessions) {}
+      sessions_(sessions),
+      locks_(locks) {}
 
 Evaluator::~Evaluator() = default;
 
@@ -167,11 +170,17 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
   }
   last_timestamp = reader.first();
   if (expiry_due_) RETURN_IF_ERROR(ExpireDue(reader.first()));
+  TxnSteps(*this, range_, locks_).ForgetNeedless(reader.first());
   std::string_view encoded;
   Timestamp timestamp;
   while (reader.Next(encoded, timestamp)) {
-    RETURN_IF_ERROR(DecodeCommand(encoded, command_));
     last_timestamp = timestamp;
+    if (IsTxnCommand(encoded)) {
+      RETURN_IF_ERROR(DecodeTxnCommand(encoded, txn_command_));
+      results.push_back(TxnSteps(*this, range_, locks_).Apply(txn_command_, timestamp));
+      continue;
+    }
+    RETURN_IF_ERROR(DecodeCommand(encoded, command_));
     // Before its session is looked at: whoever has the keys has the session's newest state as well.
     if (const Share share = ShareOf(command_); share != Share::kAll) {
       results.push_back(Refuse(command_, share, timestamp));
@@ -183,6 +192,7 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
       results.push_back(*first);
     } else {
       results.push_back(Evaluate(command_, timestamp));
+      if (results.back().outcome == WriteOutcome::kLocked) continue;
       sessions_.Record(command_.session, timestamp, results.back());
     }
   }
@@ -236,6 +246,11 @@ WriteResult Evaluator::Refuse(const CommandView& command, Share share, Timestamp
 WriteResult Evaluator::Evaluate(const CommandView& command, Timestamp timestamp) {
   WriteResult result;
   result.timestamp = timestamp;
+  if (std::optional<Obstacle> obstacle = ObstacleTo(command)) {
+    result.outcome = WriteOutcome::kLocked;
+    result.obstacle = std::make_shared<const Obstacle>(*std::move(obstacle));
+    return result;
+  }
   const std::uint64_t now_ms = MillisecondsOf(timestamp);
   // All conditions first: a batch takes effect as a whole or not at all. They look at the state
   // before the batch.
@@ -298,32 +313,115 @@ void Evaluator::Put(const CommandView& command, const WriteOp& op, Timestamp tim
   }
   key_.clear();
   AppendEncodedKey(key_, command.keyspace, op.key);
-  AddRow(key_, timestamp, PutHeader(expires_at_ms), op.value);
+  AddPut(key_, timestamp, expires_at_ms, TxnId(), op.value);
+}
+
+void Evaluator::AddPut(const std::string& encoded, Timestamp timestamp, std::uint64_t expires_at_ms,
+                       TxnId txn, std::string_view value) {
+  AddRow(encoded, timestamp, VersionHeader(kPutVersion, expires_at_ms, txn.value()), value);
   if (expires_at_ms != 0) {
     std::string row;
     AppendFixed64(row, timestamp.value());
-    Check(batch_.Put(database_.meta(), ExpiryKey(expires_at_ms, key_), row), "gathering writes");
+    Check(batch_.Put(database_.meta(), ExpiryKey(expires_at_ms, encoded), row), "gathering writes");
     if (earliest_expiry_ms_ == 0 || expires_at_ms < earliest_expiry_ms_) {
       earliest_expiry_ms_ = expires_at_ms;
     }
   }
   if (!tracking_) return;
-  Newest& newest = written_[key_];
+  Newest& newest = written_[encoded];
   newest.present = true;
   newest.timestamp = timestamp;
   newest.tombstone = false;
   newest.expires_at_ms = expires_at_ms;
-  newest.value = op.value;
+  newest.value = value;
 }
 
-void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp) {
-  const char header = static_cast<char>(kTombstoneVersion);
-  AddRow(encoded, timestamp, {&header, 1}, {});
+void Evaluator::WriteVersion(const TxnWrite& write, const std::string& encoded, Timestamp commit,
+                             TxnId txn) {
+  if (write.deletes) {
+    Tombstone(encoded, commit, txn);
+    return;
+  }
+  AddPut(encoded, commit, write.ttl_ms == 0 ? 0 : MillisecondsOf(commit) + write.ttl_ms, txn,
+         write.value);
+}
+
+void Evaluator::WriteLock(const std::string& row_key, std::string row) {
+  Check(batch_.Put(database_.locks(), row_key, row), "gathering locks");
+  written_locks_[row_key] = std::move(row);
+}
+
+void Evaluator::RemoveLock(const std::string& row_key) {
+  Check(batch_.Delete(database_.locks(), row_key), "gathering locks");
+  written_locks_.erase(row_key);
+}
+
+bool Evaluator::ReadLock(const std::string& row_key, std::string& row) {
+  if (const auto found = written_locks_.find(row_key); found != written_locks_.end()) {
+    row = found->second;
+    return true;
+  }
+  const rocksdb::Status read =
+      database_.db().Get(rocksdb::ReadOptions(), database_.locks(), row_key, &row);
+  if (read.IsNotFound()) return false;
+  Check(read, "reading a lock");
+  return read.ok();
+}
+
+std::optional<std::pair<std::string, Timestamp>> Evaluator::ChangeAfter(Timestamp limit,
+                                                                        std::string_view start,
+                                                                        std::string_view end,
+                                                                        Timestamp now) {
+  const std::uint64_t now_ms = MillisecondsOf(now);
+  for (auto one = written_.lower_bound(start); one != written_.end() && one->first < end; ++one) {
+    const Timestamp changed = one->second.ChangedAt(now_ms);
+    if (changed > limit) return std::pair(one->first, changed);
+  }
+  rocksdb::Iterator& rows = Rows();
+  VisibleRows newest_rows(rows);
+  for (newest_rows.Seek(ToSlice(start)); rows.Valid() && rows.key().compare(ToSlice(end)) < 0;
+       newest_rows.Next()) {
+    std::string_view encoded;
+    Timestamp timestamp;
+    if (!SplitVersionKey({rows.key().data(), rows.key().size()}, encoded, timestamp)) {
+      Damaged("a version key is malformed");
+      return std::nullopt;
+    }
+    if (written_.contains(encoded)) continue;
+    Newest newest;
+    Take(timestamp, {rows.value().data(), rows.value().size()}, newest, false);
+    const Timestamp changed = newest.ChangedAt(now_ms);
+    if (changed > limit) return std::pair(std::string(encoded), changed);
+  }
+  Check(rows.status(), "checking a range");
+  return std::nullopt;
+}
+
+std::optional<Obstacle> Evaluator::ObstacleTo(const CommandView& command) const {
+  if (locks_.empty()) return std::nullopt;
+  for (const WriteOp& op : command.ops) {
+    if (op.kind != WriteKind::kDeleteRange) {
+      if (auto found = locks_.AgainstWrite(EncodeKey(command.keyspace, op.key), TxnId())) {
+        return found;
+      }
+      continue;
+    }
+    // Of a hashed keyspace, with what lies between the slots' parts of it.
+    const UserRange doomed(command.keyspace, op.key, op.end);
+    if (auto found = locks_.AgainstWriteIn(doomed.first(), doomed.past_last())) return found;
+  }
+  return std::nullopt;
+}
+
+void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp, TxnId txn,
+                          std::uint64_t expired_at_ms) {
+  AddRow(encoded, timestamp, VersionHeader(kTombstoneVersion, expired_at_ms, txn.value()), {});
   Newest& newest = written_[encoded];
   newest = Newest();
   newest.present = true;
   newest.timestamp = timestamp;
   newest.tombstone = true;
+  newest.expires_at_ms = expired_at_ms;
 }
 
 Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {
@@ -423,10 +521,12 @@ Status Evaluator::ExpireDue(Timestamp now) {
     if (LoadOrdered64(key.data() + 1) > now_ms) break;
     ++slice;
     const std::string encoded(key.substr(9));
+    // What a transaction puts there may have an earlier timestamp than now.
+    if (locks_.AgainstWrite(encoded, TxnId())) continue;
     const Newest newest = Read(encoded, false);
     if (newest.present && !newest.tombstone &&
         newest.timestamp == Timestamp(LoadFixed64(value.data()))) {
-      Tombstone(encoded, now);
+      Tombstone(encoded, now, TxnId(), newest.expires_at_ms);
     }
     Check(batch_.Delete(database_.meta(), due->key()), "gathering writes");
     expired_some_ = true;

@@ -9,12 +9,15 @@
 #include <rocksdb/write_batch.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/timestamp.h"
 #include "kv/command.h"
 #include "kv/database.h"
 #include "kv/followed_rows.h"
@@ -22,6 +25,8 @@
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/shard_range.h"
+#include "kv/txn/command.h"
+#include "kv/txn/locks.h"
 #include "kv/version_codec.h"
 
 namespace flotilla::kv {
@@ -36,7 +41,7 @@ class Evaluator {
   // A command some of whose keys are not in `range` is refused as a whole, and leaves no trace.
   // `followed`: null when nobody listens.
   Evaluator(const Database& database, const Caches& caches, const ShardRange& range,
-            Sessions& sessions, FollowedRows* followed);
+            Sessions& sessions, Locks& locks, FollowedRows* followed);
   ~Evaluator();
 
   // Reserves memory for an entry's payload; a hint.
@@ -68,6 +73,34 @@ class Evaluator {
   std::uint64_t earliest_expiry_ms() const { return earliest_expiry_ms_; }
   bool expired_some() const { return expired_some_; }
 
+  // ---- for the steps of transactions (kv/txn/steps.h) ------------------------------------------
+
+  // Zero: the key has none, not even a tombstone.
+  Timestamp NewestVersion(const std::string& encoded) { return Read(encoded, false).timestamp; }
+  // When the key last changed; zero: never, as far as is known. A key that has expired has changed
+  // then: whether that has been written down yet differs between replicas.
+  Timestamp LastChange(const std::string& encoded, Timestamp now) {
+    return Read(encoded, false).ChangedAt(MillisecondsOf(now));
+  }
+  // Zero: there is nothing at that time.
+  Timestamp VersionAt(const std::string& encoded, Timestamp now) {
+    const Newest newest = Read(encoded, false);
+    return newest.Exists(MillisecondsOf(now)) ? newest.timestamp : Timestamp();
+  }
+  // The first key of [start, end) that has changed after the limit, and when it did last.
+  std::optional<std::pair<std::string, Timestamp>> ChangeAfter(Timestamp limit,
+                                                               std::string_view start,
+                                                               std::string_view end, Timestamp now);
+  // What a transaction wrote, as a version of the key. The value stays until Finish().
+  void WriteVersion(const TxnWrite& write, const std::string& encoded, Timestamp commit, TxnId txn);
+  // Keeps it until then.
+  std::string_view Own(std::string value) { return owned_.emplace_back(std::move(value)); }
+  void WriteLock(const std::string& row_key, std::string row);
+  void RemoveLock(const std::string& row_key);
+  // False: there is none.
+  bool ReadLock(const std::string& row_key, std::string& row);
+  void Damaged(std::string_view what) { Check(rocksdb::Status::Corruption(std::string(what)), ""); }
+
  private:
   // The newest version of a key: in the batch, or else in the database.
   struct Newest {
@@ -79,6 +112,10 @@ class Evaluator {
 
     bool Exists(std::uint64_t now_ms) const {
       return present && !tombstone && (expires_at_ms == 0 || expires_at_ms > now_ms);
+    }
+    Timestamp ChangedAt(std::uint64_t now_ms) const {
+      const bool expired = expires_at_ms != 0 && expires_at_ms <= now_ms;
+      return expired ? Timestamp(expires_at_ms << kTimestampCounterBits) : timestamp;
     }
   };
 
@@ -104,7 +141,9 @@ class Evaluator {
   WriteResult Evaluate(const CommandView& command, Timestamp timestamp);
   bool ConditionHolds(const WriteOp& op, const Newest& newest, std::uint64_t now_ms) const;
   void Put(const CommandView& command, const WriteOp& op, Timestamp timestamp);
-  void Tombstone(const std::string& encoded, Timestamp timestamp);
+  // `expired_at_ms`: of a key that is gone since then; 0: it is deleted now.
+  void Tombstone(const std::string& encoded, Timestamp timestamp, TxnId txn = {},
+                 std::uint64_t expired_at_ms = 0);
   std::uint64_t DeleteRange(const CommandView& command, const WriteOp& op, Timestamp timestamp);
   Newest Read(const std::string& encoded, bool want_value);
   void ReadAt(rocksdb::Iterator& rows, Newest& newest, bool want_value);
@@ -115,6 +154,11 @@ class Evaluator {
   void AddRow(std::string_view encoded_key, Timestamp timestamp, std::string_view header,
               std::string_view value);
   void Check(const rocksdb::Status& status, std::string_view what);
+  // A command some of whose keys somebody has locked.
+  std::optional<Obstacle> ObstacleTo(const CommandView& command) const;
+  // A key gets a value, or loses it.
+  void AddPut(const std::string& encoded, Timestamp timestamp, std::uint64_t expires_at_ms,
+              TxnId txn, std::string_view value);
 
   const Database& database_;
   RowCache& cache_;
@@ -122,6 +166,7 @@ class Evaluator {
   const ShardRange& range_;
   FollowedRows* const followed_;
   Sessions& sessions_;
+  Locks& locks_;
   rocksdb::WriteBatch batch_;
   std::vector<Row> rows_to_write_;
   std::vector<RangeCache::Write> range_writes_;
@@ -138,6 +183,9 @@ class Evaluator {
   Status failure_;
   std::string key_;  // reused
   CommandView command_;
+  TxnCommand txn_command_;
+  std::deque<std::string> owned_;
+  std::map<std::string, std::string> written_locks_;
 };
 
 // The key of a row of the expiry index: 'x' ‖ milliseconds, 8 bytes big-endian ‖ encoded key.

@@ -17,14 +17,6 @@ void AppendKeyspace(std::string& out, std::uint32_t keyspace) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(keyspace >> shift));
 }
 
-KeyspaceId KeyspaceOf(std::string_view encoded) {
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < kKeyspaceBytes; ++i) {
-    number = number << 8 | static_cast<unsigned char>(encoded[i]);
-  }
-  return KeyspaceId(number);
-}
-
 // Whether an escaped user key ends before the text does.
 bool EndsEarly(std::string_view text) {
   for (std::size_t i = 0; i + 2 < text.size(); ++i) {
@@ -36,6 +28,14 @@ bool EndsEarly(std::string_view text) {
 }
 
 }  // namespace
+
+KeyspaceId KeyspaceOf(std::string_view encoded) {
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < kKeyspaceBytes; ++i) {
+    number = number << 8 | (i < encoded.size() ? static_cast<unsigned char>(encoded[i]) : 0);
+  }
+  return KeyspaceId(number);
+}
 
 void AppendEscaped(std::string& out, std::string_view user_key) {
   while (true) {

@@ -29,6 +29,8 @@ void AppendEncodedKey(std::string& out, KeyspaceId keyspace, std::string_view us
 std::string EncodeKey(KeyspaceId keyspace, std::string_view user_key);
 // False when the bytes are not an encoded key.
 bool DecodeKey(std::string_view encoded, KeyspaceId& keyspace, std::string& user_key);
+// Of an encoded key, or a boundary.
+KeyspaceId KeyspaceOf(std::string_view encoded);
 // The end of an encoded key.
 void AppendEscaped(std::string& out, std::string_view user_key);
 

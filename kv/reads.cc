@@ -30,10 +30,13 @@ bool Take(Timestamp timestamp, std::string_view stored, std::uint64_t now_ms, Ge
 
 // A key that is to be looked for in the database.
 struct Missed {
-  std::string encoded;
+  const std::string* encoded;
   RowCache::Token token;
   std::size_t at;
 };
+
+// Attempts at a read of one moment while others write.
+constexpr int kReadRoundsMax = 8;
 
 }  // namespace
 
@@ -53,47 +56,82 @@ Status StoreImpl::CheckKept(Timestamp as_of) const {
                            options_.group.value(), as_of.value(), safe.value()));
 }
 
-StatusOr<GetResult> StoreImpl::Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of) {
-  ASSIGN_OR_RETURN(std::vector<GetResult> results, BatchGet(keyspace, {key}, as_of));
+StatusOr<GetResult> Store::Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of,
+                               InTheWay obstacle) {
+  ASSIGN_OR_RETURN(std::vector<GetResult> results,
+                   BatchGet(keyspace, {key}, {.as_of = as_of, .obstacle = obstacle}));
   return std::move(results.front());
+}
+
+Timestamp StoreImpl::Settled(Timestamp as_of) const {
+  if (locks_.empty()) return as_of;
+  const Timestamp visible(visible_timestamp_.load());
+  return std::min(as_of ? as_of : visible, locks_.CompleteUpTo());
 }
 
 StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
                                                      const std::vector<std::string_view>& keys,
-                                                     Timestamp as_of) {
+                                                     const GetRules& rules) {
   std::shared_lock lock(database_mutex_);
   RETURN_IF_ERROR(CheckOpen());
   if (range_.frozen && !Planted(Plant::kFrozenServes)) return WrongShard(options_.group, range_);
-  RETURN_IF_ERROR(CheckKept(as_of));
-  const std::uint64_t now_ms = MillisecondsAt(as_of);
-  std::vector<GetResult> results(keys.size());
-  std::vector<Missed> missed;
-  std::string encoded;
+  std::vector<std::string> encoded(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    encoded.clear();
-    AppendEncodedKey(encoded, keyspace, keys[i]);
-    if (!range_.Contains(encoded) && !Planted(Plant::kReadsUnowned)) {
+    AppendEncodedKey(encoded[i], keyspace, keys[i]);
+    if (!range_.Contains(encoded[i]) && !Planted(Plant::kReadsUnowned)) {
       return WrongShard(options_.group, range_);
     }
+  }
+  const bool one_moment = rules.one_moment && keys.size() > 1;
+  Timestamp as_of = rules.as_of;
+  for (int round = 0;; ++round) {
+    const Timestamp visible(visible_timestamp_.load());
+    // Looked up before the versions are: whoever finds no intent finds what it has become.
+    if (rules.obstacle != nullptr && !locks_.empty() && !Planted(Plant::kIntentsOverlooked)) {
+      for (const std::string& key : encoded) {
+        if ((*rules.obstacle = locks_.IntentOn(key, as_of))) return Locked(**rules.obstacle);
+      }
+    } else if (rules.obstacle == nullptr && one_moment) {
+      as_of = Settled(as_of);
+    }
+    Timestamp newest;
+    StatusOr<std::vector<GetResult>> results = ReadKeys(encoded, as_of, newest);
+    // Something was written meanwhile: they may be of different moments.
+    const bool torn = one_moment && !as_of && newest > visible;
+    const bool collected = !rules.as_of && ReasonOf(results.status()) == Reason::kTimestampTooOld;
+    if ((!torn && !collected) || round == kReadRoundsMax) return results;
+    as_of = Timestamp(visible_timestamp_.load());
+  }
+}
+
+StatusOr<std::vector<GetResult>> StoreImpl::ReadKeys(const std::vector<std::string>& encoded,
+                                                     Timestamp as_of, Timestamp& newest) {
+  RETURN_IF_ERROR(CheckKept(as_of));
+  const std::uint64_t now_ms = MillisecondsAt(as_of);
+  std::vector<GetResult> results(encoded.size());
+  std::vector<Missed> missed;
+  for (std::size_t i = 0; i < encoded.size(); ++i) {
     bool intact = true;
     bool found = false;
-    row_cache_.Find(encoded, [&](Timestamp timestamp, std::string_view value) {
+    row_cache_.Find(encoded[i], [&](Timestamp timestamp, std::string_view value) {
       if (as_of && timestamp > as_of) return;  // there may be an older one
       found = true;
+      newest = std::max(newest, timestamp);
       intact = Take(timestamp, value, now_ms, results[i]);
     });
     if (!intact) return Malformed();
-    if (!found) missed.push_back({.encoded = encoded, .token = row_cache_.Begin(encoded), .at = i});
+    if (!found)
+      missed.push_back({.encoded = &encoded[i], .token = row_cache_.Begin(encoded[i]), .at = i});
   }
   if (missed.empty()) return results;
   // In the order of keys: neighbours share blocks.
   std::sort(missed.begin(), missed.end(),
-            [](const Missed& a, const Missed& b) { return a.encoded < b.encoded; });
+            [](const Missed& a, const Missed& b) { return *a.encoded < *b.encoded; });
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(PointReads(), database_->versions()));
   RETURN_IF_ERROR(CheckKept(as_of));
   for (const Missed& one : missed) {
-    if (SeekVersion(*rows, one.encoded, as_of)) {
+    if (SeekVersion(*rows, *one.encoded, as_of)) {
       std::string_view found;
       Timestamp timestamp;
       const std::string_view value(rows->value().data(), rows->value().size());
@@ -101,12 +139,20 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
           !Take(timestamp, value, now_ms, results[one.at])) {
         return Malformed();
       }
+      newest = std::max(newest, timestamp);
       // As of then it may not be the newest.
-      if (!as_of) row_cache_.Keep(one.encoded, one.token, timestamp, value);
+      if (!as_of) row_cache_.Keep(*one.encoded, one.token, timestamp, value);
     }
     RETURN_IF_ERROR(Located(FromRocks(rows->status(), "reading a key")));
   }
   return results;
+}
+
+StatusOr<std::optional<TxnRecord>> StoreImpl::Record(std::string_view anchor, TxnId txn) {
+  std::shared_lock lock(database_mutex_);
+  RETURN_IF_ERROR(CheckOpen());
+  if (range_.frozen || !range_.Contains(anchor)) return WrongShard(options_.group, range_);
+  return locks_.Record(anchor, txn);
 }
 
 }  // namespace flotilla::kv

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,7 +73,16 @@ enum class WriteOutcome : std::uint8_t {
   // Not evaluated, and not remembered: the group does not hold all of its keys. Whoever does may
   // still evaluate it, or have done so.
   kWrongShard = 4,
+  // Not evaluated, and not remembered: somebody's lock is in the way (`obstacle`).
+  kLocked = 5,
+  // Of steps of transactions (kv/txn/command.h).
+  kConflict = 6,  // a key has changed (`obstacle` names it, `actual_version`)
+  kTxnAborted = 7,
+  kTxnTooLate = 8,
+  kTxnTooOld = 9,
 };
+
+struct Obstacle;  // kv/txn/locks.h
 
 // Small and flat: kept per session, sent between nodes.
 struct WriteResult {
@@ -80,7 +90,9 @@ struct WriteResult {
   Timestamp timestamp = {};       // of the commit; of the first time, for a repeated write
   std::uint64_t affected = 0;     // keys that were deleted; for puts, not counted
   std::uint32_t failed_op = 0;    // kConditionFailed: which operation of the batch
-  Timestamp actual_version = {};  // kConditionFailed: the version found; 0: absent
+  Timestamp actual_version = {};  // kConditionFailed, kConflict: the version found; 0: absent
+  // kLocked, kConflict; of a resolve: has the key where it is to go on.
+  std::shared_ptr<const Obstacle> obstacle = {};
 };
 
 struct GetResult {
@@ -171,6 +183,7 @@ Status AddPage(const AggregatePage& page, AggregatePage& total);
 enum class Consistency : std::uint8_t {
   kLinearizable = 1,  // the newest, confirmed by read index
   kEventual = 2,      // committed data of some moment, from the node that was asked
+  kProvisional = 3,   // as linearizable, and what is about to be committed as if it were
 };
 
 }  // namespace flotilla::kv

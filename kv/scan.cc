@@ -42,6 +42,9 @@ std::optional<Part> PartOf(const ShardRange& range, const ScanRequest& request) 
   return part;
 }
 
+// Attempts at a page while transactions come and go.
+constexpr int kScanRoundsMax = 8;
+
 // Where the next page begins, once this one is full and there is a visible row after it.
 Status EndPage(std::string_view next, bool reverse, ScanPage& page) {
   page.more = true;
@@ -159,10 +162,63 @@ Status ScanReverse(const Walk& walk, PageBuilder& builder, ScanPage& page) {
 
 }  // namespace
 
-StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request) {
+StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request, InTheWay obstacle) {
   std::shared_lock lock(database_mutex_);
   RETURN_IF_ERROR(CheckOpen());
   if (range_.frozen) return WrongShard(options_.group, range_);
+  ScanRequest scan = request;
+  for (int round = 0;; ++round) {
+    const std::uint64_t added = locks_.added();
+    if (obstacle == nullptr) scan.as_of = Settled(scan.as_of);
+    const bool obstructed =
+        obstacle != nullptr && !locks_.empty() && !Planted(Plant::kIntentsOverlooked);
+    StatusOr<ScanPage> page = obstructed ? ScanAround(scan, obstacle) : ScanAny(scan);
+    // A transaction may have come and gone meanwhile, and a part of it have been seen.
+    const bool torn = !scan.as_of && locks_.added() != added;
+    const bool collected = !request.as_of && ReasonOf(page.status()) == Reason::kTimestampTooOld;
+    if ((!torn && !collected) || round == kScanRoundsMax) return page;
+    scan.as_of = Timestamp(visible_timestamp_.load());
+  }
+}
+
+// The part of the page that lies before the first intent.
+StatusOr<ScanPage> StoreImpl::ScanAround(const ScanRequest& request, InTheWay obstacle) {
+  const UserRange range(request.keyspace, request.start, request.end, request.first_slot,
+                        request.past_last_slot);
+  const bool hashed = IsHashed(request.keyspace);
+  std::optional<Obstacle> first;
+  if (!hashed && !request.reverse) {
+    first = locks_.IntentIn(range.first(), range.past_last(), request.as_of);
+  } else {
+    for (Obstacle& one : locks_.IntentsIn(range.first(), range.past_last(), request.as_of)) {
+      if (range.PlaceOf(one.key) == UserRange::Place::kInside) first = std::move(one);
+    }
+  }
+  if (!first) return ScanAny(request);
+  ScanRequest before = request;
+  KeyspaceId keyspace;
+  std::string key;
+  if (hashed || !DecodeKey(first->key, keyspace, key)) {
+    *obstacle = std::move(first);
+    return Locked(**obstacle);
+  }
+  (request.reverse ? before.start : before.end) = request.reverse ? key + '\0' : key;
+  const bool nothing_before =
+      request.reverse ? !request.end.empty() && before.start >= request.end : key <= request.start;
+  if (!nothing_before) {
+    ASSIGN_OR_RETURN(ScanPage page, ScanAny(before));
+    if (page.more || !page.rows.empty()) {
+      if (page.more) return page;
+      page.more = true;
+      page.resume_key = before.reverse ? before.start : before.end;
+      return page;
+    }
+  }
+  *obstacle = std::move(first);
+  return Locked(**obstacle);
+}
+
+StatusOr<ScanPage> StoreImpl::ScanAny(const ScanRequest& request) {
   return IsHashed(request.keyspace) ? ScanSlots(request) : ScanRange(request);
 }
 

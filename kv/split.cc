@@ -129,6 +129,7 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
       row_cache_.Forget();
       range_cache_.Forget();
     }
+    RETURN_IF_ERROR(LoadLocks());
     range_ = range;
     frozen_.store(range.frozen);
   }
@@ -149,6 +150,7 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
 
 Status StoreImpl::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) {
   RETURN_IF_ERROR(database_->RemoveOutside(range, batch));
+  RETURN_IF_ERROR(RemoveLocksOutside(range, batch));
   const std::unique_ptr<rocksdb::Iterator> rows(
       database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
   const rocksdb::Slice prefix(&kExpiryPrefix, 1);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "kv/control.h"
 #include "kv/request.h"
 #include "kv/shard_range.h"
+#include "kv/txn/locks.h"
 #include "kv/unflushed_bytes.h"
 #include "raft/state_machine.h"
 
@@ -119,6 +121,7 @@ struct StoreCounts {
   std::uint64_t versions_collected = 0;
   std::uint64_t sessions = 0;
   std::uint64_t applied_commands = 0;
+  std::uint64_t locks = 0;  // of transactions
 };
 
 // A waiting write: the answers of one proposed entry, command by command.
@@ -139,16 +142,40 @@ class Store : public raft::StateMachine {
   // WRONG_SHARD unless the group holds what is asked for, while it is looked up.
   // TIMESTAMP_TOO_OLD when what was visible as of that time may be gone. What is to become visible
   // at that time, or before, is the caller's to wait for.
+  //
+  // LOCK_TIMEOUT when it depends on a transaction's outcome what is seen; `obstacle` says on whose:
+  // ask again when that holds nothing here any more. Without `obstacle` such transactions have not
+  // happened, and what is seen is of a moment before them.
 
-  virtual StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key,
-                                  Timestamp as_of = {}) = 0;
-  // In order of `keys`.
+  using InTheWay = std::optional<Obstacle>*;
+  StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of = {},
+                          InTheWay obstacle = nullptr);
+  // In order of `keys`, all at one moment; or each at a moment of its own.
+  struct GetRules {
+    Timestamp as_of = {};
+    InTheWay obstacle = nullptr;
+    bool one_moment = true;
+  };
   virtual StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                                     const std::vector<std::string_view>& keys,
-                                                    Timestamp as_of = {}) = 0;
-  virtual StatusOr<ScanPage> Scan(const ScanRequest& request) = 0;
+                                                    const GetRules& rules) = 0;
+  StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
+                                            const std::vector<std::string_view>& keys,
+                                            Timestamp as_of = {}) {
+    return BatchGet(keyspace, keys, GetRules{.as_of = as_of});
+  }
+  // A page ends before an obstacle, if anything lies before that.
+  virtual StatusOr<ScanPage> Scan(const ScanRequest& request, InTheWay obstacle = nullptr) = 0;
   // BAD_REQUEST when the sum overflows.
-  virtual StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) = 0;
+  virtual StatusOr<AggregatePage> Aggregate(const AggregateRequest& request,
+                                            InTheWay obstacle = nullptr) = 0;
+  // The newest, and what transactions are about to make of it, which may yet be rolled back. Such
+  // values have no version.
+  virtual StatusOr<std::vector<GetResult>> ProvisionalGet(
+      KeyspaceId keyspace, const std::vector<std::string_view>& keys) = 0;
+  virtual StatusOr<ScanPage> ProvisionalScan(const ScanRequest& request) = 0;
+  // What the anchor, an encoded key, has of a transaction.
+  virtual StatusOr<std::optional<TxnRecord>> Record(std::string_view anchor, TxnId txn) = 0;
 
   // What the group holds, as of applied().
   virtual ShardRange range() const = 0;
@@ -157,6 +184,12 @@ class Store : public raft::StateMachine {
   virtual StatusOr<std::string> MiddleKey() = 0;
   // What it would hold after a crash, before anything is applied again.
   virtual ShardRange durable_range() const = 0;
+
+  // `listener` hears of each transaction that holds nothing here any more; on the apply strand. To
+  // be set before anything is applied.
+  virtual void OnUnlocked(std::function<void(TxnId)> listener) = 0;
+  // Whose locks are in the way.
+  virtual const Locks& locks() const = 0;
 
   // ---- for the leader ------------------------------------------------------------------------
 
@@ -172,7 +205,8 @@ class Store : public raft::StateMachine {
   // ---- for tests and people --------------------------------------------------------------------
 
   // A hash of everything that replicas must agree on at equal applied index: the newest version of
-  // every key, range, sessions, last timestamp, configuration. Reads the whole store. Apply strand.
+  // every key, range, locks, sessions, last timestamp, configuration. Reads the whole store. Apply
+  // strand.
   virtual StatusOr<std::uint64_t> StateHash() = 0;
   // Any thread.
   virtual StoreSizes Sizes() const = 0;

@@ -103,7 +103,7 @@ Status StoreImpl::LoadMeta() {
   }
   applied_.store(mark.index.value());
   durable_.store(mark.index.value());
-  collector_->safe_point.store(safe_point_.load());
+  CollectUpTo(safe_point_.load(), last_timestamp_.load());
   shrunk_at_ = mark.index;
   DropFilesOutside();
   MeasureDatabase();
@@ -162,7 +162,9 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
   }
   configuration_unwritten_ = false;
   last_timestamp_.store(last_timestamp);
+  visible_timestamp_.store(last_timestamp);
   safe_point_.store(safe_point);
+  RETURN_IF_ERROR(LoadLocks());
   RETURN_IF_ERROR(RefreshNextExpiry());
   return mark;
 }
@@ -264,7 +266,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
     // An absorption just before may have moved it.
     Timestamp timestamp = last_timestamp();
     ShardRange range = range_;
-    Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_,
+    Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_, locks_,
                         options_.listener != nullptr ? &followed_ : nullptr);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {
@@ -349,6 +351,9 @@ Status StoreImpl::Commit(Evaluator& evaluator, const ShardRange& range, const ra
   range_cache_.EndWrites(written.ok());
   std::vector<RowChange> followed = followed_.Take();
   RETURN_IF_ERROR(written);
+  for (const TxnId txn : locks_.Publish()) {
+    if (on_unlocked_) on_unlocked_(txn);
+  }
   if (range != range_) {
     std::unique_lock lock(database_mutex_);
     range_ = range;
@@ -363,7 +368,8 @@ void StoreImpl::NoteCommit(raft::Index index) {
   std::lock_guard lock(flush_mutex_);
   commits_.push_back({.sequence = database_->db().GetLatestSequenceNumber(),
                       .index = index.value(),
-                      .safe_point = safe_point_.load()});
+                      .safe_point = safe_point_.load(),
+                      .last_timestamp = last_timestamp_.load()});
   if (!ranges_.empty() && ranges_.back().second != range_) {
     ranges_.emplace_back(index.value(), range_);
   }
@@ -376,6 +382,7 @@ void StoreImpl::NoteCommit(raft::Index index) {
 
 Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& last) {
   NoteCommit(last.index);
+  visible_timestamp_.store(last_timestamp_.load());
   applied_.store(last.index.value());
   written_bytes_ += batch.GetDataSize();
   unflushed_.Add(batch.GetDataSize());
@@ -396,8 +403,17 @@ void StoreImpl::MoveSafePoint() {
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   const std::uint64_t retention_ms = retention_ms_.load(std::memory_order_relaxed);
   if (now_ms <= retention_ms) return;
-  const std::uint64_t safe = (now_ms - retention_ms) << kTimestampCounterBits;
+  // Whoever reads around an intent reads as of a time before it.
+  const std::uint64_t safe =
+      std::min((now_ms - retention_ms) << kTimestampCounterBits, locks_.CompleteUpTo().value());
   if (safe > safe_point_.load()) safe_point_.store(safe);
+}
+
+void StoreImpl::CollectUpTo(std::uint64_t safe_point, std::uint64_t last_timestamp) {
+  constexpr std::uint64_t kAgeMax = kTxnAgeMsMax << kTimestampCounterBits;
+  const std::uint64_t of_age = last_timestamp > kAgeMax ? last_timestamp - kAgeMax : 0;
+  collector_->safe_point.store(safe_point);
+  collector_->tombstone_point.store(std::min(safe_point, of_age));
 }
 
 // ---- durability -----------------------------------------------------------------------------
@@ -421,7 +437,7 @@ void StoreImpl::OnFlushed(std::uint64_t sequence) {
     durable = durable_.load();
     while (!commits_.empty() && commits_.front().sequence <= sequence) {
       durable = std::max(durable, commits_.front().index);
-      collector_->safe_point.store(commits_.front().safe_point);
+      CollectUpTo(commits_.front().safe_point, commits_.front().last_timestamp);
       commits_.pop_front();
     }
     durable_.store(durable);
@@ -503,6 +519,8 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   std::string rest;
   AppendPrefixed(rest, EncodeShardRange(range_));
   AppendFixed64(rest, sessions_.Hash());
+  ASSIGN_OR_RETURN(const std::uint32_t locks, HashLocks());
+  AppendFixed32(rest, locks);
   AppendFixed64(rest, last_timestamp_.load());
   AppendFixed64(rest, applied_.load());
   rest += raft::EncodeConfiguration(mark().configuration);
@@ -540,7 +558,8 @@ StoreSizes StoreImpl::Sizes() const {
 StoreCounts StoreImpl::Counts() const {
   return {.versions_collected = collector_->collected.load(),
           .sessions = session_count_.load(),
-          .applied_commands = applied_commands_.load()};
+          .applied_commands = applied_commands_.load(),
+          .locks = locks_.count()};
 }
 
 }  // namespace flotilla::kv

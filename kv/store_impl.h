@@ -17,11 +17,18 @@
 #include "kv/row_cache.h"
 #include "kv/sessions.h"
 #include "kv/store.h"
+#include "kv/txn/locks.h"
 #include "kv/writer_first_mutex.h"
 
 namespace flotilla::kv {
 
 class Evaluator;
+
+// What a key is to become.
+struct ProvisionalValue {
+  bool deleted = false;
+  std::string value;
+};
 
 class StoreImpl final : public Store {
  public:
@@ -44,12 +51,15 @@ class StoreImpl final : public Store {
   Status InstallSnapshot(const std::string& directory, const raft::SnapshotMark& mark) override;
 
   // Store
-  StatusOr<GetResult> Get(KeyspaceId keyspace, std::string_view key, Timestamp as_of) override;
   StatusOr<std::vector<GetResult>> BatchGet(KeyspaceId keyspace,
                                             const std::vector<std::string_view>& keys,
-                                            Timestamp as_of) override;
-  StatusOr<ScanPage> Scan(const ScanRequest& request) override;
-  StatusOr<AggregatePage> Aggregate(const AggregateRequest& request) override;
+                                            const GetRules& rules) override;
+  StatusOr<ScanPage> Scan(const ScanRequest& request, InTheWay obstacle) override;
+  StatusOr<AggregatePage> Aggregate(const AggregateRequest& request, InTheWay obstacle) override;
+  StatusOr<std::vector<GetResult>> ProvisionalGet(
+      KeyspaceId keyspace, const std::vector<std::string_view>& keys) override;
+  StatusOr<ScanPage> ProvisionalScan(const ScanRequest& request) override;
+  StatusOr<std::optional<TxnRecord>> Record(std::string_view anchor, TxnId txn) override;
   ShardRange range() const override;
   StatusOr<std::string> MiddleKey() override;
   ShardRange durable_range() const override;
@@ -65,19 +75,29 @@ class StoreImpl final : public Store {
   }
   std::uint64_t unflushed_bytes() const override { return unflushed_.load(); }
   void RunBackgroundWork() override;
+  const Locks& locks() const override { return locks_; }
+  void OnUnlocked(std::function<void(TxnId)> listener) override {
+    on_unlocked_ = std::move(listener);
+  }
 
  private:
   struct Committed {
     std::uint64_t sequence = 0;  // of the database, afterwards
     std::uint64_t index = 0;     // of the log
     std::uint64_t safe_point = 0;
+    std::uint64_t last_timestamp = 0;
   };
   struct FlushWait {
     std::uint64_t index;
     UniqueFunction<void(StatusOr<raft::Index>)> done;
   };
 
-  // reads.cc
+  // reads.cc; with the database's lock held.
+  // What is read of one group's keys; `newest`: the largest timestamp that was met.
+  StatusOr<std::vector<GetResult>> ReadKeys(const std::vector<std::string>& encoded,
+                                            Timestamp as_of, Timestamp& newest);
+  // What a read that does without transactions under way may see. Zero: the newest.
+  Timestamp Settled(Timestamp as_of) const;
   // Of a read as of then; zero: as of now.
   std::uint64_t MillisecondsAt(Timestamp as_of) const {
     return MillisecondsOf(as_of ? as_of : last_timestamp());
@@ -88,9 +108,15 @@ class StoreImpl final : public Store {
   // Says where the damage is, if RocksDB did not.
   Status Located(const Status& status);
 
+  // provisional.cc; with the database's lock held. Nothing: it is no intent any more.
+  StatusOr<std::optional<ProvisionalValue>> ReadIntent(const Obstacle& intent);
+
   // scan.cc; with the database's lock held.
+  // By the kind of its keyspace.
+  StatusOr<ScanPage> ScanAny(const ScanRequest& request);
   StatusOr<ScanPage> ScanRange(const ScanRequest& request);
   StatusOr<ScanPage> ScanSlots(const ScanRequest& request);
+  StatusOr<ScanPage> ScanAround(const ScanRequest& request, InTheWay obstacle);
 
   // store_impl.cc
   Status OpenDatabase();
@@ -115,6 +141,8 @@ class StoreImpl final : public Store {
   void NoteCommit(raft::Index index);
   // What was superseded longer ago than the retention may go from now on.
   void MoveSafePoint();
+  // A state is on disk that had this safe point and last timestamp.
+  void CollectUpTo(std::uint64_t safe_point, std::uint64_t last_timestamp);
   // Whether it raises the epoch.
   bool NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
@@ -155,6 +183,15 @@ class StoreImpl final : public Store {
                          rocksdb::ColumnFamilyHandle* to_family, const rocksdb::Range& range,
                          rocksdb::WriteBatch& batch);
 
+  // store_locks.cc
+  // What memory has of locks, as the database has it.
+  Status LoadLocks();
+  // Adds the removal of those that lie outside the range to the batch.
+  Status RemoveLocksOutside(const ShardRange& range, rocksdb::WriteBatch& batch);
+  StatusOr<std::uint32_t> HashLocks() const;
+  // Adds those of another group to the batch.
+  Status CopyLocks(const StoreImpl& from, rocksdb::WriteBatch& batch) const;
+
   // snapshots.cc
   Status FinishInterruptedInstall();
   // Moves the received directory to where the database is; closes that, which is opened afterwards.
@@ -192,6 +229,8 @@ class StoreImpl final : public Store {
   // Apply strand.
   FollowedRows followed_;
   Sessions sessions_;
+  Locks locks_;
+  std::function<void(TxnId)> on_unlocked_;
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;
   bool configuration_unwritten_ = false;
@@ -207,6 +246,7 @@ class StoreImpl final : public Store {
   std::atomic<std::uint64_t> applied_{0};
   std::atomic<std::uint64_t> durable_{0};
   std::atomic<std::uint64_t> last_timestamp_{0};
+  std::atomic<std::uint64_t> visible_timestamp_{0};  // of what has been written
   std::atomic<std::uint64_t> next_expiry_ms_{0};
   std::atomic<std::uint64_t> retention_ms_;
   // Reads as of a time below it are refused. The collector goes by what of it is on disk, so that a

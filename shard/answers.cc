@@ -40,84 +40,140 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store,
     case kv::WriteOutcome::kWrongShard:
       answer.status = kv::WrongShard(group, store.range());
       break;
+    case kv::WriteOutcome::kLocked:
+      answer.status = kv::Preceded(*result.obstacle);
+      break;
+    case kv::WriteOutcome::kConflict:
+      answer.status = kv::Conflict(*result.obstacle, result.actual_version);
+      break;
+    case kv::WriteOutcome::kTxnAborted:
+      answer.status =
+          Error(Reason::kTxnAborted,
+                "the transaction was rolled back by others, who found its time was up, or were "
+                "told to: begin it anew",
+                {{std::string(kTimestampMetadata), std::to_string(result.timestamp.value())}});
+      break;
+    case kv::WriteOutcome::kTxnTooLate:
+      answer.status = GivenUp(true, "the transaction's time was up");
+      break;
+    case kv::WriteOutcome::kTxnTooOld:
+      answer.status = Error(Reason::kTimestampTooOld,
+                            "the transaction began too long ago to be committed: it was rolled "
+                            "back; begin it anew, and keep it shorter");
+      break;
   }
   return answer;
 }
 
 namespace {
 
-// `now`: who answers, and the newest that it has.
-AnswerOrigin OriginOf(const AnswerOrigin& now, Timestamp as_of) {
-  return {.group = now.group, .node = now.node, .timestamp = as_of ? as_of : now.timestamp};
-}
+// Answers reads of one store, and keeps those that have to wait.
+class ReadServer {
+ public:
+  ReadServer(kv::Store& store, const AnswerOrigin& origin, AnswerCollector& answers)
+      : store_(store), origin_(origin), answers_(answers) {}
 
-GatewayAnswer ReadAnswer(kv::Store& store, const GatewayRequest& request,
-                         const AnswerOrigin& origin) {
-  GatewayAnswer answer;
-  answer.origin = OriginOf(origin, AsOf(request));
-  const auto take = [&](auto result) {
-    if (result.ok()) {
-      answer.result = *std::move(result);
-    } else {
-      answer.status = result.status();
-    }
+  // Gets of one keyspace and time, which need not be of one moment.
+  struct Gets {
+    kv::KeyspaceId keyspace;
+    Timestamp as_of;
+    std::vector<std::string_view> keys;
+    std::vector<const Ticket*> tickets;
   };
-  if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
-    const std::vector<std::string_view> keys(batch->keys.begin(), batch->keys.end());
-    take(store.BatchGet(batch->keyspace, keys, batch->as_of));
-  } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
-    take(store.Scan(scan->request));
-  } else if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
-    take(store.Aggregate(aggregate->request));
-  } else {
-    answer.status = Error(Reason::kInternal, "a write was sent down the path of reads");
-  }
-  return answer;
-}
-
-// Gets of one keyspace and time, as one look into the store.
-struct Gets {
-  kv::KeyspaceId keyspace;
-  Timestamp as_of;
-  std::vector<std::string_view> keys;
-  std::vector<const Ticket*> tickets;
-};
-
-void AnswerGets(kv::Store& store, const Gets& gets, const AnswerOrigin& origin,
-                AnswerCollector& answers) {
-  StatusOr<std::vector<kv::GetResult>> results =
-      store.BatchGet(gets.keyspace, gets.keys, gets.as_of);
-  // A key that is not the group's is the matter of whoever asked for it.
-  const bool one_by_one = ReasonOf(results.status()) == Reason::kWrongShard;
-  for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
-    GatewayAnswer answer;
-    answer.origin = OriginOf(origin, gets.as_of);
-    if (results.ok()) {
-      answer.result = std::move((*results)[i]);
-    } else if (!one_by_one) {
-      answer.status = results.status();
-    } else if (auto own = store.Get(gets.keyspace, gets.keys[i], gets.as_of); own.ok()) {
-      answer.result = *std::move(own);
-    } else {
-      answer.status = own.status();
+  void Answer(const Gets& gets) {
+    std::optional<kv::Obstacle> obstacle;
+    StatusOr<std::vector<kv::GetResult>> results =
+        store_.BatchGet(gets.keyspace, gets.keys,
+                        {.as_of = gets.as_of, .obstacle = &obstacle, .one_moment = false});
+    if (obstacle || ReasonOf(results.status()) == Reason::kWrongShard) {
+      // A key that is locked, or not the group's, is the matter of whoever asked for it.
+      for (const Ticket* ticket : gets.tickets) Answer(*ticket);
+      return;
     }
-    answers.Add(*gets.tickets[i], std::move(answer));
+    for (std::size_t i = 0; i < gets.tickets.size(); ++i) {
+      GatewayAnswer answer = Empty(gets.as_of);
+      if (results.ok()) {
+        answer.result = std::move((*results)[i]);
+      } else {
+        answer.status = results.status();
+      }
+      answers_.Add(*gets.tickets[i], std::move(answer));
+    }
   }
-}
+
+  void Answer(const Ticket& ticket) {
+    const GatewayRequest& request = ticket.request();
+    std::optional<kv::Obstacle> found;
+    const kv::Store::InTheWay obstacle = Eventual(request) ? nullptr : &found;
+    GatewayAnswer answer = Empty(AsOf(request));
+    const auto take = [&](auto result) {
+      if (result.ok()) {
+        answer.result = *std::move(result);
+      } else {
+        answer.status = result.status();
+      }
+    };
+    const bool provisional = ConsistencyOf(request) == kv::Consistency::kProvisional;
+    if (const auto* get = std::get_if<GetCall>(&request.call); get != nullptr && provisional) {
+      auto results = store_.ProvisionalGet(get->keyspace, {get->key});
+      if (results.ok()) answer.result = std::move(results->front());
+      answer.status = results.status();
+    } else if (get != nullptr) {
+      take(store_.Get(get->keyspace, get->key, get->as_of, obstacle));
+    } else if (const auto* batch = std::get_if<BatchGetCall>(&request.call)) {
+      const std::vector<std::string_view> keys(batch->keys.begin(), batch->keys.end());
+      take(provisional ? store_.ProvisionalGet(batch->keyspace, keys)
+                       : store_.BatchGet(batch->keyspace, keys,
+                                         {.as_of = batch->as_of, .obstacle = obstacle}));
+    } else if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
+      take(provisional ? store_.ProvisionalScan(scan->request)
+                       : store_.Scan(scan->request, obstacle));
+    } else if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
+      take(store_.Aggregate(aggregate->request, obstacle));
+    } else if (const auto* record = std::get_if<TxnRecordCall>(&request.call)) {
+      auto known = store_.Record(record->anchor, record->txn);
+      if (known.ok()) answer.result = TxnRecordResult{.record = *std::move(known)};
+      answer.status = known.status();
+    } else {
+      answer.status = Error(Reason::kInternal, "a write was sent down the path of reads");
+    }
+    if (found) {
+      blocked_.push_back({.ticket = ticket, .obstacle = *std::move(found)});
+    } else {
+      answers_.Add(ticket, std::move(answer));
+    }
+  }
+
+  std::vector<Blocked> TakeBlocked() { return std::move(blocked_); }
+
+ private:
+  GatewayAnswer Empty(Timestamp as_of) const {
+    GatewayAnswer answer;
+    answer.origin = origin_;
+    if (as_of) answer.origin.timestamp = as_of;
+    return answer;
+  }
+
+  kv::Store& store_;
+  const AnswerOrigin& origin_;
+  AnswerCollector& answers_;
+  std::vector<Blocked> blocked_;
+};
 
 }  // namespace
 
-void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
-                 AnswerCollector& answers) {
-  std::vector<Gets> looks;  // hardly ever more than one
+std::vector<Blocked> ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets,
+                                 const AnswerOrigin& origin, AnswerCollector& answers) {
+  ReadServer server(store, origin, answers);
+  std::vector<ReadServer::Gets> looks;  // hardly ever more than one
   for (const Ticket& ticket : tickets) {
     if (ticket.batch->Answered(ticket.slot)) continue;
     const auto* get = std::get_if<GetCall>(&ticket.request().call);
-    if (get == nullptr) {
-      answers.Add(ticket, ReadAnswer(store, ticket.request(), origin));
+    if (get == nullptr || ConsistencyOf(ticket.request()) != kv::Consistency::kLinearizable) {
+      server.Answer(ticket);
       continue;
     }
-    auto gets = std::find_if(looks.begin(), looks.end(), [&](const Gets& one) {
+    auto gets = std::find_if(looks.begin(), looks.end(), [&](const ReadServer::Gets& one) {
       return one.keyspace == get->keyspace && one.as_of == get->as_of;
     });
     if (gets == looks.end()) {
@@ -127,19 +183,24 @@ void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const Ans
     gets->keys.push_back(get->key);
     gets->tickets.push_back(&ticket);
   }
-  for (const Gets& gets : looks) AnswerGets(store, gets, origin, answers);
+  for (const ReadServer::Gets& gets : looks) server.Answer(gets);
+  return server.TakeBlocked();
 }
 
-bool Eventual(const GatewayRequest& request) {
+kv::Consistency ConsistencyOf(const GatewayRequest& request) {
   return std::visit(
       [](const auto& call) {
         if constexpr (requires { call.consistency; }) {
-          return call.consistency == kv::Consistency::kEventual;
+          return call.consistency;
         } else {
-          return false;
+          return kv::Consistency::kLinearizable;
         }
       },
       request.call);
+}
+
+bool Eventual(const GatewayRequest& request) {
+  return ConsistencyOf(request) == kv::Consistency::kEventual;
 }
 
 Timestamp AsOf(const GatewayRequest& request) {
@@ -169,6 +230,9 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
   }
   if (std::holds_alternative<AggregateCall>(request.call)) {
     return std::holds_alternative<kv::AggregatePage>(answer.result);
+  }
+  if (std::holds_alternative<TxnRecordCall>(request.call)) {
+    return std::holds_alternative<TxnRecordResult>(answer.result);
   }
   return std::holds_alternative<kv::ScanPage>(answer.result);
 }

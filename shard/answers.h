@@ -15,10 +15,17 @@ namespace flotilla {
 GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store, GroupId group,
                           NodeId node);
 
-// Evaluates reads on the store as it is, gets of one keyspace together.
-void ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets, const AnswerOrigin& origin,
-                 AnswerCollector& answers);
+// Evaluates reads on the store as it is, gets of one keyspace together. Those come back that have
+// to wait for a transaction; eventual ones wait for none.
+struct Blocked {
+  Ticket ticket;
+  kv::Obstacle obstacle;
+};
+std::vector<Blocked> ReadAnswers(kv::Store& store, const std::vector<Ticket>& tickets,
+                                 const AnswerOrigin& origin, AnswerCollector& answers);
 
+// Its consistency; linearizable where it has none.
+kv::Consistency ConsistencyOf(const GatewayRequest& request);
 // Any replica may answer it.
 bool Eventual(const GatewayRequest& request);
 // Of a read as of a timestamp; zero: of the newest.

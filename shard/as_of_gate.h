@@ -31,10 +31,16 @@ class AsOfGate {
     while (known < given.value() && !known_.compare_exchange_weak(known, given.value())) {
     }
   }
-  // Asks the oracle, and knows more then. What prevents it from answering.
-  void Ask(MonoTime deadline, UniqueFunction<void(Status)> done) {
+  // One that nobody had before, and that passes from then on.
+  void Fresh(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
     take_(deadline, [this, done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
       if (taken.ok()) Note(*taken);
+      done(taken);
+    });
+  }
+  // Asks the oracle, and knows more then. What prevents it from answering.
+  void Ask(MonoTime deadline, UniqueFunction<void(Status)> done) {
+    Fresh(deadline, [done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
       done(taken.status());
     });
   }

@@ -5,6 +5,8 @@
 
 #include "base/coding.h"
 #include "kv/limits.h"
+#include "kv/txn/locks.h"
+#include "kv/txn/rows.h"
 
 namespace flotilla {
 namespace {
@@ -18,6 +20,7 @@ enum class RequestKind : std::uint8_t {
   kBatchGet = 3,
   kScan = 4,
   kAggregate = 5,
+  kTxnRecord = 6,
 };
 enum class AnswerKind : std::uint8_t {
   kError = 1,
@@ -26,6 +29,7 @@ enum class AnswerKind : std::uint8_t {
   kBatchGet = 4,
   kScan = 5,
   kAggregate = 6,
+  kTxnRecord = 7,
 };
 
 Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed forwarded batch"); }
@@ -70,6 +74,11 @@ struct RequestEncoder {
     AppendByte(out, request.sum ? 1 : 0);
     AppendPrefixed(out, request.resume);
   }
+  void operator()(const TxnRecordCall& call) const {
+    AppendByte(out, static_cast<std::uint8_t>(RequestKind::kTxnRecord));
+    AppendPrefixed(out, call.anchor);
+    AppendFixed64(out, call.txn.value());
+  }
 
  private:
   void Head(RequestKind kind, kv::KeyspaceId keyspace, kv::Consistency consistency,
@@ -90,7 +99,8 @@ bool ReadHead(Reader& reader, kv::KeyspaceId& keyspace, kv::Consistency& consist
   }
   keyspace = kv::KeyspaceId(static_cast<std::uint32_t>(id));
   consistency = static_cast<kv::Consistency>(byte);
-  return consistency == kv::Consistency::kLinearizable || consistency == kv::Consistency::kEventual;
+  return byte >= static_cast<std::uint8_t>(kv::Consistency::kLinearizable) &&
+         byte <= static_cast<std::uint8_t>(kv::Consistency::kProvisional);
 }
 
 bool ReadText(Reader& reader, std::string& text) {
@@ -182,6 +192,14 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       request.call = std::move(call);
       return true;
     }
+    case RequestKind::kTxnRecord: {
+      TxnRecordCall call;
+      std::uint64_t txn = 0;
+      if (!ReadText(reader, call.anchor) || !reader.Fixed64(txn)) return false;
+      call.txn = kv::TxnId(txn);
+      request.call = std::move(call);
+      return true;
+    }
   }
   return false;
 }
@@ -213,6 +231,7 @@ struct AnswerEncoder {
     Kind(AnswerKind::kWrite);
     AppendVarint(out, result.timestamp.value());
     AppendVarint(out, result.affected);
+    AppendPrefixed(out, result.obstacle ? result.obstacle->key : std::string_view());
   }
   void operator()(const kv::GetResult& result) const {
     Kind(AnswerKind::kGet);
@@ -243,6 +262,10 @@ struct AnswerEncoder {
     AppendVarint(out, page.not_integers);
     AppendByte(out, page.more ? 1 : 0);
     AppendPrefixed(out, page.resume);
+  }
+  void operator()(const TxnRecordResult& result) const {
+    Kind(AnswerKind::kTxnRecord);
+    AppendPrefixed(out, result.record ? kv::EncodeTxnRecord(*result.record) : std::string());
   }
 
   void Kind(AnswerKind kind) const { AppendByte(out, static_cast<std::uint8_t>(kind)); }
@@ -284,7 +307,15 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
       return ReadStatus(reader, answer.status);
     case AnswerKind::kWrite: {
       kv::WriteResult result;
-      if (!reader.Varint(result.timestamp) || !reader.Varint(result.affected)) return false;
+      std::string_view key;
+      if (!reader.Varint(result.timestamp) || !reader.Varint(result.affected) ||
+          !reader.Prefixed(key)) {
+        return false;
+      }
+      if (!key.empty()) {
+        result.obstacle =
+            std::make_shared<const kv::Obstacle>(kv::Obstacle{.key = std::string(key)});
+      }
       answer.result = result;
       return true;
     }
@@ -314,6 +345,14 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
       kv::AggregatePage page;
       if (!ReadAggregatePage(reader, page)) return false;
       answer.result = std::move(page);
+      return true;
+    }
+    case AnswerKind::kTxnRecord: {
+      TxnRecordResult result;
+      std::string_view bytes;
+      if (!reader.Prefixed(bytes)) return false;
+      if (!bytes.empty() && !kv::DecodeTxnRecord(bytes, result.record.emplace())) return false;
+      answer.result = std::move(result);
       return true;
     }
   }

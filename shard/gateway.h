@@ -22,10 +22,12 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "kv/request.h"
+#include "kv/txn/types.h"
 
 namespace flotilla {
 
-// An atomic write, encoded by kv::EncodeCommand and validated.
+// An atomic write, encoded by kv::EncodeCommand, or a step of a transaction, encoded by
+// kv::EncodeTxnCommand; validated.
 struct WriteCall {
   Bytes command;
 };
@@ -54,9 +56,19 @@ struct AggregateCall {
   kv::AggregateRequest request;
 };
 
+// What the anchor, an encoded key, has of a transaction (kv/txn).
+struct TxnRecordCall {
+  std::string anchor;
+  kv::TxnId txn;
+};
+struct TxnRecordResult {
+  std::optional<kv::TxnRecord> record;
+};
+
 // Reads as of a timestamp, which the oracle must have given out before, are linearizable at the
 // moment that it stands for: they see exactly what was committed at it or before, in all groups.
-using GatewayCall = std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall>;
+using GatewayCall =
+    std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall, TxnRecordCall>;
 
 struct GatewayRequest {
   // The submitter's own; comes back with the answer.
@@ -79,15 +91,15 @@ struct GatewayAnswer {
   std::uint64_t id = 0;
   Status status;  // OK: `result` holds the alternative that fits the request
   std::variant<std::monostate, kv::WriteResult, kv::GetResult, std::vector<kv::GetResult>,
-               kv::ScanPage, kv::AggregatePage>
+               kv::ScanPage, kv::AggregatePage, TxnRecordResult>
       result;
   AnswerOrigin origin;
 };
 
 // Gets every submitted request's answer exactly once, in any order, those that became ready
-// together in one call. On any thread or strand; must not block. kConditionFailed and
-// kSessionExpired results come as error statuses (CONDITION_FAILED with kActualVersionMetadata,
-// SESSION_EXPIRED), so that `status` alone tells success.
+// together in one call. On any thread or strand; must not block. Results
+// other than kApplied come as error statuses (CONDITION_FAILED with kActualVersionMetadata,
+// SESSION_EXPIRED, TXN_CONFLICT, ...), so that `status` alone tells success.
 class AnswerSink {
  public:
   virtual ~AnswerSink() = default;

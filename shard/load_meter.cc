@@ -5,6 +5,7 @@
 
 #include "kv/command.h"
 #include "kv/key_codec.h"
+#include "kv/txn/command.h"
 
 namespace flotilla {
 namespace {
@@ -23,6 +24,7 @@ std::string KeyOf(const GatewayRequest& request) {
   if (const auto* write = std::get_if<WriteCall>(&request.call)) {
     kv::KeyspaceId keyspace;
     std::string_view key;
+    if (kv::PeekTxnCommand(write->command.view(), key)) return std::string(key);
     if (kv::PeekCommand(write->command.view(), keyspace, key)) {
       return kv::EncodeKey(keyspace, key);
     }

@@ -27,6 +27,7 @@
 #include "shard/gateway.h"
 #include "shard/gossip/gossip.h"
 #include "shard/placement/balancer.h"
+#include "shard/transactions.h"
 
 namespace flotilla {
 
@@ -135,6 +136,7 @@ class Node {
   virtual void Start(UniqueFunction<void(Status)> on_fatal) = 0;
 
   virtual Gateway& gateway() = 0;
+  virtual Transactions& transactions() = 0;
 
   // True when the node is a member, its groups are open, and it knows the directory and its leader.
   virtual bool Ready() const = 0;

@@ -516,6 +516,13 @@ void NodeImpl::StopParts(Closure done) {
   calls_->Stop();
   world_.transport->Stop();
   editor_->Stop();
+  // Flows of transactions end when what they have asked for is answered, which it is.
+  transactions_->Stop([this, done = std::move(done)]() mutable {
+    control_->Post([this, done = std::move(done)]() mutable { StopFlows(std::move(done)); });
+  });
+}
+
+void NodeImpl::StopFlows(Closure done) {
   flows_->Stop([this, done = std::move(done)]() mutable {
     snapshots_->Stop([this, done = std::move(done)]() mutable {
       log_->Stop([this, done = std::move(done)]() mutable { control_->Post(std::move(done)); });

@@ -31,6 +31,7 @@
 #include "shard/oracle/oracle_server.h"
 #include "shard/replica.h"
 #include "shard/request_router.h"
+#include "shard/txn/registry.h"
 
 namespace flotilla {
 
@@ -45,6 +46,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // Node
   void Start(UniqueFunction<void(Status)> on_fatal) override;
   Gateway& gateway() override { return *router_; }
+  Transactions& transactions() override { return *transactions_; }
   bool Ready() const override;
   NodeState state() const override { return state_.load(); }
   bool Leads(GroupId group) const override;
@@ -90,6 +92,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void OnAwake(GroupId group) override;
   void OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) override;
   void OnReplicaFatal(GroupId group, const Status& status) override;
+  void OnObstacle(GroupId group, const kv::Obstacle& obstacle) override;
 
   // node_open.cc
   Status OpenIdentity();
@@ -160,6 +163,13 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void MakeOracle();
   void ConfirmOracle(const OracleAsker& asker, UniqueFunction<void(StatusOr<raft::Term>)> done);
   void MoveWindow(const TimestampOracle::Move& move, UniqueFunction<void(const Status&)> done);
+
+  // node_transactions.cc
+  void MakeTransactions();
+  // What a group here has of a transaction is in somebody's way.
+  std::optional<kv::ShardRange> HeldBy(GroupId group, kv::TxnId txn) const;
+  // Locks and records that are there for longer than a commit takes.
+  void LookAtLocks();
 
   // node_load.cc
   void StartTelling();
@@ -236,6 +246,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void GiveAway(Duration grace, Closure done);
   void HandOver(std::vector<std::shared_ptr<Replica>> leading, Duration grace, Closure then);
   void StopParts(Closure done);
+  void StopFlows(Closure done);
 
   const NodeOptions options_;
   const World world_;
@@ -262,6 +273,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<OracleClient> timestamps_;
   std::unique_ptr<raft::SnapshotTransfer> snapshots_;
   std::unique_ptr<RequestRouter> router_;
+  std::unique_ptr<TxnRegistry> transactions_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<TaskScope> flows_;                 // control strand
   bool reporting_ = false;                           // control strand

@@ -80,6 +80,7 @@ Status NodeImpl::OpenData() {
                                 NodeId leader) { router_->NoteLeader(group, leader); }},
       [this](NodeId node) { return AddressOf(node); });
   MakeOracle();
+  MakeTransactions();
   jobs_ = std::make_unique<JobRunner>(
       JobRunner::World{.directory = &map_,
                        .editor = editor_.get(),

@@ -91,6 +91,7 @@ void NodeImpl::Housekeep() {
       NoteBehind(*replica);
     });
   }
+  LookAtLocks();
   for (const GroupId group : log_->Pressure()) {
     if (const std::shared_ptr<Replica> replica = FindReplica(group)) CompactSoon(replica);
   }

@@ -32,6 +32,7 @@ Replica::Replica(const raft::GroupOptions& options, const World& world,
   group_ = std::make_unique<raft::Group>(options, group_world, restored);
   configuration_ = group_->core().configuration();
   membership_ = std::make_unique<Membership>(id_, group_.get(), world_.clock);
+  store_->OnUnlocked([this](kv::TxnId txn) { OnUnlocked(txn); });
 }
 
 Replica::~Replica() = default;
@@ -74,7 +75,32 @@ AnswerOrigin Replica::Origin() const {
 
 void Replica::ReadLocal(const std::vector<Ticket>& tickets) {
   AnswerCollector answers;
-  ReadAnswers(*store_, tickets, Origin(), answers);
+  for (const Blocked& blocked : ReadAnswers(*store_, tickets, Origin(), answers)) {
+    WaitFor(blocked.obstacle, blocked.ticket);
+  }
+}
+
+void Replica::WaitFor(const kv::Obstacle& obstacle, const Ticket& ticket) {
+  if (!ticket.batch->Return(ticket.slot)) return;  // nothing has happened so far
+  const kv::TxnId txn = obstacle.holder.txn;
+  lock_waits_.Wait(txn, ticket);
+  world_.host->OnObstacle(id_, obstacle);
+  // It may have gone before there was anybody to be told.
+  if (!store_->locks().Holds(txn) || !leads() || Stopped()) GoOn(lock_waits_.Take(txn));
+}
+
+void Replica::RefuseYounger(const kv::Obstacle& obstacle) {
+  AnswerCollector answers;
+  for (const Ticket& ticket : lock_waits_.TakeYounger(obstacle.holder.txn)) {
+    answers.Fail(ticket, kv::Preceded(obstacle));
+  }
+}
+
+void Replica::OnUnlocked(kv::TxnId txn) { GoOn(lock_waits_.Take(txn)); }
+
+void Replica::GoOn(std::vector<Ticket> tickets) {
+  std::erase_if(tickets, [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
+  if (!tickets.empty()) Submit(std::move(tickets));
 }
 
 void Replica::OnRun() {
@@ -278,6 +304,7 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
   } else {
     membership_->OnDeposed();
     GiveUncommittedReadsBack();
+    GoOn(lock_waits_.TakeAll());  // to whoever leads
   }
   group_->PostToApply([this, leading] { store_->SetLeading(leading); });
   world_.host->OnLeader(id_, change.leader, leading);
@@ -377,6 +404,7 @@ void Replica::Stop() {
     for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_as_of_) answers.Fail(ticket, status);
+    for (const Ticket& ticket : lock_waits_.TakeAll()) answers.Fail(ticket, status);
     for (auto& [context, round] : rounds_) {
       for (const Ticket& ticket : round.reads) answers.Fail(ticket, status);
       for (Confirm& confirm : round.confirms) confirm.done(status);

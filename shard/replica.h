@@ -31,6 +31,7 @@
 #include "raft/group.h"
 #include "shard/load_meter.h"
 #include "shard/local_timestamps.h"
+#include "shard/lock_waits.h"
 #include "shard/membership.h"
 #include "shard/oracle/asker.h"
 #include "shard/oracle/timestamp_source.h"
@@ -49,6 +50,8 @@ class ReplicaHost {
   // `settled`: it cannot be lost any more.
   virtual void OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) = 0;
   virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
+  // Somebody waits for a transaction; on any thread.
+  virtual void OnObstacle(GroupId group, const kv::Obstacle& obstacle) = 0;
 };
 
 class Replica final : private raft::GroupListener, public std::enable_shared_from_this<Replica> {
@@ -129,6 +132,10 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // when there is no other voter.
   void GiveLeadershipAway();
 
+  // The lock is there for longer than resolving it takes: refuses steps of younger transactions
+  // that wait for it. Any thread.
+  void RefuseYounger(const kv::Obstacle& obstacle);
+
   // Fails what waits. Any thread; see raft::Group::Stop().
   void Stop();
   // Stop(), while the node lives on and no longer finds this replica. `done` runs on the pool once
@@ -193,6 +200,14 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   bool ConfirmedBy(const OracleAsker& asker) const;
   void AdmitReadsAsOf();
   void GiveUncommittedReadsBack();
+  // Until the transaction that is in the way holds nothing here any more. Any thread.
+  void WaitFor(const kv::Obstacle& obstacle, const Ticket& ticket);
+  void OnUnlocked(kv::TxnId txn);
+  void GoOn(std::vector<Ticket> tickets);
+  bool Stopped() const {
+    std::lock_guard lock(mutex_);
+    return stopped_;
+  }
   void StartReads();
   void ServeReads(std::vector<Ticket> tickets);
   void Bounce();
@@ -215,6 +230,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // Its keys belong to another group, and no more entries take effect here.
   std::atomic<bool> absorbed_{false};
   LoadMeter load_;
+  LockWaits lock_waits_;
   mutable std::mutex behind_mutex_;
   std::set<NodeId> behind_;
 

@@ -47,8 +47,13 @@ class Replica::EntryProposal final : public kv::WriteProposal {
     CHECK_EQ(results.size(), tickets_.size());
     AnswerCollector answers;
     for (std::size_t i = 0; i < results.size(); ++i) {
+      const kv::WriteResult& result = results[i];
+      if (result.outcome == kv::WriteOutcome::kLocked) {
+        replica_->WaitFor(*result.obstacle, tickets_[i]);
+        continue;
+      }
       answers.Add(tickets_[i],
-                  WriteAnswer(results[i], replica_->store(), replica_->id_, replica_->self_));
+                  WriteAnswer(result, replica_->store(), replica_->id_, replica_->self_));
     }
   }
 

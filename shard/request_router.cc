@@ -11,7 +11,6 @@
 #include "shard/answers.h"
 #include "shard/directory/locate.h"
 #include "shard/forward_codec.h"
-#include "shard/scatter.h"
 
 namespace flotilla {
 namespace {
@@ -45,6 +44,9 @@ void Refuse(const std::vector<GatewayRequest>& requests, std::size_t first, cons
   }
   sink.OnAnswers(std::move(answers));
 }
+
+// Moments that a read of several shards tries.
+constexpr int kMomentsMax = 5;
 
 Status FutureError() {
   return Error(Reason::kBadRequest,
@@ -213,9 +215,13 @@ std::vector<Ticket> RequestRouter::Place(std::vector<Ticket> tickets) {
   return tickets;
 }
 
-void RequestRouter::SubmitParts(std::vector<GatewayRequest> parts,
-                                const std::shared_ptr<AnswerSink>& sink) {
-  const std::shared_ptr<PendingBatch> batch(new PendingBatch(std::move(parts), sink));
+void RequestRouter::SubmitOnce(std::vector<GatewayRequest> requests,
+                               const std::shared_ptr<AnswerSink>& sink) {
+  if (const Status refusal = Refusal(); !refusal.ok()) {
+    Refuse(requests, 0, refusal, *sink);
+    return;
+  }
+  const std::shared_ptr<PendingBatch> batch(new PendingBatch(std::move(requests), sink));
   deadlines_.Watch(batch, batch->request(0).deadline);
   Route(Place(TicketsOf(batch, GroupId())));
 }
@@ -228,16 +234,48 @@ void RequestRouter::ServeScattered(const Ticket& ticket) {
     answers.Fail(ticket, kv::WrongShard(ticket.group, {}));
     return;
   }
+  const GatewayRequest& request = ticket.request();
+  const bool gets = std::holds_alternative<BatchGetCall>(request.call);
+  if (gets && ConsistencyOf(request) == kv::Consistency::kLinearizable && !AsOf(request)) {
+    ScatterAsOfNow(ticket, 0);
+  } else {
+    Scatter::Start(ScatterWorld(), request, [ticket](GatewayAnswer answer) {
+      AnswerCollector answers;
+      answers.Add(ticket, std::move(answer));
+    });
+  }
+}
+
+Scatter::World RequestRouter::ScatterWorld() {
   Scatter::World world;
   world.directory = directory_;
   world.strand = strand_;
   world.submit = [this](std::vector<GatewayRequest> parts, std::shared_ptr<AnswerSink> sink) {
-    SubmitParts(std::move(parts), sink);
+    SubmitOnce(std::move(parts), sink);
   };
-  Scatter::Start(world, ticket.request(), [ticket](GatewayAnswer answer) {
-    AnswerCollector answers;
-    answers.Add(ticket, std::move(answer));
-  });
+  return world;
+}
+
+void RequestRouter::ScatterAsOfNow(const Ticket& ticket, int round) {
+  as_of_gate_.Fresh(
+      ticket.request().deadline, [this, ticket, round](const StatusOr<Timestamp>& now) {
+        AnswerCollector answers;
+        if (!now.ok()) {
+          answers.Fail(ticket, now.status());
+          return;
+        }
+        GatewayRequest request = ticket.request();
+        std::get<BatchGetCall>(request.call).as_of = *now;
+        Scatter::Start(ScatterWorld(), request, [this, ticket, round](GatewayAnswer answer) {
+          // Versions that are not kept at all may have gone already.
+          if (ReasonOf(answer.status) == Reason::kTimestampTooOld && round < kMomentsMax) {
+            ScatterAsOfNow(ticket, round + 1);
+            return;
+          }
+          AnswerCollector collector;
+          collector.Add(ticket, std::move(answer));
+        });
+      });
 }
 
 void RequestRouter::OnWrongShard(std::vector<Ticket> tickets) {

@@ -28,6 +28,7 @@
 #include "shard/gateway.h"
 #include "shard/pending_batch.h"
 #include "shard/replica.h"
+#include "shard/scatter.h"
 
 namespace flotilla {
 
@@ -56,6 +57,10 @@ class RequestRouter final : public Gateway, private Rerouter {
   void SetSelf(NodeId self) { self_.store(self.value()); }
 
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
+  // Of somebody who has been admitted: not counted, and WRONG_SHARD is an answer.
+  void SubmitOnce(std::vector<GatewayRequest> requests, const std::shared_ptr<AnswerSink>& sink);
+  // The oracle has given out this timestamp: whoever reads as of it need not ask.
+  void NoteGiven(Timestamp timestamp) { as_of_gate_.Note(timestamp); }
   Timestamp Newest() const override;
   std::optional<kv::KeyspaceId> FindKeyspace(std::string_view name) const override;
   void RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) override;
@@ -113,8 +118,10 @@ class RequestRouter final : public Gateway, private Rerouter {
   // Takes out those that ask for a time which may lie in the future; they follow when it does not.
   void HoldFuture(std::vector<GatewayRequest>& requests, const std::shared_ptr<AnswerSink>& sink);
   // Of a request whose keys lie in several shards.
-  void SubmitParts(std::vector<GatewayRequest> parts, const std::shared_ptr<AnswerSink>& sink);
   void ServeScattered(const Ticket& ticket);
+  Scatter::World ScatterWorld();
+  // The gets of one request are of one moment.
+  void ScatterAsOfNow(const Ticket& ticket, int round);
   // Finds each one's group, by the directory as it is now; those that have one come back.
   std::vector<Ticket> Place(std::vector<Ticket> tickets);
   void Route(std::vector<Ticket> tickets);

@@ -5,6 +5,7 @@
 
 #include "base/coding.h"
 #include "kv/command.h"
+#include "kv/txn/command.h"
 #include "shard/answers.h"
 #include "shard/forward_codec.h"
 #include "shard/request_router.h"
@@ -12,11 +13,22 @@
 namespace flotilla {
 namespace {
 
+// Whether the state machine could evaluate it.
+bool IsCommand(std::string_view encoded) {
+  if (kv::IsTxnCommand(encoded)) {
+    kv::TxnCommand command;
+    return kv::DecodeTxnCommand(encoded, command).ok();
+  }
+  kv::CommandView command;
+  return kv::DecodeCommand(encoded, command).ok();
+}
+
 // Repeating it cannot do harm: a read, or a write that is recognised.
 bool Repeatable(const Ticket& ticket) {
   if (!ticket.is_write()) return true;
-  kv::CommandView command;
   const auto& call = std::get<WriteCall>(ticket.request().call);
+  if (kv::IsTxnCommand(call.command.view())) return true;
+  kv::CommandView command;
   return kv::DecodeCommand(call.command.view(), command).ok() &&
          static_cast<bool>(command.session.client);
 }
@@ -159,10 +171,9 @@ void RequestRouter::OnForwardedRequests(NodeId from, std::uint64_t id, const Byt
   StatusOr<ForwardedRequests> forwarded = DecodeForwardedRequests(body, clock_->Now());
   if (!forwarded.ok()) return;  // a stranger's bytes; the asker's deadline ends it
   // Nothing enters the log that the state machine could not evaluate, whoever sent it.
-  kv::CommandView command;
   for (const GatewayRequest& request : forwarded->requests) {
     const auto* write = std::get_if<WriteCall>(&request.call);
-    if (write != nullptr && !kv::DecodeCommand(write->command.view(), command).ok()) return;
+    if (write != nullptr && !IsCommand(write->command.view())) return;
   }
   const GroupId group = forwarded->group;
   const std::shared_ptr<Replica> replica = FindReplica(group);

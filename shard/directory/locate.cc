@@ -11,6 +11,7 @@
 #include "kv/command.h"
 #include "kv/key_codec.h"
 #include "kv/slots.h"
+#include "kv/txn/command.h"
 
 namespace flotilla {
 namespace {
@@ -46,6 +47,8 @@ class Locator {
   Location operator()(const WriteCall& call) const {
     kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
     std::string_view key;
+    // The coordinator has parted it; where that is out of date the group says so.
+    if (kv::PeekTxnCommand(call.command.view(), key)) return At(key);
     kv::PeekCommand(call.command.view(), keyspace, key);
     if (keyspace == kDirectoryKeyspace) return In(kDirectoryGroup);
     const ShardDescriptor* shard = Find(keyspace, key);
@@ -86,12 +89,16 @@ class Locator {
   }
 
   // Page by page as well: what a page begins with is an encoded key.
-  Location operator()(const AggregateCall& call) const {
-    const ShardDescriptor* shard = image_.Locate(kv::FirstKey(call.request));
-    return shard == nullptr ? Unknown(call.request.keyspace) : In(*shard);
-  }
+  Location operator()(const AggregateCall& call) const { return At(kv::FirstKey(call.request)); }
+
+  Location operator()(const TxnRecordCall& call) const { return At(call.anchor); }
 
  private:
+  Location At(std::string_view encoded) const {
+    const ShardDescriptor* shard = image_.Locate(encoded);
+    return shard == nullptr ? Unknown(kv::KeyspaceOf(encoded)) : In(*shard);
+  }
+
   // An empty key: the keyspace's beginning.
   const ShardDescriptor* Find(kv::KeyspaceId keyspace, std::string_view key) const {
     if (image_.shards().size() == 1 && keyspace == kv::kDefaultKeyspace) {

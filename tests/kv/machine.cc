@@ -175,12 +175,26 @@ void Machine::Log(GroupId group, raft::EntryKind kind, Bytes payload) {
                  .payload = std::move(payload)});
 }
 
-void Machine::LogWrite(GroupId group, const std::vector<CommandView>& commands,
+void Machine::LogBatch(GroupId group, const std::vector<std::string>& commands,
                        std::uint64_t advance_ms) {
   timestamp_ = Timestamp(timestamp_.value() + (advance_ms << kTimestampCounterBits));
   CommandBatchWriter writer(timestamp_);
-  for (const CommandView& command : commands) writer.Add(EncodeCommand(command));
+  for (const std::string& command : commands) writer.Add(command);
   Log(group, raft::EntryKind::kCommand, std::move(writer).Finish());
+}
+
+void Machine::LogWrite(GroupId group, const std::vector<CommandView>& commands,
+                       std::uint64_t advance_ms) {
+  std::vector<std::string> encoded;
+  for (const CommandView& command : commands) encoded.push_back(EncodeCommand(command));
+  LogBatch(group, encoded, advance_ms);
+}
+
+void Machine::LogSteps(GroupId group, const std::vector<TxnCommand>& steps,
+                       std::uint64_t advance_ms) {
+  std::vector<std::string> encoded;
+  for (const TxnCommand& step : steps) encoded.push_back(EncodeTxnCommand(step));
+  LogBatch(group, encoded, advance_ms);
 }
 
 void Machine::LogControl(GroupId group, Epoch expected, decltype(ControlCommand::change) change) {
@@ -196,14 +210,24 @@ Status Machine::ApplyLast(GroupId group, std::unique_ptr<raft::Proposal> proposa
   return OpenAll();
 }
 
-std::vector<WriteResult> Machine::Write(GroupId group, const std::vector<CommandView>& commands,
-                                        std::uint64_t advance_ms) {
-  LogWrite(group, commands, advance_ms);
+std::vector<WriteResult> Machine::ApplyWrites(GroupId group, std::size_t count) {
   std::optional<std::vector<WriteResult>> results;
   using Waiting = Collecting<WriteProposal, std::vector<WriteResult>>;
   const Status applied = ApplyLast(group, std::make_unique<Waiting>(&results));
   EXPECT_TRUE(applied.ok()) << MessageOf(applied);
-  return results.value_or(std::vector<WriteResult>(commands.size()));
+  return results.value_or(std::vector<WriteResult>(count));
+}
+
+std::vector<WriteResult> Machine::Write(GroupId group, const std::vector<CommandView>& commands,
+                                        std::uint64_t advance_ms) {
+  LogWrite(group, commands, advance_ms);
+  return ApplyWrites(group, commands.size());
+}
+
+std::vector<WriteResult> Machine::Step(GroupId group, const std::vector<TxnCommand>& steps,
+                                       std::uint64_t advance_ms) {
+  LogSteps(group, steps, advance_ms);
+  return ApplyWrites(group, steps.size());
 }
 
 WriteResult Machine::Write(GroupId group, const WriteOp& op, const Session& session) {

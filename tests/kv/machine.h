@@ -17,6 +17,7 @@
 #include "kv/inline_env.h"
 #include "kv/key_codec.h"
 #include "kv/store.h"
+#include "kv/txn/command.h"
 #include "tests/sim/sim_file_system.h"
 
 namespace flotilla::kv {
@@ -53,6 +54,14 @@ class Machine {
                                  std::uint64_t advance_ms = 1);
   WriteResult Write(GroupId group, const WriteOp& op, const Session& session = {});
   WriteResult Write(const WriteOp& op) { return Write(kParent, op); }
+  // One entry with these steps of transactions.
+  std::vector<WriteResult> Step(GroupId group, const std::vector<TxnCommand>& steps,
+                                std::uint64_t advance_ms = 1);
+  // A timestamp above all entries, and below those to come.
+  TxnId Begin() {
+    timestamp_ = Timestamp(timestamp_.value() + (1ull << kTimestampCounterBits));
+    return TxnId(timestamp_.value());
+  }
   // One control entry, which expects the group's epoch unless told otherwise.
   ControlResult Control(GroupId group, decltype(ControlCommand::change) change,
                         std::optional<Epoch> expected = {});
@@ -60,6 +69,7 @@ class Machine {
   void Log(GroupId group, raft::EntryKind kind, Bytes payload);
   void LogWrite(GroupId group, const std::vector<CommandView>& commands,
                 std::uint64_t advance_ms = 1);
+  void LogSteps(GroupId group, const std::vector<TxnCommand>& steps, std::uint64_t advance_ms = 1);
   void LogControl(GroupId group, Epoch expected, decltype(ControlCommand::change) change);
   // What the log has beyond the state, in batches of this many; then opens what was split off.
   Status Replay(GroupId group, std::size_t batch = 100);
@@ -98,6 +108,8 @@ class Machine {
   // A child's first entry comes after the one that it was born with.
   static std::uint64_t FirstIndex(GroupId group) { return group == kParent ? 1 : 2; }
   Status ApplyLast(GroupId group, std::unique_ptr<raft::Proposal> proposal);
+  void LogBatch(GroupId group, const std::vector<std::string>& commands, std::uint64_t advance_ms);
+  std::vector<WriteResult> ApplyWrites(GroupId group, std::size_t count);
   Status PowerOn();
   void LosePower(std::uint64_t seed);
   // With all that it has in memory.

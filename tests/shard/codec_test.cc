@@ -19,7 +19,7 @@ class NullSink final : public AnswerSink {
 };
 
 std::vector<GatewayRequest> AllKinds() {
-  std::vector<GatewayRequest> requests(5);
+  std::vector<GatewayRequest> requests(6);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
                              .consistency = kv::Consistency::kLinearizable,
@@ -52,6 +52,7 @@ std::vector<GatewayRequest> AllKinds() {
                        .sum = true,
                        .resume = "r"};
   requests[4].call = aggregate;
+  requests[5].call = TxnRecordCall{.anchor = "anchor", .txn = kv::TxnId(75)};
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return requests;
 }
@@ -68,7 +69,7 @@ TEST(ForwardCodec, RequestsComeBack) {
   ASSERT_TRUE(forwarded.ok());
   EXPECT_EQ(forwarded->group, kFirstDataGroup);
   const auto* const decoded = &forwarded->requests;
-  ASSERT_EQ(decoded->size(), 5u);
+  ASSERT_EQ(decoded->size(), 6u);
   EXPECT_EQ((*decoded)[2].id, 2u);
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
   EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
@@ -84,10 +85,19 @@ TEST(ForwardCodec, RequestsComeBack) {
   EXPECT_EQ(scan.past_last_slot, 700u);
   const kv::AggregateRequest& aggregate = std::get<AggregateCall>((*decoded)[4].call).request;
   EXPECT_EQ(aggregate, std::get<AggregateCall>(AllKinds()[4].call).request);
+  const auto& record = std::get<TxnRecordCall>((*decoded)[5].call);
+  EXPECT_EQ(record.anchor, "anchor");
+  EXPECT_EQ(record.txn, kv::TxnId(75));
+}
+
+kv::TxnRecord Staged() {
+  return {.timestamp = Timestamp(5),
+          .valid_until_ms = 6,
+          .parts = {{.first = "a", .last = "b"}, {.first = "c", .last = "d"}}};
 }
 
 std::vector<GatewayAnswer> AllAnswers() {
-  std::vector<GatewayAnswer> answers(6);
+  std::vector<GatewayAnswer> answers(8);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     answers[i].id = 10 + i;
     answers[i].origin = {.group = GroupId(2), .node = NodeId(3), .timestamp = Timestamp(4)};
@@ -96,6 +106,7 @@ std::vector<GatewayAnswer> AllAnswers() {
   kv::WriteResult write;
   write.timestamp = Timestamp(55);
   write.affected = 6;
+  write.obstacle = std::make_shared<const kv::Obstacle>(kv::Obstacle{.key = "from here on"});
   answers[1].result = write;
   answers[2].result =
       kv::GetResult{.found = true, .value = "v", .version = Timestamp(8), .expires_at_ms = 9};
@@ -107,22 +118,27 @@ std::vector<GatewayAnswer> AllAnswers() {
   answers[4].result = page;
   answers[5].result = kv::AggregatePage{
       .keys = 3, .bytes = 300, .sum = -7, .not_integers = 1, .more = true, .resume = "r"};
+  answers[6].result = TxnRecordResult{.record = Staged()};
+  answers[7].result = TxnRecordResult();
   return answers;
 }
 
 TEST(ForwardCodec, AnswersComeBack) {
   const auto decoded = DecodeForwardedAnswers(EncodeForwardedAnswers(AllAnswers()));
   ASSERT_TRUE(decoded.ok()) << decoded.status();
-  ASSERT_EQ(decoded->size(), 6u);
+  ASSERT_EQ(decoded->size(), 8u);
   EXPECT_EQ(ReasonOf((*decoded)[0].status), Reason::kConditionFailed);
   EXPECT_EQ(MetadataOf((*decoded)[0].status)["actual_version"], "7");
   EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).affected, 6u);
+  EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).obstacle->key, "from here on");
   EXPECT_EQ(std::get<kv::GetResult>((*decoded)[2].result).value, "v");
   EXPECT_EQ(std::get<std::vector<kv::GetResult>>((*decoded)[3].result)[1].value, "w");
   EXPECT_EQ(std::get<kv::ScanPage>((*decoded)[4].result).resume_key, "k2");
   EXPECT_EQ((*decoded)[4].origin.node, NodeId(3));
   EXPECT_EQ(std::get<kv::AggregatePage>((*decoded)[5].result),
             std::get<kv::AggregatePage>(AllAnswers()[5].result));
+  EXPECT_EQ(std::get<TxnRecordResult>((*decoded)[6].result).record, Staged());
+  EXPECT_FALSE(std::get<TxnRecordResult>((*decoded)[7].result).record);
 }
 
 TEST(AdminCodec, ComesBack) {

@@ -15,6 +15,17 @@
 
 namespace flotilla {
 
+// Begins nothing.
+class NoTransactions final : public Transactions {
+ public:
+  void Begin(const TxnOptions&, MonoTime,
+             UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) override {
+    done(Error(Reason::kUnimplemented, "this node has no transactions"));
+  }
+  std::vector<TransactionInfo> List() const override { return {}; }
+  Status Abort(kv::TxnId) override { return Error(Reason::kTxnNotFound, "there is none"); }
+};
+
 class FakeNode final : public Node {
  public:
   FakeNode() {
@@ -102,6 +113,7 @@ class FakeNode final : public Node {
 
   void Start(UniqueFunction<void(Status)>) override {}
   Gateway& gateway() override { return gateway_; }
+  Transactions& transactions() override { return transactions_; }
   bool Ready() const override { return true; }
   NodeState state() const override { return NodeState::kServing; }
   bool Leads(GroupId) const override { return false; }
@@ -132,6 +144,7 @@ class FakeNode final : public Node {
 
  private:
   FakeGateway gateway_;
+  NoTransactions transactions_;
   mutable std::mutex mutex_;
   std::shared_ptr<const DirectoryImage> image_ = std::make_shared<const DirectoryImage>();
   std::map<WatchId, std::function<void()>> watchers_;

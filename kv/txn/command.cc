@@ -1,0 +1,211 @@
+#include "kv/txn/command.h"
+
+#include <utility>
+
+#include "base/coding.h"
+#include "kv/limits.h"
+#include "kv/txn/parts.h"
+
+namespace flotilla::kv {
+namespace {
+
+constexpr std::uint8_t kVersion = 2;
+
+enum Kind : std::uint8_t { kPrepare = 0, kFence, kDecide, kResolve, kForget };
+
+constexpr std::uint8_t kDeletes = 1;
+constexpr std::uint8_t kOnePhase = 1;
+
+struct Encoder {
+  std::string& out;
+
+  void operator()(const TxnPrepare& prepare) const {
+    out.push_back(static_cast<char>(prepare.isolation));
+    out.push_back(prepare.one_phase ? kOnePhase : 0);
+    AppendPrefixed(out, prepare.anchor);
+    AppendVarint(out, prepare.part);
+    AppendVarint(out, prepare.valid_until_ms);
+    AppendVarint(out, prepare.writes.size());
+    for (const TxnWrite& write : prepare.writes) {
+      out.push_back(write.deletes ? kDeletes : 0);
+      AppendPrefixed(out, write.key);
+      if (write.deletes) continue;
+      AppendPrefixed(out, write.value);
+      AppendVarint(out, write.ttl_ms);
+    }
+    AppendVarint(out, prepare.checks.size());
+    for (const TxnCheck& check : prepare.checks) {
+      AppendPrefixed(out, check.key);
+      out.push_back(check.exact ? 1 : 0);
+      if (check.exact) AppendFixed64(out, check.version.value());
+    }
+    AppendVarint(out, prepare.ranges.size());
+    for (const TxnRange& range : prepare.ranges) {
+      AppendPrefixed(out, range.start);
+      AppendPrefixed(out, range.end);
+    }
+    AppendTxnParts(out, prepare.parts);
+  }
+  void operator()(const TxnFence& fence) const {
+    AppendVarint(out, fence.part);
+    AppendVarint(out, fence.valid_until_ms);
+  }
+  void operator()(const TxnDecide& decide) const {
+    AppendFixed64(out, decide.commit.value());
+    AppendVarint(out, decide.valid_until_ms);
+    out.push_back(decide.if_absent ? 1 : 0);
+  }
+  void operator()(const TxnResolve& resolve) const {
+    AppendFixed64(out, resolve.commit.value());
+    AppendPrefixed(out, resolve.last);
+  }
+  void operator()(const TxnForget&) const {}
+};
+
+bool ReadBool(Reader& reader, bool& value) {
+  std::uint8_t byte = 0;
+  if (!reader.Byte(byte) || byte > 1) return false;
+  value = byte != 0;
+  return true;
+}
+
+bool ReadTimestamp(Reader& reader, Timestamp& timestamp) {
+  std::uint64_t value = 0;
+  if (!reader.Fixed64(value)) return false;
+  timestamp = Timestamp(value);
+  return true;
+}
+
+bool ReadPart(Reader& reader, std::uint32_t& part) {
+  std::uint64_t value = 0;
+  if (!reader.Varint(value) || value >= kTxnPartsMax) return false;
+  part = static_cast<std::uint32_t>(value);
+  return true;
+}
+
+bool ReadWrite(Reader& reader, TxnWrite& write) {
+  if (!ReadBool(reader, write.deletes) || !reader.Prefixed(write.key)) return false;
+  return write.deletes || (reader.Prefixed(write.value) && reader.Varint(write.ttl_ms));
+}
+
+bool ReadCheck(Reader& reader, TxnCheck& check) {
+  return reader.Prefixed(check.key) && ReadBool(reader, check.exact) &&
+         (!check.exact || ReadTimestamp(reader, check.version));
+}
+
+bool ReadRange(Reader& reader, TxnRange& range) {
+  return reader.Prefixed(range.start) && reader.Prefixed(range.end) && range.start < range.end;
+}
+
+template <class One>
+bool ReadAll(Reader& reader, std::vector<One>& all, bool (*read)(Reader&, One&)) {
+  std::uint64_t count = 0;
+  if (!reader.Varint(count) || count > kBatchOpsMax) return false;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (!read(reader, all.emplace_back())) return false;
+  }
+  return true;
+}
+
+bool Read(Reader& reader, TxnPrepare& prepare) {
+  std::uint8_t isolation = 0;
+  if (!reader.Byte(isolation) || isolation < 1 ||
+      isolation > static_cast<std::uint8_t>(Isolation::kSerializable)) {
+    return false;
+  }
+  prepare.isolation = static_cast<Isolation>(isolation);
+  return ReadBool(reader, prepare.one_phase) && reader.Prefixed(prepare.anchor) &&
+         ReadPart(reader, prepare.part) && reader.Varint(prepare.valid_until_ms) &&
+         ReadAll(reader, prepare.writes, ReadWrite) && ReadAll(reader, prepare.checks, ReadCheck) &&
+         ReadAll(reader, prepare.ranges, ReadRange) && ReadTxnParts(reader, prepare.parts);
+}
+
+bool Read(Reader& reader, TxnFence& fence) {
+  return ReadPart(reader, fence.part) && reader.Varint(fence.valid_until_ms);
+}
+
+bool Read(Reader& reader, TxnDecide& decide) {
+  return ReadTimestamp(reader, decide.commit) && reader.Varint(decide.valid_until_ms) &&
+         ReadBool(reader, decide.if_absent);
+}
+
+bool Read(Reader& reader, TxnResolve& resolve) {
+  return ReadTimestamp(reader, resolve.commit) && reader.Prefixed(resolve.last);
+}
+
+bool Read(Reader&, TxnForget&) { return true; }
+
+template <class Step>
+bool ReadStep(Reader& reader, TxnCommand& command) {
+  return Read(reader, command.step.emplace<Step>());
+}
+
+bool ReadHead(Reader& reader, std::uint8_t& kind, std::string_view& key, TxnId& txn) {
+  std::uint8_t version = 0;
+  std::uint64_t id = 0;
+  if (!reader.Byte(version) || version != kVersion || !reader.Byte(kind) || !reader.Prefixed(key) ||
+      !reader.Fixed64(id)) {
+    return false;
+  }
+  txn = TxnId(id);
+  return !key.empty() && txn;
+}
+
+bool ReadStepOf(std::uint8_t kind, Reader& reader, TxnCommand& command) {
+  switch (kind) {
+    case kPrepare:
+      return ReadStep<TxnPrepare>(reader, command);
+    case kFence:
+      return ReadStep<TxnFence>(reader, command);
+    case kDecide:
+      return ReadStep<TxnDecide>(reader, command);
+    case kResolve:
+      return ReadStep<TxnResolve>(reader, command);
+    case kForget:
+      return ReadStep<TxnForget>(reader, command);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool IsTxnCommand(std::string_view encoded) {
+  return !encoded.empty() && static_cast<std::uint8_t>(encoded.front()) == kVersion;
+}
+
+std::string EncodeTxnCommand(const TxnCommand& command) {
+  std::string out;
+  out.push_back(static_cast<char>(kVersion));
+  out.push_back(static_cast<char>(command.step.index()));
+  AppendPrefixed(out, command.key);
+  AppendFixed64(out, command.txn.value());
+  std::visit(Encoder{out}, command.step);
+  return out;
+}
+
+Status DecodeTxnCommand(std::string_view encoded, TxnCommand& command) {
+  Reader reader(encoded);
+  std::uint8_t kind = 0;
+  if (ReadHead(reader, kind, command.key, command.txn) && ReadStepOf(kind, reader, command) &&
+      reader.empty()) {
+    return absl::OkStatus();
+  }
+  return Error(Reason::kBadRequest, "a malformed step of a transaction");
+}
+
+bool PeekTxnCommand(std::string_view encoded, std::string_view& key) {
+  Reader reader(encoded);
+  std::uint8_t kind = 0;
+  TxnId txn;
+  return ReadHead(reader, kind, key, txn);
+}
+
+bool PeekTxnId(std::string_view encoded, TxnId& txn) {
+  Reader reader(encoded);
+  std::uint8_t kind = 0;
+  std::string_view key;
+  return ReadHead(reader, kind, key, txn);
+}
+
+}  // namespace flotilla::kv

@@ -1,0 +1,143 @@
+#include "kv/txn/rows.h"
+
+#include "base/coding.h"
+#include "kv/txn/parts.h"
+
+namespace flotilla::kv {
+namespace {
+
+constexpr std::size_t kTxnBytes = 8;
+constexpr std::uint64_t kPartsMax = 4'096;
+
+void AppendHolder(std::string& out, const LockHolder& holder) {
+  AppendFixed64(out, holder.prepared.value());
+  AppendVarint(out, holder.valid_until_ms);
+  AppendVarint(out, holder.part);
+  AppendPrefixed(out, holder.anchor);
+}
+
+bool ReadHolder(Reader& reader, LockHolder& holder) {
+  std::uint64_t prepared = 0;
+  std::uint64_t part = 0;
+  std::string_view anchor;
+  if (!reader.Fixed64(prepared) || !reader.Varint(holder.valid_until_ms) || !reader.Varint(part) ||
+      part >= kPartsMax || !reader.Prefixed(anchor)) {
+    return false;
+  }
+  holder.prepared = Timestamp(prepared);
+  holder.part = static_cast<std::uint32_t>(part);
+  holder.anchor = anchor;
+  return true;
+}
+
+}  // namespace
+
+void AppendTxnParts(std::string& out, const std::vector<TxnPart>& parts) {
+  AppendVarint(out, parts.size());
+  for (const TxnPart& part : parts) {
+    AppendPrefixed(out, part.first);
+    AppendPrefixed(out, part.last);
+  }
+}
+
+bool ReadTxnParts(Reader& reader, std::vector<TxnPart>& parts) {
+  std::uint64_t count = 0;
+  if (!reader.Varint(count) || count > kPartsMax) return false;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string_view first;
+    std::string_view last;
+    if (!reader.Prefixed(first) || !reader.Prefixed(last)) return false;
+    parts.push_back({.first = std::string(first), .last = std::string(last)});
+  }
+  return true;
+}
+
+std::string LockRowKey(LockTag tag, std::string_view key, TxnId txn) {
+  std::string out(1, static_cast<char>(tag));
+  out.append(key);
+  AppendOrdered64(out, txn.value());
+  return out;
+}
+
+bool SplitLockRowKey(std::string_view row_key, LockTag& tag, std::string_view& key, TxnId& txn) {
+  if (row_key.size() < 1 + kTxnBytes) return false;
+  tag = static_cast<LockTag>(row_key.front());
+  key = row_key.substr(1, row_key.size() - 1 - kTxnBytes);
+  txn = TxnId(LoadOrdered64(row_key.data() + row_key.size() - kTxnBytes));
+  return true;
+}
+
+std::string EncodeLock(const LockValue& lock) {
+  std::string out(1, static_cast<char>(lock.kind));
+  AppendHolder(out, lock.holder);
+  if (lock.kind == LockKind::kPut) {
+    AppendVarint(out, lock.ttl_ms);
+    out.append(lock.value);
+  }
+  return out;
+}
+
+bool DecodeLock(std::string_view bytes, LockValue& lock) {
+  Reader reader(bytes);
+  std::uint8_t kind = 0;
+  if (!reader.Byte(kind) || kind < 1 || kind > static_cast<std::uint8_t>(LockKind::kShared) ||
+      !ReadHolder(reader, lock.holder)) {
+    return false;
+  }
+  lock.kind = static_cast<LockKind>(kind);
+  lock.ttl_ms = 0;
+  if (lock.kind == LockKind::kPut && !reader.Varint(lock.ttl_ms)) return false;
+  lock.value = reader.rest();
+  return lock.kind == LockKind::kPut || reader.empty();
+}
+
+std::string EncodeRangeLock(const LockHolder& holder, std::string_view end) {
+  std::string out;
+  AppendHolder(out, holder);
+  AppendPrefixed(out, end);
+  return out;
+}
+
+bool DecodeRangeLock(std::string_view bytes, LockHolder& holder, std::string_view& end) {
+  Reader reader(bytes);
+  return ReadHolder(reader, holder) && reader.Prefixed(end) && reader.empty();
+}
+
+std::string EncodeTxnRecord(const TxnRecord& record) {
+  std::string out(1, static_cast<char>(record.state));
+  out.push_back(record.resolved ? 1 : 0);
+  AppendFixed64(out, record.timestamp.value());
+  AppendVarint(out, record.valid_until_ms);
+  AppendTxnParts(out, record.parts);
+  return out;
+}
+
+bool DecodeTxnRecord(std::string_view bytes, TxnRecord& record) {
+  Reader reader(bytes);
+  std::uint8_t state = 0;
+  std::uint8_t resolved = 0;
+  std::uint64_t timestamp = 0;
+  if (!reader.Byte(state) || state < 1 || state > static_cast<std::uint8_t>(TxnState::kAborted) ||
+      !reader.Byte(resolved) || resolved > 1 || !reader.Fixed64(timestamp) ||
+      !reader.Varint(record.valid_until_ms)) {
+    return false;
+  }
+  record.state = static_cast<TxnState>(state);
+  record.resolved = resolved != 0;
+  record.timestamp = Timestamp(timestamp);
+  record.parts.clear();
+  return ReadTxnParts(reader, record.parts) && reader.empty();
+}
+
+std::string EncodeFence(std::uint64_t valid_until_ms) {
+  std::string out;
+  AppendVarint(out, valid_until_ms);
+  return out;
+}
+
+bool DecodeFence(std::string_view bytes, std::uint64_t& valid_until_ms) {
+  Reader reader(bytes);
+  return reader.Varint(valid_until_ms) && reader.empty();
+}
+
+}  // namespace flotilla::kv

@@ -1,0 +1,290 @@
+#include "kv/txn/steps.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/planted.h"
+#include "base/timestamp.h"
+
+namespace flotilla::kv {
+namespace {
+
+// Of values that one resolve turns into versions.
+constexpr std::size_t kResolveBytesMax = 1 << 20;
+// Records and fences that go with one entry.
+constexpr std::size_t kForgottenMax = 256;
+
+WriteResult Answer(WriteOutcome outcome, Timestamp timestamp) {
+  WriteResult result;
+  result.outcome = outcome;
+  result.timestamp = timestamp;
+  return result;
+}
+
+WriteResult LockedBy(Obstacle obstacle, Timestamp at) {
+  WriteResult result = Answer(WriteOutcome::kLocked, at);
+  result.obstacle = std::make_shared<const Obstacle>(std::move(obstacle));
+  return result;
+}
+
+// A resolve that has not been through the whole of its span.
+WriteResult GoesOnAt(std::string_view key, WriteResult result) {
+  result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = std::string(key)});
+  return result;
+}
+
+// What a record says of how the transaction ended.
+WriteResult EndOf(const TxnRecord& record) {
+  const bool committed = record.state == TxnState::kCommitted;
+  return Answer(committed ? WriteOutcome::kApplied : WriteOutcome::kTxnAborted, record.timestamp);
+}
+
+}  // namespace
+
+WriteResult TxnSteps::Apply(const TxnCommand& command, Timestamp at) {
+  const Context context{.key = command.key, .txn = command.txn, .at = at};
+  return std::visit([&](const auto& step) { return Apply(context, step); }, command.step);
+}
+
+// ---- prepare ----------------------------------------------------------------------------------
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
+  if (!HoldsAll(prepare)) return Answer(WriteOutcome::kWrongShard, context.at);
+  WriteResult result = Answer(WriteOutcome::kApplied, context.at);
+  if (CameBefore(context, prepare, result) || IsObstructed(context, prepare, result)) return result;
+  if (!prepare.one_phase) {
+    Lock(context, prepare);
+    return result;
+  }
+  for (const TxnWrite& write : prepare.writes) {
+    versions_.WriteVersion(write, std::string(write.key), context.at, context.txn);
+  }
+  SetRecord(prepare.anchor, context.txn,
+            {.state = TxnState::kCommitted,
+             .timestamp = context.at,
+             .valid_until_ms = prepare.valid_until_ms,
+             .resolved = true});
+  return result;
+}
+
+bool TxnSteps::HoldsAll(const TxnPrepare& prepare) const {
+  const auto holds = [this](const auto& one) { return range_.Contains(one.key); };
+  return std::all_of(prepare.writes.begin(), prepare.writes.end(), holds) &&
+         std::all_of(prepare.checks.begin(), prepare.checks.end(), holds) &&
+         std::all_of(prepare.ranges.begin(), prepare.ranges.end(), [this](const TxnRange& one) {
+           return range_.ContainsAll(one.start, one.end);
+         });
+}
+
+bool TxnSteps::CameBefore(const Context& context, const TxnPrepare& prepare,
+                          WriteResult& result) const {
+  if (prepare.one_phase || !prepare.parts.empty()) {
+    if (const auto record = locks_.Record(prepare.anchor, context.txn)) {
+      result = EndOf(*record);
+      if (record->state == TxnState::kStaged) result.outcome = WriteOutcome::kApplied;
+      return true;
+    }
+  } else if (const auto own = locks_.PartAt(context.key, context.txn, prepare.part)) {
+    result.timestamp = own->prepared;
+    return true;
+  } else if (locks_.FenceAt(context.key, context.txn)) {
+    result.outcome = WriteOutcome::kTxnAborted;
+    return true;
+  }
+  // It may have come before, and what remembered that may have gone.
+  if (MillisecondsOf(context.at) > prepare.valid_until_ms) {
+    result.outcome = WriteOutcome::kTxnTooLate;
+    return true;
+  }
+  // What was deleted since its start may leave no trace.
+  if (MillisecondsOf(context.at) > MillisecondsOf(Timestamp(context.txn.value())) + kTxnAgeMsMax) {
+    result.outcome = WriteOutcome::kTxnTooOld;
+    return true;
+  }
+  return false;
+}
+
+bool TxnSteps::IsObstructed(const Context& context, const TxnPrepare& prepare,
+                            WriteResult& result) {
+  const auto locked = [&](std::optional<Obstacle> obstacle) {
+    if (obstacle) result = LockedBy(*std::move(obstacle), context.at);
+    return result.outcome == WriteOutcome::kLocked;
+  };
+  const bool first_wins = prepare.isolation >= Isolation::kRepeatableRead;
+  const Timestamp start(context.txn.value());
+  for (const TxnWrite& write : prepare.writes) {
+    if (locked(locks_.AgainstWrite(write.key, context.txn))) return true;
+    if (first_wins && HasChanged(context, write.key, start, false, result)) return true;
+  }
+  for (const TxnCheck& check : prepare.checks) {
+    if (locked(locks_.AgainstRead(check.key, context.txn))) return true;
+    const Timestamp limit = check.exact ? check.version : start;
+    if (HasChanged(context, check.key, limit, check.exact, result)) return true;
+  }
+  for (const TxnRange& range : prepare.ranges) {
+    if (locked(locks_.AgainstReadIn(range.start, range.end, context.txn))) return true;
+    if (const auto newer = versions_.ChangeAfter(start, range.start, range.end, context.at)) {
+      result = Answer(WriteOutcome::kConflict, context.at);
+      result.actual_version = newer->second;
+      result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = newer->first});
+      return true;
+    }
+  }
+  return false;
+}
+
+bool TxnSteps::HasChanged(const Context& context, std::string_view key, Timestamp limit, bool exact,
+                          WriteResult& result) {
+  const std::string encoded(key);
+  const Timestamp newest =
+      exact ? versions_.VersionAt(encoded, context.at) : versions_.LastChange(encoded, context.at);
+  if (exact ? newest == limit : newest <= limit) return false;
+  result = Answer(WriteOutcome::kConflict, context.at);
+  result.actual_version = newest;
+  result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = std::string(key)});
+  return true;
+}
+
+void TxnSteps::Lock(const Context& context, const TxnPrepare& prepare) {
+  const LockHolder holder{.txn = context.txn,
+                          .anchor = std::string(prepare.anchor),
+                          .part = prepare.part,
+                          .prepared = context.at,
+                          .valid_until_ms = prepare.valid_until_ms};
+  const auto lock = [&](std::string_view key, const LockValue& value) {
+    locks_.AddLock(key, value.kind, holder);
+    Put(LockTag::kLock, key, context.txn, EncodeLock(value));
+  };
+  // First the shared ones: a write of the same key takes the place of its own.
+  for (const TxnCheck& check : prepare.checks) {
+    if (locks_.HasIntent(check.key, context.txn)) continue;  // of an earlier part
+    lock(check.key, {.kind = LockKind::kShared, .holder = holder});
+  }
+  for (const TxnWrite& write : prepare.writes) {
+    lock(write.key, {.kind = write.deletes ? LockKind::kDelete : LockKind::kPut,
+                     .holder = holder,
+                     .ttl_ms = write.ttl_ms,
+                     .value = write.value});
+  }
+  for (const TxnRange& range : prepare.ranges) {
+    locks_.AddRange(range.start, range.end, holder);
+    Put(LockTag::kRange, range.start, context.txn, EncodeRangeLock(holder, range.end));
+  }
+  if (prepare.parts.empty()) return;
+  SetRecord(prepare.anchor, context.txn,
+            {.state = TxnState::kStaged,
+             .timestamp = context.at,
+             .valid_until_ms = prepare.valid_until_ms,
+             .parts = prepare.parts});
+}
+
+// ---- the outcome ------------------------------------------------------------------------------
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnFence& fence) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  if (const auto own = locks_.PartAt(context.key, context.txn, fence.part)) {
+    return Answer(WriteOutcome::kApplied, own->prepared);
+  }
+  if (!Planted(Plant::kNoFence)) {
+    locks_.SetFence(context.key, context.txn, fence.valid_until_ms);
+    Put(LockTag::kFence, context.key, context.txn, EncodeFence(fence.valid_until_ms));
+  }
+  return Answer(WriteOutcome::kTxnAborted, context.at);
+}
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnDecide& decide) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  std::optional<TxnRecord> record = locks_.Record(context.key, context.txn);
+  if (record && record->state != TxnState::kStaged) return EndOf(*record);
+  if (record && decide.if_absent && !Planted(Plant::kStagedAborted)) {
+    return Answer(WriteOutcome::kConditionFailed, context.at);
+  }
+  // It may have been there, and have gone when nothing was left.
+  if (!record && !decide.if_absent && MillisecondsOf(context.at) > decide.valid_until_ms) {
+    return Answer(WriteOutcome::kTxnTooLate, context.at);
+  }
+  if (!record && decide.commit) return Answer(WriteOutcome::kTxnAborted, context.at);
+  if (!record) record = TxnRecord{.valid_until_ms = decide.valid_until_ms};
+  record->state = decide.commit ? TxnState::kCommitted : TxnState::kAborted;
+  record->timestamp = decide.commit ? decide.commit : context.at;
+  const WriteResult result = EndOf(*record);
+  SetRecord(context.key, context.txn, *std::move(record));
+  return result;
+}
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  WriteResult result = Answer(WriteOutcome::kApplied, resolve.commit);
+  const Locks::Own own = locks_.Of(context.txn, context.key, resolve.last, kTxnResolveMax);
+  std::size_t bytes = 0;
+  for (const auto& [key, kind] : own.keys) {
+    if (bytes >= kResolveBytesMax) return GoesOnAt(key, result);
+    // A prepare that came late may have locked it anew: the version is there.
+    const bool writes = resolve.commit && kind != LockKind::kShared &&
+                        versions_.NewestVersion(key) < resolve.commit;
+    if (writes) {
+      std::string row;
+      LockValue lock;
+      if (!versions_.ReadLock(LockRowKey(LockTag::kLock, key, context.txn), row) ||
+          !DecodeLock(row, lock)) {
+        versions_.Damaged("an intent is not there, or malformed");
+        return result;
+      }
+      bytes += key.size() + lock.value.size();
+      versions_.WriteVersion({.deletes = kind == LockKind::kDelete,
+                              .key = key,
+                              .value = versions_.Own(std::string(lock.value)),
+                              .ttl_ms = lock.ttl_ms},
+                             key, resolve.commit, context.txn);
+    }
+    locks_.RemoveLock(key, context.txn);
+    Remove(LockTag::kLock, key, context.txn);
+  }
+  for (const std::string& start : own.ranges) {
+    locks_.RemoveRange(start, context.txn);
+    Remove(LockTag::kRange, start, context.txn);
+  }
+  result.affected = own.keys.size() + own.ranges.size();
+  if (result.affected >= kTxnResolveMax) return GoesOnAt(context.key, result);
+  if (!range_.end.empty() && range_.end <= resolve.last) return GoesOnAt(range_.end, result);
+  return result;
+}
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnForget&) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  WriteResult result = Answer(WriteOutcome::kApplied, context.at);
+  std::optional<TxnRecord> record = locks_.Record(context.key, context.txn);
+  if (!record || record->state == TxnState::kStaged || record->resolved) return result;
+  record->resolved = true;
+  record->parts.clear();
+  SetRecord(context.key, context.txn, *std::move(record));
+  result.affected = 1;
+  return result;
+}
+
+void TxnSteps::ForgetNeedless(Timestamp at) {
+  for (const Locks::Needless& one : locks_.NeedlessAt(MillisecondsOf(at), kForgottenMax)) {
+    if (one.tag == LockTag::kRecord) {
+      locks_.RemoveRecord(one.key, one.txn);
+    } else {
+      locks_.RemoveFence(one.key, one.txn);
+    }
+    Remove(one.tag, one.key, one.txn);
+  }
+}
+
+void TxnSteps::SetRecord(std::string_view anchor, TxnId txn, TxnRecord record) {
+  Put(LockTag::kRecord, anchor, txn, EncodeTxnRecord(record));
+  locks_.SetRecord(anchor, txn, std::move(record));
+}
+
+void TxnSteps::Put(LockTag tag, std::string_view key, TxnId txn, std::string value) {
+  versions_.WriteLock(LockRowKey(tag, key, txn), std::move(value));
+}
+
+void TxnSteps::Remove(LockTag tag, std::string_view key, TxnId txn) {
+  versions_.RemoveLock(LockRowKey(tag, key, txn));
+}
+
+}  // namespace flotilla::kv

@@ -1,0 +1,70 @@
+// Transactions, as they are tied to the groups of this node.
+
+#include <utility>
+
+#include "base/timestamp.h"
+#include "shard/node_impl.h"
+
+namespace flotilla {
+namespace {
+
+// Of one group, at each look.
+constexpr std::size_t kLookedAtMax = 100;
+// What a record's coordinator has for it, beyond its time.
+constexpr std::uint64_t kRecordLingersMs = 2'000;
+
+}  // namespace
+
+void NodeImpl::MakeTransactions() {
+  TxnRegistry::World world;
+  world.executor = world_.executor;
+  world.clock = world_.clock;
+  world.calls.gateway = router_.get();
+  world.calls.submit_once = [this](std::vector<GatewayRequest> requests,
+                                   std::shared_ptr<AnswerSink> sink) {
+    router_->SubmitOnce(std::move(requests), sink);
+  };
+  world.calls.directory = &map_;
+  world.calls.clock = world_.clock;
+  world.timestamp = [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
+    timestamps_->Take(1, deadline,
+                      [this, done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
+                        if (taken.ok()) router_->NoteGiven(*taken);
+                        done(taken);
+                      });
+  };
+  world.held = [this](GroupId group, kv::TxnId txn) { return HeldBy(group, txn); };
+  world.lingers = [this](GroupId group, const kv::Obstacle& obstacle) {
+    if (const auto replica = FindReplica(group)) replica->RefuseYounger(obstacle);
+  };
+  world.open_max = options_.admitted_requests_max;
+  transactions_ = std::make_unique<TxnRegistry>(std::move(world));
+}
+
+std::optional<kv::ShardRange> NodeImpl::HeldBy(GroupId group, kv::TxnId txn) const {
+  const std::shared_ptr<Replica> replica = FindReplica(group);
+  if (!replica || !replica->leads() || !replica->store().locks().Holds(txn)) return std::nullopt;
+  return replica->store().range();
+}
+
+void NodeImpl::OnObstacle(GroupId group, const kv::Obstacle& obstacle) {
+  transactions_->settler().Meet(group, obstacle);
+}
+
+void NodeImpl::LookAtLocks() {
+  transactions_->Expire();
+  const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (!replica->leads()) continue;
+    const kv::Locks& locks = replica->store().locks();
+    for (const kv::Obstacle& one : locks.PreparedBefore(Timestamp(UINT64_MAX), kLookedAtMax)) {
+      transactions_->settler().Meet(replica->id(), one);
+    }
+    for (kv::Locks::Unresolved& one :
+         locks.UnresolvedBefore(now_ms - std::min(now_ms, kRecordLingersMs), kLookedAtMax)) {
+      transactions_->settler().Leave(std::move(one.anchor), one.txn);
+    }
+  }
+}
+
+}  // namespace flotilla

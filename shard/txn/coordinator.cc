@@ -1,0 +1,125 @@
+#include "shard/txn/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/planted.h"
+#include "shard/answers.h"
+
+namespace flotilla {
+namespace {
+
+constexpr int kTriesMax = 8;
+constexpr Duration kFirstPause = std::chrono::milliseconds(50);
+constexpr Duration kPauseMax = std::chrono::seconds(2);
+
+// Whether an error leaves open what happened.
+bool LeavesOpen(const Status& status) {
+  const Reason reason = ReasonOf(status);
+  return reason == Reason::kOutcomeUnknown || reason == Reason::kInternal;
+}
+
+// Of all parts.
+struct Outcome {
+  Timestamp latest;
+  Status refused;  // some part surely was not prepared
+  Status open;     // of some part it is not known
+};
+
+Outcome OutcomeOf(const std::vector<GatewayAnswer>& answers) {
+  Outcome outcome;
+  for (const GatewayAnswer& answer : answers) {
+    if (answer.status.ok()) {
+      const Timestamp at = std::get<kv::WriteResult>(answer.result).timestamp;
+      outcome.latest = Planted(Plant::kCommitBeforePrepares) && outcome.latest
+                           ? std::min(outcome.latest, at)
+                           : std::max(outcome.latest, at);
+    } else if (LeavesOpen(answer.status)) {
+      outcome.open = answer.status;
+    } else if (outcome.refused.ok() || ReasonOf(answer.status) == Reason::kTxnConflict) {
+      outcome.refused = answer.status;
+    }
+  }
+  return outcome;
+}
+
+}  // namespace
+
+Task<StatusOr<Timestamp>> Coordinator::Commit(CommitRequest request, MonoTime deadline) {
+  const std::shared_ptr<const DirectoryImage> image = calls_->world().directory->image();
+  StatusOr<CommitPlan> plan = PlanCommit(request, *image);
+  if (!plan.ok()) co_return plan.status();
+  Ending ending{.txn = request.txn,
+                .anchor = plan->anchor,
+                .valid_until_ms = plan->valid_until_ms,
+                .spans = {}};
+  for (const CommitPlan::Part& part : plan->parts) ending.spans.push_back(part.span);
+  const bool one_phase = plan->one_phase();
+  std::vector<CommitPlan::Part> parts = std::move(plan->parts);
+  const std::vector<GatewayAnswer> answers = co_await calls_->Prepare(std::move(parts), deadline);
+  const Outcome outcome = OutcomeOf(answers);
+  const bool prepared = outcome.refused.ok() && outcome.open.ok();
+  ending.commit = prepared ? outcome.latest : Timestamp();
+  if (one_phase && outcome.open.ok()) {
+    if (prepared) co_return outcome.latest;
+    co_return outcome.refused;
+  }
+  if (prepared || !outcome.refused.ok()) {
+    Spawn(std::move(ending));
+    if (prepared) co_return outcome.latest;
+    co_return outcome.refused;
+  }
+  StatusOr<Timestamp> found = co_await LookUp(std::move(ending), deadline);
+  co_return found;
+}
+
+// It is not known whether all parts were prepared. Whatever the record says then, it is the end.
+Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) {
+  const MonoTime until = std::max(deadline, calls_->world().clock->Now() + std::chrono::seconds(1));
+  std::string anchor = ending.anchor;
+  const kv::TxnDecide abort{.valid_until_ms = ending.valid_until_ms};
+  const StatusOr<Timestamp> end =
+      co_await calls_->Decide(ending.txn, std::move(anchor), abort, until);
+  const bool aborted = ReasonOf(end.status()) == Reason::kTxnAborted;
+  ending.decided = end.ok() || aborted;
+  if (end.ok()) ending.commit = *end;
+  Spawn(std::move(ending));
+  if (end.ok() || aborted) co_return end;
+  co_return GivenUp(true, "the groups of the transaction did not answer in time");
+}
+
+void Coordinator::Spawn(Ending ending) {
+  ++settling_;
+  scope_->Spawn(Settle(std::move(ending)));
+}
+
+Task<> Coordinator::Settle(Ending ending) {
+  Duration pause = kFirstPause;
+  for (int i = 0; i < kTriesMax; ++i) {
+    if (!ending.decided) {
+      const MonoTime within = calls_->world().clock->Now() + std::chrono::seconds(2);
+      std::string anchor = ending.anchor;
+      const kv::TxnDecide decide{.commit = ending.commit, .valid_until_ms = ending.valid_until_ms};
+      const StatusOr<Timestamp> end =
+          co_await calls_->Decide(ending.txn, std::move(anchor), decide, within);
+      ending.decided = end.ok() || ReasonOf(end.status()) == Reason::kTxnAborted;
+      if (ending.decided) ending.commit = end.ok() ? *end : Timestamp();
+      // The record went with its keyspace; what was answered holds for the others.
+      ending.decided |= TxnCalls::IsDropped(end.status());
+    }
+    if (ending.decided) {
+      std::string anchor = ending.anchor;
+      std::vector<kv::TxnPart> spans = ending.spans;
+      const Status finished =
+          co_await calls_->Finish(ending.txn, std::move(anchor), std::move(spans), ending.commit);
+      if (finished.ok()) break;
+    }
+    // Whoever meets what is left settles it as well.
+    const bool go_on = co_await SleepFor(pause);
+    if (!go_on) break;
+    pause = std::min(2 * pause, kPauseMax);
+  }
+  --settling_;
+}
+
+}  // namespace flotilla

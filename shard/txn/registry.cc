@@ -1,0 +1,156 @@
+#include "shard/txn/registry.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <utility>
+
+#include "shard/answers.h"
+
+namespace flotilla {
+namespace {
+
+constexpr std::size_t kLanes = 2;
+// Longer than any commit of it would be accepted.
+constexpr Duration kTimeoutMax = std::chrono::minutes(10);
+
+Status Check(const TxnOptions& options) {
+  if (options.read_timestamp && !options.read_only) {
+    return Error(Reason::kBadRequest,
+                 "a transaction that writes reads as of its beginning: only a read-only one can "
+                 "name a timestamp");
+  }
+  if (options.timeout <= Duration(0) || options.timeout > kTimeoutMax) {
+    return Error(Reason::kBadRequest, "a transaction's timeout is from 1 ms to 10 minutes");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+TxnRegistry::TxnRegistry(World world)
+    : world_(std::move(world)), calls_(world_.calls), lanes_(kLanes) {
+  lane_worlds_.resize(kLanes);
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    Lane& lane = lanes_[i];
+    lane.strand = world_.executor->NewStrand("transactions");
+    lane.scope = std::make_unique<TaskScope>(lane.strand.get());
+    lane.coordinator = std::make_unique<Coordinator>(&calls_, lane.scope.get());
+    TransactionImpl::World& mine = lane_worlds_[i];
+    mine.gateway = world_.calls.gateway;
+    mine.clock = world_.clock;
+    mine.timestamp = world_.timestamp;
+    mine.spawn = [this, &lane](UniqueFunction<Task<>(Coordinator&)> begin) {
+      if (stopping_.load()) return false;
+      // Not dispatched: it may be called with locks held that its end would want.
+      lane.strand->Post([&lane, begin = std::move(begin)]() mutable {
+        lane.scope->Spawn(begin(*lane.coordinator));
+      });
+      return true;
+    };
+  }
+  settler_ = std::make_unique<Settler>(Settler::World{.calls = &calls_,
+                                                      .scope = lanes_.front().scope.get(),
+                                                      .held = world_.held,
+                                                      .lingers = world_.lingers});
+}
+
+TxnRegistry::~TxnRegistry() = default;
+
+void TxnRegistry::Begin(const TxnOptions& options, MonoTime deadline,
+                        UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) {
+  Status refused = Check(options);
+  {
+    std::lock_guard lock(open_->mutex);
+    if (stopping_.load()) refused = StoppingError();
+    if (open_->by_id.size() >= world_.open_max) {
+      refused = Error(Reason::kOverloaded, "the node has too many transactions open: try again");
+    }
+  }
+  if (!refused.ok()) {
+    done(refused);
+    return;
+  }
+  world_.timestamp(
+      deadline, [this, options, done = std::move(done)](const StatusOr<Timestamp>& start) mutable {
+        if (start.ok()) {
+          Add(options, *start, std::move(done));
+        } else {
+          done(start.status());
+        }
+      });
+}
+
+void TxnRegistry::Add(const TxnOptions& options, Timestamp start,
+                      UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) {
+  const std::size_t lane = start.value() % kLanes;
+  auto txn = std::make_shared<TransactionImpl>(&lane_worlds_[lane], open_, options, start);
+  {
+    std::lock_guard lock(open_->mutex);
+    open_->by_id.emplace(txn->id(), txn);
+  }
+  done(std::shared_ptr<Transaction>(std::move(txn)));
+}
+
+std::vector<std::shared_ptr<TransactionImpl>> TxnRegistry::Open() const {
+  std::vector<std::shared_ptr<TransactionImpl>> open;
+  std::lock_guard lock(open_->mutex);
+  for (const auto& [id, weak] : open_->by_id) {
+    if (auto txn = weak.lock()) open.push_back(std::move(txn));
+  }
+  return open;
+}
+
+std::vector<TransactionInfo> TxnRegistry::List() const {
+  std::vector<TransactionInfo> infos;
+  for (const auto& txn : Open()) {
+    if (!txn->ended()) infos.push_back(txn->Info());
+  }
+  return infos;
+}
+
+Status TxnRegistry::Abort(kv::TxnId id) {
+  std::shared_ptr<TransactionImpl> txn;
+  {
+    std::lock_guard lock(open_->mutex);
+    const auto found = open_->by_id.find(id);
+    if (found != open_->by_id.end()) txn = found->second.lock();
+  }
+  if (txn != nullptr &&
+      txn->Abort(Error(Reason::kTxnAborted, "the transaction was rolled back on request"))) {
+    return absl::OkStatus();
+  }
+  return Error(Reason::kTxnNotFound,
+               fmt::format("no transaction {} is open on this node: it has ended, is being "
+                           "committed, or another node coordinates it",
+                           id.value()));
+}
+
+void TxnRegistry::Expire() {
+  const MonoTime now = world_.clock->Now();
+  for (const auto& txn : Open()) {
+    if (txn->expires() > now) continue;
+    txn->Abort(Error(Reason::kTxnAborted,
+                     "the transaction's timeout has passed, and it was rolled back: begin it "
+                     "anew, with more time"));
+  }
+}
+
+void TxnRegistry::Stop(Closure done) {
+  stopping_.store(true);
+  struct Stopping {
+    std::atomic<std::size_t> open{kLanes};
+    Closure done;
+  };
+  auto stopping = std::make_shared<Stopping>();
+  stopping->done = std::move(done);
+  for (Lane& lane : lanes_) {
+    lane.strand->Post([&lane, stopping] {
+      lane.scope->Stop([stopping] {
+        if (--stopping->open == 0) stopping->done();
+      });
+    });
+  }
+}
+
+}  // namespace flotilla

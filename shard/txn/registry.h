@@ -1,0 +1,68 @@
+// TxnRegistry: the transactions that this node coordinates: see shard/transactions.h.
+//
+// Flows of transactions run on a few strands, each transaction on one of them, and the settling of
+// what others have left on the first.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/task.h"
+#include "shard/transactions.h"
+#include "shard/txn/calls.h"
+#include "shard/txn/coordinator.h"
+#include "shard/txn/settler.h"
+#include "shard/txn/transaction.h"
+
+namespace flotilla {
+
+class TxnRegistry final : public Transactions {
+ public:
+  struct World {
+    Executor* executor = nullptr;
+    const Clock* clock = nullptr;
+    TxnCalls::World calls;
+    TransactionImpl::Take timestamp;
+    // See Settler::World.
+    std::function<std::optional<kv::ShardRange>(GroupId group, kv::TxnId txn)> held;
+    std::function<void(GroupId group, const kv::Obstacle& obstacle)> lingers;
+    std::size_t open_max = 100'000;
+  };
+  explicit TxnRegistry(World world);
+  ~TxnRegistry() override;
+
+  // Transactions
+  void Begin(const TxnOptions& options, MonoTime deadline,
+             UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) override;
+  std::vector<TransactionInfo> List() const override;
+  Status Abort(kv::TxnId txn) override;
+
+  Settler& settler() { return *settler_; }
+  // Rolls back those whose time is up; from time to time.
+  void Expire();
+  // Ends the flows; what is left of transactions others will settle. `done` on any strand.
+  void Stop(Closure done);
+
+ private:
+  struct Lane {
+    std::unique_ptr<Strand> strand;
+    std::unique_ptr<TaskScope> scope;
+    std::unique_ptr<Coordinator> coordinator;
+  };
+  std::vector<std::shared_ptr<TransactionImpl>> Open() const;
+  void Add(const TxnOptions& options, Timestamp start,
+           UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done);
+
+  const World world_;
+  TxnCalls calls_;
+  std::vector<Lane> lanes_;
+  std::vector<TransactionImpl::World> lane_worlds_;
+  std::unique_ptr<Settler> settler_;
+
+  const std::shared_ptr<TransactionImpl::Open> open_ = std::make_shared<TransactionImpl::Open>();
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace flotilla

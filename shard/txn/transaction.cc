@@ -1,0 +1,324 @@
+#include "shard/txn/transaction.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/planted.h"
+#include "base/timestamp.h"
+#include "kv/key_codec.h"
+#include "kv/user_range.h"
+#include "shard/one_answer.h"
+
+namespace flotilla {
+namespace {
+
+// From the beginning of its commit on a transaction has so long until others may end it, and more
+// when there is much of it.
+constexpr std::uint64_t kCommitMs = 5'000;
+constexpr std::uint64_t kCommitMsPerMiB = 500;
+
+}  // namespace
+
+TransactionImpl::TransactionImpl(const World* world, std::shared_ptr<Open> open,
+                                 const TxnOptions& options, Timestamp start)
+    : world_(world),
+      open_(std::move(open)),
+      options_(options),
+      id_(start.value()),
+      start_(options.read_timestamp ? options.read_timestamp : start),
+      begun_(world->clock->Now()) {}
+
+TransactionImpl::~TransactionImpl() {
+  std::lock_guard lock(open_->mutex);
+  open_->by_id.erase(id_);
+}
+
+Status TransactionImpl::CheckOpen() const {
+  if (phase_ == TxnPhase::kOpen) return absl::OkStatus();
+  if (!why_ended_.ok()) return why_ended_;
+  return Error(Reason::kBadRequest, "the transaction has ended, or is being committed");
+}
+
+Status TransactionImpl::CheckWritable() const {
+  RETURN_IF_ERROR(CheckOpen());
+  if (!options_.read_only) return absl::OkStatus();
+  return Error(Reason::kBadRequest, "the transaction is read-only: begin one that is not");
+}
+
+// ---- reads ------------------------------------------------------------------------------------
+
+void TransactionImpl::BeginRead(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> then) {
+  Status open;
+  {
+    std::lock_guard lock(mutex_);
+    open = CheckOpen();
+    if (open.ok()) ++reads_open_;
+  }
+  if (!open.ok()) {
+    then(open);
+    return;
+  }
+  if (ReadsAt() == kv::Consistency::kProvisional) {
+    then(Timestamp());
+    return;
+  }
+  if (options_.isolation >= kv::Isolation::kRepeatableRead || options_.read_only) {
+    then(start_);
+    return;
+  }
+  world_->timestamp(deadline, [self = shared_from_this(),
+                               then = std::move(then)](const StatusOr<Timestamp>& taken) mutable {
+    if (!taken.ok()) self->EndRead();
+    then(taken);
+  });
+}
+
+void TransactionImpl::EndRead() {
+  std::lock_guard lock(mutex_);
+  --reads_open_;
+}
+
+void TransactionImpl::Read(GatewayCall call, MonoTime deadline,
+                           UniqueFunction<void(GatewayAnswer)> done) {
+  std::vector<GatewayRequest> requests(1);
+  requests[0].deadline = std::min(deadline, expires());
+  requests[0].call = std::move(call);
+  world_->gateway->Submit(std::move(requests), std::make_shared<OneAnswer>(std::move(done)));
+}
+
+void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, MonoTime deadline,
+                          UniqueFunction<void(StatusOr<Got>)> done) {
+  Got results(keys.size());
+  std::vector<std::string> others;
+  std::vector<std::size_t> places;
+  {
+    std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (auto own = writes_.Find(keyspace, keys[i])) {
+        results[i] = *std::move(own);
+      } else {
+        others.push_back(std::move(keys[i]));
+        places.push_back(i);
+      }
+    }
+  }
+  BeginRead(deadline, [self = shared_from_this(), keyspace, others = std::move(others),
+                       places = std::move(places), results = std::move(results), deadline,
+                       done = std::move(done)](const StatusOr<Timestamp>& as_of) mutable {
+    if (!as_of.ok()) {
+      done(as_of.status());
+      return;
+    }
+    Status noted = self->NoteKeys(keyspace, others);
+    if (!noted.ok() || others.empty()) {
+      self->EndRead();
+      if (noted.ok()) {
+        done(std::move(results));
+      } else {
+        done(std::move(noted));
+      }
+      return;
+    }
+    GatewayCall call;
+    if (others.size() == 1) {
+      call = GetCall{.keyspace = keyspace,
+                     .consistency = self->ReadsAt(),
+                     .key = std::move(others.front()),
+                     .as_of = *as_of};
+    } else {
+      call = BatchGetCall{.keyspace = keyspace,
+                          .consistency = self->ReadsAt(),
+                          .keys = std::move(others),
+                          .as_of = *as_of};
+    }
+    TransactionImpl* const txn = self.get();
+    txn->Read(std::move(call), deadline,
+              [self = std::move(self), places = std::move(places), results = std::move(results),
+               done = std::move(done)](GatewayAnswer answer) mutable {
+                self->EndRead();
+                if (!answer.status.ok()) {
+                  done(std::move(answer.status));
+                  return;
+                }
+                if (auto* one = std::get_if<kv::GetResult>(&answer.result)) {
+                  results[places.front()] = std::move(*one);
+                } else {
+                  auto& found = std::get<Got>(answer.result);
+                  for (std::size_t i = 0; i < places.size(); ++i) {
+                    results[places[i]] = std::move(found[i]);
+                  }
+                }
+                done(std::move(results));
+              });
+  });
+}
+
+void TransactionImpl::Scan(kv::ScanRequest request, MonoTime deadline,
+                           UniqueFunction<void(StatusOr<kv::ScanPage>)> done) {
+  BeginRead(deadline, [self = shared_from_this(), request = std::move(request), deadline,
+                       done = std::move(done)](const StatusOr<Timestamp>& as_of) mutable {
+    if (!as_of.ok()) {
+      done(as_of.status());
+      return;
+    }
+    request.as_of = *as_of;
+    ScanCall call{.consistency = self->ReadsAt(), .request = request};
+    TransactionImpl* const txn = self.get();
+    txn->Read(std::move(call), deadline,
+              [self = std::move(self), request = std::move(request),
+               done = std::move(done)](GatewayAnswer answer) mutable {
+                Status status = std::move(answer.status);
+                kv::ScanPage page;
+                if (status.ok()) {
+                  page = std::get<kv::ScanPage>(std::move(answer.result));
+                  status = self->NoteScan(request, page);
+                }
+                if (status.ok()) {
+                  std::lock_guard lock(self->mutex_);
+                  self->writes_.Overlay(request, page);
+                }
+                self->EndRead();
+                if (status.ok()) {
+                  done(std::move(page));
+                } else {
+                  done(std::move(status));
+                }
+              });
+  });
+}
+
+Status TransactionImpl::NoteKeys(kv::KeyspaceId keyspace, const std::vector<std::string>& keys) {
+  if (!Tracks()) return absl::OkStatus();
+  std::lock_guard lock(mutex_);
+  for (const std::string& key : keys) RETURN_IF_ERROR(reads_.AddKey(kv::EncodeKey(keyspace, key)));
+  return absl::OkStatus();
+}
+
+Status TransactionImpl::NoteScan(const kv::ScanRequest& request, const kv::ScanPage& page) {
+  if (!Tracks() || Planted(Plant::kScansUnchecked)) return absl::OkStatus();
+  std::lock_guard lock(mutex_);
+  // Of a hashed keyspace every slot has a part of the range.
+  if (kv::IsHashed(request.keyspace)) {
+    return reads_.AddRange(kv::KeyspaceStart(request.keyspace), kv::KeyspaceEnd(request.keyspace));
+  }
+  std::string start = kv::RangeStart(request.keyspace, request.start);
+  std::string end = kv::RangeEnd(request.keyspace, request.end);
+  if (page.more) {
+    (request.reverse ? start : end) = kv::EncodeKey(request.keyspace, page.resume_key);
+  }
+  return reads_.AddRange(std::move(start), std::move(end));
+}
+
+// ---- writes -----------------------------------------------------------------------------------
+
+Status TransactionImpl::Write(std::vector<TxnMutation> mutations) {
+  std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(CheckWritable());
+  return writes_.Add(std::move(mutations));
+}
+
+Status TransactionImpl::SetSavepoint(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(CheckOpen());
+  return writes_.SetSavepoint(name);
+}
+
+Status TransactionImpl::RollBackTo(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(CheckOpen());
+  return writes_.RollBackTo(name);
+}
+
+// ---- the end ----------------------------------------------------------------------------------
+
+std::uint64_t TransactionImpl::ValidUntil(std::size_t bytes) const {
+  const auto age =
+      std::chrono::duration_cast<std::chrono::milliseconds>(world_->clock->Now() - begun_).count();
+  return MillisecondsOf(Timestamp(id_.value())) + static_cast<std::uint64_t>(age) + kCommitMs +
+         kCommitMsPerMiB * (bytes >> 20);
+}
+
+void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
+  CommitRequest request;
+  request.txn = id_;
+  request.isolation = options_.isolation;
+  StatusOr<Timestamp> at_once = start_;
+  bool writes = false;
+  {
+    std::lock_guard lock(mutex_);
+    const Status open = CheckOpen();
+    if (!open.ok()) {
+      at_once = open;
+    } else if (reads_open_ > 0) {
+      at_once = Error(Reason::kBadRequest, "a read of the transaction is still under way");
+    } else if (writes_.empty()) {
+      phase_ = TxnPhase::kEnded;
+    } else {
+      phase_ = TxnPhase::kCommitting;
+      writes = true;
+      request.valid_until_ms = ValidUntil(writes_.bytes());
+      request.writes = writes_.TakeWrites();
+      request.reads = std::move(reads_);
+    }
+  }
+  if (!writes) {
+    done(std::move(at_once));
+    return;
+  }
+  auto shared = std::make_shared<UniqueFunction<void(StatusOr<Timestamp>)>>(std::move(done));
+  const bool begun = world_->spawn([self = shared_from_this(), request = std::move(request),
+                                    deadline, shared](Coordinator& coordinator) mutable {
+    return Commit(std::move(self), &coordinator, std::move(request), deadline, std::move(*shared));
+  });
+  if (!begun) {
+    RollBack();
+    (*shared)(Error(Reason::kNodeStopping, "the node is stopping: begin it anew elsewhere"));
+  }
+}
+
+Task<> TransactionImpl::Commit(std::shared_ptr<TransactionImpl> self, Coordinator* coordinator,
+                               CommitRequest request, MonoTime deadline,
+                               UniqueFunction<void(StatusOr<Timestamp>)> done) {
+  StatusOr<Timestamp> end = co_await coordinator->Commit(std::move(request), deadline);
+  {
+    std::lock_guard lock(self->mutex_);
+    self->phase_ = TxnPhase::kEnded;
+    if (!end.ok()) self->why_ended_ = end.status();
+  }
+  done(std::move(end));
+}
+
+void TransactionImpl::RollBack() {
+  std::lock_guard lock(mutex_);
+  if (phase_ == TxnPhase::kEnded) return;
+  phase_ = TxnPhase::kEnded;
+  writes_ = WriteBuffer();
+  reads_ = ReadSet();
+}
+
+bool TransactionImpl::Abort(const Status& why) {
+  std::lock_guard lock(mutex_);
+  if (phase_ != TxnPhase::kOpen) return false;
+  phase_ = TxnPhase::kEnded;
+  why_ended_ = why;
+  writes_ = WriteBuffer();
+  reads_ = ReadSet();
+  return true;
+}
+
+bool TransactionImpl::ended() const {
+  std::lock_guard lock(mutex_);
+  return phase_ == TxnPhase::kEnded;
+}
+
+TransactionInfo TransactionImpl::Info() const {
+  std::lock_guard lock(mutex_);
+  return {.id = id_,
+          .isolation = options_.isolation,
+          .phase = phase_,
+          .age = world_->clock->Now() - begun_,
+          .keys_written = writes_.writes().size(),
+          .keys_read = reads_.size()};
+}
+
+}  // namespace flotilla
