@@ -85,6 +85,8 @@ class SimCluster {
   bool in_use(int node) const { return members_[Slot(node)].in_use; }
   bool running(int node) const { return members_[Slot(node)].node != nullptr; }
   Node* node(int node) const { return members_[Slot(node)].node.get(); }
+  // Of the process that runs there; no two are alike.
+  std::uint64_t life(int node) const { return members_[Slot(node)].life; }
   // It runs, and believes that it leads the group; 0: the data.
   bool Leads(int number, GroupId group = GroupId()) const {
     return running(number) && node(number)->Leads(group);

@@ -20,6 +20,7 @@
 #include "tests/sim/shards_check.h"
 #include "tests/sim/sim_cluster.h"
 #include "tests/sim/timestamp_watch.h"
+#include "tests/sim/txn_load.h"
 #include "tests/sim/workload.h"
 
 namespace flotilla::sim {
@@ -66,7 +67,8 @@ class Simulation {
         administrator_({.seed = random_.Next(), .between_max = climate_.between_shard_changes_max},
                        &loop_, &cluster_),
         markers_(&loop_, &cluster_, random_.Next()),
-        snapshots_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
+        snapshots_(&loop_, &cluster_, Keyspaces(), random_.Next()),
+        transactions_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
     if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
@@ -90,6 +92,7 @@ class Simulation {
     workload_.Start();
     timestamps_.Start();
     snapshots_.Start();
+    transactions_.Start();
     operator_.Start();
     if (options_.faults) nemesis_.Start();
     if (climate_.sharded) administrator_.Start();
@@ -176,6 +179,7 @@ class Simulation {
     if (failure_.empty()) failure_ = timestamps_.failure();
     if (failure_.empty()) failure_ = markers_.failure();
     if (failure_.empty()) failure_ = snapshots_.failure();
+    if (failure_.empty()) failure_ = transactions_.failure();
   }
 
   template <class Condition>
@@ -223,6 +227,13 @@ class Simulation {
                                             [&] { return snapshots_.compared() > compared + 2; })) {
       return;
     }
+    const std::uint64_t committed = transactions_.committed();
+    if (!Await("transactions to commit after healing",
+               [&] { return transactions_.committed() > committed + 10; })) {
+      return;
+    }
+    transactions_.End();
+    if (!Await("transactions to end", [this] { return transactions_.idle() && NoLocks(); })) return;
     snapshots_.End();
     workload_.End();
     workload_.ReadAll();
@@ -232,6 +243,19 @@ class Simulation {
       return;
     }
     Await("replicas to agree", [this] { return ReplicasAgree(); }, kOrderWithin);
+  }
+
+  // Nothing of a transaction is left anywhere.
+  bool NoLocks() {
+    auto locks = std::make_shared<std::uint64_t>(0);
+    for (int node = 0; node < cluster_.size(); ++node) {
+      if (!cluster_.running(node)) continue;
+      cluster_.node(node)->Info([locks](const NodeInfo& info) {
+        for (const GroupInfo& group : info.groups) *locks += group.counts.locks;
+      });
+    }
+    loop_.RunFor(kSlice);
+    return *locks == 0;
   }
 
   bool ShardsInOrder() {
@@ -274,6 +298,8 @@ class Simulation {
   }
 
   void CheckHistory() {
+    failure_ = transactions_.Check();
+    if (!failure_.empty()) return;
     for (const auto& [key, operations] : workload_.history().ByKey()) {
       switch (CheckRegister(operations)) {
         case Verdict::kLinearizable:
@@ -310,6 +336,8 @@ class Simulation {
     result.rare.jobs = administrator_.JobsDone();
     result.rare.passes = markers_.passes();
     result.rare.snapshot_reads = snapshots_.compared();
+    result.rare.transactions = transactions_.committed();
+    result.rare.totals = transactions_.totals();
     return result;
   }
 
@@ -328,6 +356,7 @@ class Simulation {
   Administrator administrator_;
   MarkerWatch markers_;
   SnapshotWatch snapshots_;
+  TxnLoad transactions_;
   std::string disorder_;
   std::string failure_;
 };
@@ -345,6 +374,8 @@ RareEvents& RareEvents::operator+=(const RareEvents& other) {
   jobs += other.jobs;
   passes += other.passes;
   snapshot_reads += other.snapshot_reads;
+  transactions += other.transactions;
+  totals += other.totals;
   return *this;
 }
 

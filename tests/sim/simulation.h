@@ -34,6 +34,8 @@ struct RareEvents {
   std::uint64_t jobs = 0;                // on shards, done
   std::uint64_t passes = 0;              // over all markers
   std::uint64_t snapshot_reads = 0;      // as of a timestamp, compared with one before
+  std::uint64_t transactions = 0;        // committed
+  std::uint64_t totals = 0;              // of all accounts, at one moment
 
   RareEvents& operator+=(const RareEvents& other);
 };

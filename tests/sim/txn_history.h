@@ -1,0 +1,72 @@
+// TxnHistory: what transactions were told, and whether all of it can be true.
+//
+// Every value names its transaction and every read its version, so that the order of the versions
+// is the one that the store itself claims. Held against it are:
+// - a version has one value, and all final values of a transaction have its commit timestamp;
+// - nothing is read of a transaction that was refused, nor a value that was overwritten within one;
+// - a read as of a timestamp saw the newest version by then;
+// - serializable: what was read was still the newest when the transaction was committed;
+//   repeatable read: what was written was not written by others since its start;
+// - a transaction that began after another was acknowledged has larger timestamps.
+// With these the committed serializable transactions are equal to one after the other in the order
+// of their timestamps, which is that of real time as well.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/txn/types.h"
+
+namespace flotilla::sim {
+
+struct TxnRead {
+  std::string key;
+  Timestamp version;  // zero: there was none
+};
+
+// One transaction that was begun.
+struct TxnRun {
+  std::uint64_t number = 0;
+  kv::Isolation isolation = kv::Isolation::kSerializable;
+  bool read_only = false;
+  Timestamp start;
+  Timestamp after;   // the largest that was acknowledged before it began
+  Timestamp commit;  // zero: not, as far as it knows
+  bool refused = false;
+  std::vector<TxnRead> reads;                 // but for what it wrote itself
+  std::map<std::string, std::string> writes;  // the last value of each key
+};
+
+class TxnHistory {
+ public:
+  // The value that transaction `number` writes, last or to be overwritten by itself.
+  static std::string ValueOf(std::uint64_t number, bool final, std::int64_t balance);
+  static std::int64_t BalanceOf(const std::string& value);
+
+  void NoteVersion(const std::string& key, Timestamp version, const std::string& value);
+  void Note(TxnRun run);
+
+  // The largest timestamp that anybody was told of a commit.
+  Timestamp acknowledged() const { return acknowledged_; }
+  std::uint64_t committed() const { return committed_; }
+  // Empty: all is well.
+  std::string Check();
+
+ private:
+  std::string CheckValues();
+  std::string CheckRun(const TxnRun& run) const;
+  // The first version of the key after that one; zero: none is known.
+  Timestamp Next(const std::string& key, Timestamp version) const;
+
+  std::map<std::string, std::map<Timestamp, std::string>> versions_;
+  std::string failure_;
+  std::vector<TxnRun> runs_;
+  std::map<std::uint64_t, std::size_t> by_number_;
+  Timestamp acknowledged_;
+  std::uint64_t committed_ = 0;
+};
+
+}  // namespace flotilla::sim

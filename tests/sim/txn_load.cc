@@ -1,0 +1,387 @@
+#include "tests/sim/txn_load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "kv/command.h"
+#include "shard/one_answer.h"
+
+namespace flotilla::sim {
+namespace {
+
+constexpr std::uint32_t kAct = 53;
+constexpr std::size_t kLanes = 4;
+constexpr int kKeys = 4;      // of each keyspace
+constexpr int kAccounts = 3;  // of each keyspace
+constexpr std::int64_t kMoney = 100;
+constexpr Duration kThinkMax = std::chrono::milliseconds(15);
+constexpr Duration kBetweenMax = std::chrono::milliseconds(120);
+constexpr Duration kWithin = std::chrono::seconds(4);
+constexpr std::uint64_t kFirstClient = 1ull << 40;
+// Of a transaction whose node has gone nothing more is heard.
+constexpr Duration kGiveUp = std::chrono::seconds(15);
+
+bool Perhaps(const Status& status) {
+  const Reason reason = ReasonOf(status);
+  return reason == Reason::kOutcomeUnknown || reason == Reason::kInternal;
+}
+
+}  // namespace
+
+TxnLoad::TxnLoad(EventLoop* loop, SimCluster* cluster, std::vector<std::string> keyspaces,
+                 std::uint64_t seed)
+    : loop_(loop),
+      cluster_(cluster),
+      keyspaces_(std::move(keyspaces)),
+      random_(seed),
+      lanes_(kLanes) {}
+
+void TxnLoad::Start() {
+  for (std::size_t lane = 0; lane < kLanes; ++lane) Next(lane);
+}
+
+bool TxnLoad::idle() const {
+  return std::none_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.busy; });
+}
+
+int TxnLoad::AnyNode() {
+  const int node = static_cast<int>(random_.Below(static_cast<std::uint64_t>(cluster_->size())));
+  if (!cluster_->running(node) || loop_->paused(SimCluster::IdOf(node))) return -1;
+  // One that has just started may not know them all.
+  const Gateway& gateway = cluster_->node(node)->gateway();
+  const bool knows =
+      std::all_of(keyspaces_.begin(), keyspaces_.end(),
+                  [&](const std::string& name) { return gateway.FindKeyspace(name).has_value(); });
+  return knows ? node : -1;
+}
+
+MonoTime TxnLoad::Deadline(int node) const { return cluster_->process(node)->Now() + kWithin; }
+
+TxnLoad::Key TxnLoad::AnyKey(bool account) {
+  Key key;
+  key.keyspace = random_.Below(keyspaces_.size());
+  key.name = account ? fmt::format("txn-account{}", random_.Below(kAccounts))
+                     : fmt::format("txn{}", random_.Below(kKeys));
+  return key;
+}
+
+std::vector<TxnLoad::Key> TxnLoad::Accounts() const {
+  std::vector<Key> keys;
+  for (std::size_t keyspace = 0; keyspace < keyspaces_.size(); ++keyspace) {
+    for (int i = 0; i < kAccounts; ++i) {
+      keys.push_back({.keyspace = keyspace, .name = fmt::format("txn-account{}", i)});
+    }
+  }
+  return keys;
+}
+
+std::string TxnLoad::NameOf(const Key& key) const {
+  return keyspaces_[key.keyspace] + "/" + key.name;
+}
+
+kv::KeyspaceId TxnLoad::IdOf(int node, std::size_t keyspace) const {
+  return cluster_->node(node)->gateway().FindKeyspace(keyspaces_[keyspace]).value();
+}
+
+template <class Answer, class Do>
+auto TxnLoad::Guard(std::size_t lane, Do then) {
+  return [weak = std::weak_ptr(self_), lane, generation = lanes_[lane].generation,
+          then = std::move(then)](Answer answer) mutable {
+    const auto self = weak.lock();
+    if (!self || (*self)->lanes_[lane].generation != generation) return;
+    then(**self, std::move(answer));
+  };
+}
+
+void TxnLoad::Later(std::size_t lane, void (TxnLoad::*then)(std::size_t)) {
+  const auto wait = static_cast<std::int64_t>(
+      random_.Below(static_cast<std::uint64_t>(Duration(kThinkMax).count()) + 1));
+  loop_->At(loop_->now() + Duration(wait), kNoProcess, kAct,
+            [this, lane, generation = lanes_[lane].generation, then] {
+              if (lanes_[lane].generation == generation) (this->*then)(lane);
+            });
+}
+
+void TxnLoad::Next(std::size_t lane) {
+  const auto between = static_cast<std::int64_t>(
+      random_.Below(static_cast<std::uint64_t>(Duration(kBetweenMax).count()) + 1));
+  loop_->At(loop_->now() + Duration(between), kNoProcess, kAct, [this, lane] {
+    Lane& own = lanes_[lane];
+    if (own.busy && loop_->now() >= own.give_up) Ended(lane);
+    if (!own.busy && !ended_) Begin(lane);
+    if (own.busy || !ended_) Next(lane);
+  });
+}
+
+void TxnLoad::Begin(std::size_t lane) {
+  const int node = AnyNode();
+  if (node < 0) return;
+  Lane& own = lanes_[lane];
+  ++own.generation;
+  own.busy = true;
+  own.node = node;
+  own.life = cluster_->life(node);
+  own.give_up = loop_->now() + kGiveUp;
+  own.committing = false;
+  own.run = TxnRun();
+  own.run.number = next_number_++;
+  own.run.after = history_.acknowledged();
+  own.steps = static_cast<int>(random_.Between(1, 5));
+  own.transfers = !opened_ ? lane == 0 : random_.Chance(0.4);
+  if (random_.Chance(0.12)) {
+    PutPlain(lane);
+    return;
+  }
+  TxnOptions options;
+  const double level = random_.Unit();
+  if (own.transfers) {
+    options.isolation = level < 0.7 ? kv::Isolation::kSerializable : kv::Isolation::kRepeatableRead;
+  } else if (level > 0.75) {
+    options.isolation = static_cast<kv::Isolation>(1 + random_.Below(3));
+  }
+  options.read_only = opened_ && random_.Chance(0.25);
+  own.run.isolation = options.isolation;
+  own.run.read_only = options.read_only;
+  cluster_->node(node)->transactions().Begin(
+      options, Deadline(node),
+      Guard<StatusOr<std::shared_ptr<Transaction>>>(
+          lane, [lane](TxnLoad& load, StatusOr<std::shared_ptr<Transaction>> txn) {
+            load.Begun(lane, std::move(txn));
+          }));
+}
+
+void TxnLoad::Begun(std::size_t lane, StatusOr<std::shared_ptr<Transaction>> txn) {
+  Lane& own = lanes_[lane];
+  loop_->Trace(static_cast<std::uint64_t>(ReasonOf(txn.status())));
+  if (!txn.ok()) {
+    Ended(lane);
+    return;
+  }
+  own.txn = *std::move(txn);
+  own.run.start = own.txn->start();
+  Later(lane, &TxnLoad::Step);
+}
+
+void TxnLoad::Step(std::size_t lane) {
+  Lane& own = lanes_[lane];
+  if (!Lives(own)) {
+    Ended(lane);
+    return;
+  }
+  if (own.transfers && !opened_) {
+    for (const Key& key : Accounts()) Write(lane, key, true, kMoney);
+    Commit(lane);
+    return;
+  }
+  if (own.transfers && own.run.read_only) {
+    Read(lane, Accounts());
+    own.steps = 0;
+    return;
+  }
+  if (own.transfers) {
+    const std::vector<Key> all = Accounts();
+    const std::size_t from = random_.Below(all.size());
+    const std::size_t to = (from + 1 + random_.Below(all.size() - 1)) % all.size();
+    own.steps = 0;
+    Read(lane, {all[from], all[to]});
+    return;
+  }
+  if (own.steps-- <= 0) {
+    Commit(lane);
+    return;
+  }
+  const double what = random_.Unit();
+  if (what < 0.35) {
+    std::vector<Key> keys{AnyKey(false)};
+    if (random_.Chance(0.4)) keys.push_back(AnyKey(false));
+    Read(lane, keys);
+  } else if (what < 0.5) {
+    const std::size_t keyspace = random_.Below(keyspaces_.size());
+    const int first = static_cast<int>(random_.Below(kKeys));
+    Scan(lane,
+         {.keyspace = IdOf(own.node, keyspace),
+          .start = fmt::format("txn{}", first),
+          .end = fmt::format("txn{}", random_.Between(static_cast<std::uint64_t>(first) + 1, 9)),
+          .reverse = random_.Chance(0.3)},
+         keyspace);
+  } else {
+    const Key key = AnyKey(false);
+    if (!own.run.read_only) {
+      if (random_.Chance(0.15)) Write(lane, key, false, 0);
+      Write(lane, key, true, 0);
+    }
+    Later(lane, &TxnLoad::Step);
+  }
+}
+
+void TxnLoad::Read(std::size_t lane, const std::vector<Key>& keys) {
+  Lane& own = lanes_[lane];
+  // Of one keyspace in one call; the others after it.
+  auto values = std::make_shared<std::vector<std::string>>(keys.size());
+  auto open = std::make_shared<std::size_t>(0);
+  auto failed = std::make_shared<bool>(false);
+  std::vector<std::vector<std::size_t>> places(keyspaces_.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) places[keys[i].keyspace].push_back(i);
+  for (const auto& one : places) *open += one.empty() ? 0 : 1;
+  for (std::size_t keyspace = 0; keyspace < places.size(); ++keyspace) {
+    if (places[keyspace].empty()) continue;
+    std::vector<std::string> names;
+    for (const std::size_t place : places[keyspace]) names.push_back(keys[place].name);
+    auto then = [lane, keys, values, open, failed, mine = places[keyspace]](
+                    TxnLoad& load, StatusOr<std::vector<kv::GetResult>> got) {
+      load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(got.status())));
+      Lane& lane_now = load.lanes_[lane];
+      *failed |= !got.ok();
+      for (std::size_t i = 0; got.ok() && i < mine.size(); ++i) {
+        const kv::GetResult& result = (*got)[i];
+        const std::string name = load.NameOf(keys[mine[i]]);
+        (*values)[mine[i]] = result.value;
+        if (lane_now.run.writes.contains(name)) continue;
+        // What is provisional has no version, and may never be committed.
+        if (result.found && !result.version) continue;
+        lane_now.run.reads.push_back({.key = name, .version = result.version});
+        if (result.found) load.history_.NoteVersion(name, result.version, result.value);
+      }
+      if (--*open > 0) return;
+      if (*failed) {
+        lane_now.txn->RollBack();
+        load.Ended(lane);
+      } else if (lane_now.transfers && lane_now.run.read_only) {
+        load.LookAtTotal(lane, *values);
+        load.Commit(lane);
+      } else if (lane_now.transfers) {
+        const auto amount = static_cast<std::int64_t>(load.random_.Between(1, 20));
+        load.Write(lane, keys[0], true, TxnHistory::BalanceOf((*values)[0]) - amount);
+        load.Write(lane, keys[1], true, TxnHistory::BalanceOf((*values)[1]) + amount);
+        load.Later(lane, &TxnLoad::Commit);
+      } else {
+        load.Later(lane, &TxnLoad::Step);
+      }
+    };
+    own.txn->Get(IdOf(own.node, keyspace), std::move(names), Deadline(own.node),
+                 Guard<StatusOr<std::vector<kv::GetResult>>>(lane, std::move(then)));
+  }
+}
+
+void TxnLoad::LookAtTotal(std::size_t lane, const std::vector<std::string>& values) {
+  std::int64_t total = 0;
+  for (const std::string& value : values) total += TxnHistory::BalanceOf(value);
+  const auto wanted = kMoney * static_cast<std::int64_t>(values.size());
+  ++totals_;
+  if (total == wanted || !failure_.empty()) return;
+  failure_ = fmt::format("transaction {} (start {}) found {} on all accounts instead of {}",
+                         lanes_[lane].run.number, lanes_[lane].run.start.value(), total, wanted);
+}
+
+void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t keyspace) {
+  Lane& own = lanes_[lane];
+  auto then = [lane, request, keyspace](TxnLoad& load, StatusOr<kv::ScanPage> page) {
+    load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(page.status())));
+    Lane& lane_now = load.lanes_[lane];
+    if (!page.ok()) {
+      lane_now.txn->RollBack();
+      load.Ended(lane);
+      return;
+    }
+    // Of every key that the page speaks of: what it is not among, it has not got.
+    std::map<std::string, Timestamp> found;
+    for (const kv::ScanRow& row : page->rows) {
+      found[row.key] = row.version;
+      const std::string name = load.NameOf({keyspace, row.key});
+      if (!lane_now.run.writes.contains(name) && row.version) {
+        load.history_.NoteVersion(name, row.version, row.value);
+      }
+    }
+    std::string first = request.start;
+    std::string past_last = request.end;
+    if (page->more) (request.reverse ? first : past_last) = page->resume_key;
+    for (int i = 0; i < kKeys; ++i) {
+      const std::string key = fmt::format("txn{}", i);
+      const std::string name = load.NameOf({keyspace, key});
+      if (key < first || key >= past_last || lane_now.run.writes.contains(name)) continue;
+      lane_now.run.reads.push_back({.key = name, .version = found[key]});
+    }
+    if (!page->more) {
+      load.Later(lane, &TxnLoad::Step);
+      return;
+    }
+    kv::ScanRequest rest = request;
+    (rest.reverse ? rest.end : rest.start) = page->resume_key;
+    if (load.Lives(lane_now)) load.Scan(lane, rest, keyspace);
+  };
+  own.txn->Scan(request, Deadline(own.node), Guard<StatusOr<kv::ScanPage>>(lane, std::move(then)));
+}
+
+void TxnLoad::Write(std::size_t lane, const Key& key, bool final, std::int64_t balance) {
+  Lane& own = lanes_[lane];
+  const std::string value = TxnHistory::ValueOf(own.run.number, final, balance);
+  const Status written =
+      own.txn->Write({{.keyspace = IdOf(own.node, key.keyspace), .key = key.name, .value = value}});
+  // An ended one says so again at its commit.
+  if (written.ok()) own.run.writes[NameOf(key)] = value;
+}
+
+void TxnLoad::PutPlain(std::size_t lane) {
+  Lane& own = lanes_[lane];
+  const Key key = AnyKey(false);
+  const std::string value = TxnHistory::ValueOf(own.run.number, true, 0);
+  own.run.isolation = kv::Isolation::kReadUncommitted;
+  own.run.writes[NameOf(key)] = value;
+  kv::CommandView command;
+  command.keyspace = IdOf(own.node, key.keyspace);
+  // So that a message which comes twice has one effect.
+  command.session = {.client = ClientId(kFirstClient + own.run.number), .sequence = 1};
+  command.ops.push_back({.key = key.name, .value = value});
+  std::vector<GatewayRequest> requests(1);
+  requests[0].deadline = Deadline(own.node);
+  requests[0].call = WriteCall{.command = Bytes(kv::EncodeCommand(command))};
+  cluster_->node(own.node)->gateway().Submit(
+      std::move(requests),
+      std::make_shared<OneAnswer>(
+          Guard<GatewayAnswer>(lane, [lane](TxnLoad& load, const GatewayAnswer& answer) {
+            load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(answer.status)));
+            TxnRun& run = load.lanes_[lane].run;
+            if (answer.status.ok()) {
+              run.commit = std::get<kv::WriteResult>(answer.result).timestamp;
+            } else {
+              run.refused = !Perhaps(answer.status);
+            }
+            load.Ended(lane);
+          })));
+}
+
+void TxnLoad::Commit(std::size_t lane) {
+  Lane& own = lanes_[lane];
+  if (!Lives(own)) {
+    Ended(lane);
+    return;
+  }
+  own.committing = true;
+  const bool opens = own.transfers && !opened_;
+  auto then = [lane, opens](TxnLoad& load, const StatusOr<Timestamp>& end) {
+    load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(end.status())));
+    TxnRun& run = load.lanes_[lane].run;
+    if (end.ok()) {
+      run.commit = *end;
+      load.opened_ |= opens;
+    } else {
+      run.refused = !Perhaps(end.status());
+    }
+    load.Ended(lane);
+  };
+  own.txn->Commit(Deadline(own.node), Guard<StatusOr<Timestamp>>(lane, std::move(then)));
+}
+
+void TxnLoad::Ended(std::size_t lane) {
+  Lane& own = lanes_[lane];
+  // Nobody has been asked to commit it.
+  if (own.txn && !own.committing) own.run.refused = true;
+  history_.Note(std::move(own.run));
+  own.txn = nullptr;
+  own.busy = false;
+  ++own.generation;
+}
+
+}  // namespace flotilla::sim
