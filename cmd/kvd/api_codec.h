@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "cmd/kvd/keyspace_names.h"
@@ -37,6 +38,7 @@ ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace);
 // Whether an answer that is OK fits one message: BATCH_TOO_LARGE when the values of a BatchGet do
 // not (its keys fit, but how large their values are nobody could know).
 Status CheckAnswer(const GatewayAnswer& answer);
+Status CheckResults(const std::vector<kv::GetResult>& results);
 
 // The answer must be OK and of the request's kind.
 void EncodeAnswer(GatewayAnswer& answer, v1::GetResponse& response);
@@ -52,6 +54,10 @@ void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse
 // `total`: of all pages.
 void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,
                   v1::AggregateResponse& response);
+
+// Both move the values out.
+void EncodeResult(kv::GetResult& result, v1::GetResult& out);
+void EncodeRows(std::vector<kv::ScanRow>& rows, google::protobuf::RepeatedPtrField<v1::Row>& out);
 
 // With google.rpc.ErrorInfo: domain "flotilla", the reason, the metadata and the retry class.
 void EncodeError(const Status& status, google::rpc::Status& out);

@@ -1,9 +1,11 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "cmd/kvd/api_codec.h"
+#include "cmd/kvd/decode_parts.h"
 #include "kv/command.h"
 #include "kv/limits.h"
 
@@ -47,51 +49,6 @@ Status DecodeConsistency(const Request& request, kv::Consistency& out, Timestamp
   }
 }
 
-Status CheckReadKey(const std::string& key) {
-  if (key.empty()) return Error(Reason::kBadRequest, "the key is empty: name one");
-  if (key.size() <= kv::kKeyBytesMax) return absl::OkStatus();
-  return Error(Reason::kKeyTooLarge, fmt::format("the key has {} bytes; at most {} are allowed",
-                                                 key.size(), kv::kKeyBytesMax));
-}
-
-Status DecodeTtl(const google::protobuf::Duration& ttl, kv::WriteOp& op) {
-  constexpr std::int64_t kTtlSecondsMax = 100ll * 366 * 24 * 3600;
-  const bool sane = ttl.seconds() >= 0 && ttl.seconds() <= kTtlSecondsMax && ttl.nanos() >= 0 &&
-                    ttl.nanos() < 1'000'000'000;
-  const std::int64_t ms = sane ? ttl.seconds() * 1000 + ttl.nanos() / 1'000'000 : 0;
-  if (ms < 1) {
-    return Error(Reason::kBadRequest,
-                 "the time to live must be between one millisecond and a hundred years");
-  }
-  op.ttl_ms = static_cast<std::uint64_t>(ms);
-  return absl::OkStatus();
-}
-
-Status DecodeCondition(const v1::Condition& condition, kv::WriteOp& op) {
-  switch (condition.condition_case()) {
-    case v1::Condition::kVersion:
-      op.condition = kv::ConditionKind::kVersionIs;
-      op.condition_version = Timestamp(condition.version());
-      return absl::OkStatus();
-    case v1::Condition::kValue:
-      op.condition = kv::ConditionKind::kValueIs;
-      op.condition_value = condition.value();
-      return absl::OkStatus();
-    case v1::Condition::kAbsent:
-      op.condition = kv::ConditionKind::kAbsent;
-      if (condition.absent()) return absl::OkStatus();
-      break;
-    case v1::Condition::kExists:
-      op.condition = kv::ConditionKind::kExists;
-      if (condition.exists()) return absl::OkStatus();
-      break;
-    case v1::Condition::CONDITION_NOT_SET:
-      return Error(Reason::kBadRequest,
-                   "the condition is empty: give a version, a value, absent or exists");
-  }
-  return Error(Reason::kBadRequest, "`absent` and `exists` must be true when they are given");
-}
-
 Status Finish(const kv::CommandView& command, GatewayRequest& call) {
   RETURN_IF_ERROR(kv::ValidateCommand(command));
   call.call = WriteCall{.command = Bytes(kv::EncodeCommand(command))};
@@ -129,31 +86,6 @@ Status DecodeOperation(const v1::WriteOperation& operation, kv::WriteOp& op) {
   }
   return Error(Reason::kBadRequest,
                "an operation of the batch is empty: put, delete or delete_range");
-}
-
-// A prefix becomes a range.
-template <class Request>
-Status DecodeBounds(Request& request) {
-  for (const std::string* key : {&request.prefix(), &request.start(), &request.end()}) {
-    if (key->size() > kv::kKeyBytesMax) {
-      return Error(Reason::kKeyTooLarge,
-                   fmt::format("a bound of the range has {} bytes; at most {} are allowed",
-                               key->size(), kv::kKeyBytesMax));
-    }
-  }
-  if (!request.prefix().empty()) {
-    if (!request.start().empty() || !request.end().empty()) {
-      return Error(Reason::kBadRequest, "give a prefix or a range, not both");
-    }
-    request.set_start(request.prefix());
-    request.set_end(PrefixEnd(request.prefix()));
-    request.clear_prefix();
-  }
-  if (!request.end().empty() && request.end() <= request.start()) {
-    return Error(Reason::kBadRange,
-                 "the range is empty: its end must lie after its start (the end is exclusive)");
-  }
-  return absl::OkStatus();
 }
 
 Status DecodeFilter(v1::AggregateRequest& request, kv::AggregateRequest& out) {
@@ -202,24 +134,10 @@ Status DecodeRequest(v1::GetRequest& request, KeyspaceNames& names, GatewayReque
 Status DecodeRequest(v1::BatchGetRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   BatchGetCall get;
   ASSIGN_OR_RETURN(get.keyspace, names.Find(request.header().keyspace()));
-  if (static_cast<std::size_t>(request.keys_size()) > kv::kBatchOpsMax) {
-    return Error(Reason::kBatchTooLarge,
-                 fmt::format("{} keys were asked for; at most {} are allowed", request.keys_size(),
-                             kv::kBatchOpsMax));
-  }
+  RETURN_IF_ERROR(CheckReadKeys(request.keys()));
   RETURN_IF_ERROR(DecodeConsistency(request, get.consistency, get.as_of));
-  get.keys.reserve(static_cast<std::size_t>(request.keys_size()));
-  std::size_t bytes = 0;
-  for (std::string& key : *request.mutable_keys()) {
-    RETURN_IF_ERROR(CheckReadKey(key));
-    bytes += key.size();
-    get.keys.push_back(std::move(key));
-  }
-  if (bytes > kv::kBatchBytesMax) {
-    return Error(Reason::kBatchTooLarge,
-                 fmt::format("the keys have {} bytes together; at most {} are allowed: split them",
-                             bytes, kv::kBatchBytesMax));
-  }
+  get.keys.assign(std::make_move_iterator(request.mutable_keys()->begin()),
+                  std::make_move_iterator(request.mutable_keys()->end()));
   call.call = std::move(get);
   return absl::OkStatus();
 }
@@ -285,21 +203,11 @@ Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequ
   ASSIGN_OR_RETURN(scan.request.keyspace, names.Find(request.header().keyspace()));
   RETURN_IF_ERROR(DecodeBounds(request));
   RETURN_IF_ERROR(DecodeConsistency(request, scan.consistency, scan.request.as_of));
-  kv::ScanRequest& range = scan.request;
-  range.start = request.start();
-  range.end = request.end();
-  range.reverse = request.reverse();
-  range.keys_only = request.keys_only();
-  range.limit = request.page_size() == 0 ? kv::kScanRowsDefault
-                                         : std::min(request.page_size(), kv::kScanRowsMax);
-  if (request.limit() != 0 && request.limit() < range.limit) {
-    range.limit = static_cast<std::uint32_t>(request.limit());
-  }
-  if (!request.continuation_token().empty()) {
-    const ScanToken whole = TokenOf(request, range.keyspace);
-    ASSIGN_OR_RETURN(std::string resume, DecodeScanToken(request.continuation_token(), whole));
-    (range.reverse ? range.end : range.start) = std::move(resume);
-  }
+  // The smaller of the two, where 0 says nothing.
+  std::uint64_t rows = request.page_size() == 0 ? kv::kScanRowsDefault : request.page_size();
+  if (request.limit() != 0) rows = std::min(rows, request.limit());
+  RETURN_IF_ERROR(
+      DecodeRange(request, rows, TokenOf(request, scan.request.keyspace), scan.request));
   call.call = std::move(scan);
   return absl::OkStatus();
 }

@@ -77,14 +77,17 @@ const kv::WriteResult& Write(const GatewayAnswer& answer) {
 
 Status CheckAnswer(const GatewayAnswer& answer) {
   const auto* results = std::get_if<std::vector<kv::GetResult>>(&answer.result);
-  if (results == nullptr) return absl::OkStatus();
+  return results == nullptr ? absl::OkStatus() : CheckResults(*results);
+}
+
+Status CheckResults(const std::vector<kv::GetResult>& results) {
   std::size_t bytes = 0;
-  for (const kv::GetResult& result : *results) bytes += result.value.size();
+  for (const kv::GetResult& result : results) bytes += result.value.size();
   if (bytes <= kv::kBatchBytesMax) return absl::OkStatus();
   return Error(Reason::kBatchTooLarge,
                fmt::format("the values of these {} keys have {} bytes together; one answer carries "
                            "at most {}: ask for fewer keys at once",
-                           results->size(), bytes, kv::kBatchBytesMax));
+                           results.size(), bytes, kv::kBatchBytesMax));
 }
 
 void EncodeAnswer(GatewayAnswer& answer, v1::GetResponse& response) {
@@ -128,13 +131,7 @@ void EncodeAnswer(GatewayAnswer& answer, v1::BatchResponse& response) {
 void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse& response) {
   EncodeOrigin(answer.origin, response);
   auto& page = std::get<kv::ScanPage>(answer.result);
-  for (kv::ScanRow& row : page.rows) {
-    v1::Row& out = *response.add_rows();
-    out.set_key(std::move(row.key));
-    out.set_value(std::move(row.value));
-    out.set_version(row.version.value());
-    if (row.expires_at_ms != 0) EncodeExpiry(row.expires_at_ms, *out.mutable_expires_at());
-  }
+  EncodeRows(page.rows, *response.mutable_rows());
   if (page.more) response.set_continuation_token(EncodeScanToken(scan, page.resume_key));
 }
 
@@ -145,6 +142,19 @@ void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,
   response.set_bytes(total.bytes);
   response.set_sum(total.sum);
   response.set_not_integers(total.not_integers);
+}
+
+void EncodeResult(kv::GetResult& result, v1::GetResult& out) { EncodeGet(result, out); }
+
+void EncodeRows(std::vector<kv::ScanRow>& rows, google::protobuf::RepeatedPtrField<v1::Row>& out) {
+  out.Reserve(static_cast<int>(rows.size()));
+  for (kv::ScanRow& row : rows) {
+    v1::Row& one = *out.Add();
+    one.set_key(std::move(row.key));
+    one.set_value(std::move(row.value));
+    one.set_version(row.version.value());
+    if (row.expires_at_ms != 0) EncodeExpiry(row.expires_at_ms, *one.mutable_expires_at());
+  }
 }
 
 void EncodeError(const Status& status, google::rpc::Status& out) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cmd/kvd/pipeline_reactor.h"
+#include "cmd/kvd/batch_reactor.h"
 #include "cmd/kvd/rpc.h"
 #include "cmd/kvd/scan_reactor.h"
 
@@ -175,7 +175,9 @@ grpc::ServerWriteReactor<v1::ScanResponse>* KvService::Scan(grpc::CallbackServer
 
 grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* KvService::Pipeline(
     grpc::CallbackServerContext*) {
-  return PipelineReactor::Start(options_, gateway_, clock_, metrics_);
+  return BatchReactor<PipelineSession>::Start(metrics_, [this](PipelineSession::Send send) {
+    return std::make_shared<PipelineSession>(options_, gateway_, clock_, std::move(send));
+  });
 }
 
 }  // namespace flotilla

@@ -18,9 +18,9 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using MetricLabels = std::vector<ClientMetric::Label>;
 
-constexpr std::array<const char*, kMethods> kMethodNames{"Get",    "BatchGet",    "Put",
-                                                         "Delete", "DeleteRange", "CompareAndSet",
-                                                         "Batch",  "Scan",        "Aggregate"};
+constexpr std::array<const char*, kMethods> kMethodNames{
+    "Get",           "BatchGet", "Put",  "Delete",    "DeleteRange",
+    "CompareAndSet", "Batch",    "Scan", "Aggregate", "Execute"};
 
 class Families {
  public:

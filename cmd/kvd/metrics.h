@@ -25,8 +25,9 @@ enum class Method : std::uint8_t {
   kBatch,
   kScan,
   kAggregate,
+  kExecute,
 };
-inline constexpr std::size_t kMethods = 9;
+inline constexpr std::size_t kMethods = 10;
 
 class RequestMetrics {
  public:

@@ -18,6 +18,20 @@ PipelineSession::PipelineSession(const Options& options, Gateway* gateway, const
                                  Send send)
     : options_(options), gateway_(gateway), clock_(clock), send_(std::move(send)) {}
 
+std::size_t PipelineSession::BytesOf(const v1::Response& response) {
+  constexpr std::size_t kSmall = 64;
+  switch (response.response_case()) {
+    case v1::Response::kGet:
+      return kSmall + response.get().value().size();
+    case v1::Response::kBatchGet:
+    case v1::Response::kScan:
+    case v1::Response::kError:
+      return response.ByteSizeLong();
+    default:
+      return kSmall;
+  }
+}
+
 Status PipelineSession::Decode(v1::Request& request, KeyspaceNames& names, GatewayRequest& call,
                                Open& open) {
   switch (request.request_case()) {

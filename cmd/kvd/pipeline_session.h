@@ -21,6 +21,9 @@ namespace flotilla {
 
 class PipelineSession : public AnswerSink, public std::enable_shared_from_this<PipelineSession> {
  public:
+  using Incoming = v1::PipelineRequest;
+  using Outgoing = v1::PipelineResponse;
+
   struct Options {
     Duration default_timeout = std::chrono::seconds(10);
     // Unanswered requests of one stream; beyond it OVERLOADED.
@@ -36,6 +39,9 @@ class PipelineSession : public AnswerSink, public std::enable_shared_from_this<P
   // The wire is gone: answers are dropped from here on.
   void Close();
   std::size_t open() const;
+
+  // About how many bytes one answer takes in a message.
+  static std::size_t BytesOf(const v1::Response& response);
 
   void OnAnswers(std::vector<GatewayAnswer> answers) override;
 

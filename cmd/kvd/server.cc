@@ -19,6 +19,7 @@
 #include "cmd/kvd/listener.h"
 #include "cmd/kvd/memory.h"
 #include "cmd/kvd/metrics.h"
+#include "cmd/kvd/transactions_service.h"
 #include "raft/transport/grpc_transport.h"
 #include "shard/node.h"
 
@@ -76,6 +77,7 @@ struct Server::Parts {
   std::unique_ptr<Node> node;
   RequestMetrics metrics;
   std::unique_ptr<KvService> kv;
+  std::unique_ptr<TransactionsService> transactions;
   std::unique_ptr<ClusterService> cluster;
   std::unique_ptr<DirectoryService> directory;
   std::unique_ptr<Listener> listener;
@@ -134,6 +136,10 @@ Status Server::Parts::Listen(const std::string& version, int descriptors_max) {
   options.default_timeout = config.request_timeout;
   options.open_max = config.requests_max;
   kv = std::make_unique<KvService>(options, &node->gateway(), &clock, &metrics);
+  transactions = std::make_unique<TransactionsService>(
+      TransactSession::Options{.default_timeout = config.request_timeout,
+                               .requests_max = config.requests_max},
+      node.get(), executor.get(), &clock, &metrics, SeedFromSystem());
   cluster = std::make_unique<ClusterService>(
       ClusterService::Options{.version = version,
                               .http_address = config.http_listen,
@@ -150,6 +156,7 @@ Status Server::Parts::Listen(const std::string& version, int descriptors_max) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
   builder.RegisterService(kv.get());
+  builder.RegisterService(transactions.get());
   builder.RegisterService(cluster.get());
   builder.RegisterService(directory.get());
   builder.RegisterService(transport->service());
@@ -219,6 +226,7 @@ void Server::Stop() {
   parts.listener = nullptr;
   parts.grpc = nullptr;
   parts.kv = nullptr;
+  parts.transactions = nullptr;
   parts.cluster = nullptr;
   parts.directory = nullptr;
   parts.node = nullptr;

@@ -19,7 +19,7 @@ STAGES = [
     ("wake-ups", "#969696", None, r"^(do_futex|__x64_sys_futex|epoll_wait|__schedule|schedule)$"),
     ("sync", "#d62728", None, r"SegmentWriter::Sync|DirectFile::Sync|^fdatasync$"),
     ("log", "#ff7f0e", None, r"raft::log::|^pwrite64$"),
-    ("reply", "#17becf", None, r"OnAnswers|EncodeAnswer|AnswerCollector|PipelineReactor::(Send|OnWriteDone)"),
+    ("reply", "#17becf", None, r"OnAnswers|EncodeAnswer|AnswerCollector|BatchReactor<.*>::(Send|OnWriteDone)"),
     ("apply", "#2ca02c", None, r"StoreImpl::Apply|ApplyPump|kv::Evaluator|MemtableTree::Insert"),
     ("read", "#98df8a", None, r"StoreImpl::(BatchGet|Scan)|ReadAnswers|Replica::ReadLocal"),
     ("replication", "#9467bd", None, r"raft::(Sender|GrpcTransport|PeerLink|Core|Group|DecodeBatch|EncodeBatch)|internal::PeerBatch"),
