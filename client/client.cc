@@ -3,41 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 
 #include "base/random.h"
 #include "client/dispatcher.h"
 #include "client/own_world.h"
+#include "client/retry.h"
+#include "client/transactor.h"
+#include "client/waiter.h"
 #include "client/wire.h"
 
 namespace flotilla::client {
 namespace {
-
-// Where a blocking call waits for its own callback.
-template <class T>
-class Waiter {
- public:
-  Callback<T> Done() {
-    return [this](StatusOr<T> result) {
-      std::lock_guard lock(mutex_);
-      result_ = std::move(result);
-      // Under the lock: the waiting thread destroys this object as soon as it may.
-      done_.notify_one();
-    };
-  }
-
-  StatusOr<T> Wait() {
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return result_.has_value(); });
-    return *std::move(result_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable done_;
-  std::optional<StatusOr<T>> result_;
-};
 
 std::uint64_t PageRows(const ScanOptions& options) {
   const std::uint64_t page = std::clamp<std::uint64_t>(options.page_size, 1, 10'000);
@@ -61,7 +37,9 @@ StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
 }
 
 Client::Client(const ClientOptions& options, const ClientWorld& world)
-    : keyspace_(options.keyspace), dispatcher_(std::make_shared<Dispatcher>(options, world)) {
+    : keyspace_(options.keyspace),
+      dispatcher_(std::make_shared<Dispatcher>(options, world)),
+      transactor_(std::make_shared<Transactor>(options, world)) {
   const Status valid = ValidateOptions(options);
   CHECK(valid.ok()) << MessageOf(valid);
 }
@@ -70,10 +48,15 @@ Client::~Client() {
   Shutdown();
   if (!own_world_) return;
   own_world_->executor.Stop();
-  dispatcher_.reset();  // its strand goes before the executor
+  // Their strands go before the executor.
+  dispatcher_.reset();
+  transactor_.reset();
 }
 
-void Client::Shutdown() { dispatcher_->Shutdown(); }
+void Client::Shutdown() {
+  dispatcher_->Shutdown();
+  transactor_->Shutdown();
+}
 
 std::uint64_t Client::client_id() const { return dispatcher_->client_id(); }
 
@@ -186,6 +169,38 @@ StatusOr<BatchResult> Client::Write(const WriteBatch& batch, const WriteOptions&
 void Client::WriteAsync(const WriteBatch& batch, const WriteOptions& options,
                         Callback<BatchResult> done) {
   dispatcher_->Submit(BatchCall(keyspace_, batch, std::move(done)), options.timeout, kBounded);
+}
+
+std::unique_ptr<Transaction> Client::Begin(const TransactionOptions& options) {
+  return std::make_unique<Transaction>(transactor_, keyspace_, options);
+}
+
+StatusOr<Timestamp> Client::Transact(const TransactOptions& options,
+                                     const std::function<Status(Transaction&)>& body) {
+  const Duration timeout =
+      options.timeout > Duration(0) ? options.timeout : transactor_->options().timeout;
+  const MonoTime deadline = transactor_->Now() + timeout;
+  TransactionOptions each = options.transaction;
+  for (std::uint32_t attempt = 1;; ++attempt) {
+    const Duration left = deadline - transactor_->Now();
+    each.timeout = std::max<Duration>(std::min(options.transaction.timeout, left),
+                                      std::chrono::milliseconds(1));
+    StatusOr<Timestamp> end = Timestamp();
+    {
+      Transaction txn(transactor_, keyspace_, each);
+      const Status done = body(txn);
+      end = done.ok() ? txn.Commit() : StatusOr<Timestamp>(done);
+    }
+    if (end.ok() || !MayRunAgain(end.status())) return end;
+    const Duration pause = transactor_->BackoffAfter(attempt);
+    if (transactor_->Now() + pause >= deadline) {
+      return Annotate(end.status(), fmt::format("after {} attempts", attempt));
+    }
+    Waiter<bool> waiter;
+    transactor_->After(pause, waiter.Done());
+    const StatusOr<bool> goes_on = waiter.Wait();
+    if (!*goes_on) return end;
+  }
 }
 
 Status ValidateOptions(const ClientOptions& options) {

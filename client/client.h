@@ -26,6 +26,7 @@
 // short, must not block, and so must not use the blocking face; they may make asynchronous calls.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,14 +36,13 @@
 #include "base/status.h"
 #include "client/options.h"
 #include "client/scanner.h"
+#include "client/transaction.h"
 
 namespace flotilla::client {
 
 class Dispatcher;
 struct OwnWorld;
 struct ClientWorld;
-template <class T>
-using Callback = UniqueFunction<void(StatusOr<T>)>;
 
 class Client {
  public:
@@ -110,6 +110,20 @@ class Client {
   StatusOr<BatchResult> Write(const WriteBatch& batch, const WriteOptions& options = {});
   void WriteAsync(const WriteBatch& batch, const WriteOptions& options, Callback<BatchResult> done);
 
+  // ---- transactions (transaction.h) ------------------------------------------------------------
+
+  // Runs `body` with a transaction and commits it; anew, after a back-off, if that ended with an
+  // error of which `MayRunAgain` (retry.h) is sure that it had no effect and may go away: a
+  // conflict, a node that could not be reached. Until the deadline; then the last error. So `body`
+  // may run many times, and does nothing that lasts but through the transaction. An error of
+  // `body`'s own rolls back and is the answer. A commit whose outcome is not known is never
+  // repeated: OUTCOME_UNKNOWN. With the timestamp of the commit. Not from a callback.
+  StatusOr<Timestamp> Transact(const TransactOptions& options,
+                               const std::function<Status(Transaction&)>& body);
+  // Waits for nothing: the node is asked with the first read, or the commit. The client lives
+  // longer than its transactions.
+  std::unique_ptr<Transaction> Begin(const TransactionOptions& options = {});
+
   // The client's half of its writes' identity. A new one is drawn when the servers have forgotten
   // it, after an hour without writes.
   std::uint64_t client_id() const;
@@ -119,6 +133,7 @@ class Client {
   std::unique_ptr<OwnWorld> own_world_;
   const std::string keyspace_;
   std::shared_ptr<Dispatcher> dispatcher_;
+  std::shared_ptr<Transactor> transactor_;
 };
 
 // BAD_REQUEST with every mistake: no endpoints, one without a port, bounds of zero.

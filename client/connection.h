@@ -2,7 +2,8 @@
 //
 // Place in the picture: client.h's dispatcher speaks flotilla.v1 batches over connections that a
 // connector makes. Production uses grpc_connector.h; the simulator supplies its own network, and
-// tests a fake one. A connection is one ordered, bidirectional stream of KV.Pipeline to one node.
+// tests a fake one. A connection is one ordered, bidirectional stream of KV.Pipeline to one node; a
+// stream of Transactions.Transact has the same shape.
 //
 //   Connect() --> OnConnected --> ( Send --> OnSent )* ... OnResponses* ... --> OnClosed
 //                       \______________________________________________________/
@@ -24,37 +25,46 @@
 namespace flotilla::v1 {
 class PipelineRequest;
 class PipelineResponse;
+class TransactRequest;
+class TransactResponse;
 class WatchDirectoryResponse;
 }  // namespace flotilla::v1
 
 namespace flotilla::client {
 
-class ConnectionObserver {
+template <class Responses>
+class StreamObserver {
  public:
-  virtual ~ConnectionObserver() = default;
+  virtual ~StreamObserver() = default;
 
   // Send() may be called from now on. The node has applied writes up to `newest`; never zero.
   virtual void OnConnected(Timestamp newest) = 0;
   // The last batch was handed to the network: the next Send() may follow. Says nothing of arrival.
   virtual void OnSent() = 0;
   // Answers, in any order. The observer may move strings out of them; they are gone afterwards.
-  virtual void OnResponses(v1::PipelineResponse& responses) = 0;
+  virtual void OnResponses(Responses& responses) = 0;
   // The connection is no more; what it had not answered may or may not have been done. `status`
   // names the address and the system's error; never OK.
   virtual void OnClosed(const Status& status) = 0;
 };
 
-class Connection {
+template <class Requests>
+class Stream {
  public:
-  virtual ~Connection() = default;
+  virtual ~Stream() = default;
 
   // Sends one batch, of which nothing is referenced after the call. Only after OnConnected, and
   // not again before OnSent. Any thread.
-  virtual void Send(const v1::PipelineRequest& batch) = 0;
+  virtual void Send(const Requests& batch) = 0;
 
   // Gives the connection up; OnClosed follows soon. Idempotent. Any thread.
   virtual void Close() = 0;
 };
+
+using Connection = Stream<v1::PipelineRequest>;
+using ConnectionObserver = StreamObserver<v1::PipelineResponse>;
+using TxnStream = Stream<v1::TransactRequest>;
+using TxnStreamObserver = StreamObserver<v1::TransactResponse>;
 
 // A member of the cluster, as routing needs it.
 struct MemberAddress {
@@ -88,6 +98,14 @@ class Connector {
   // Any thread.
   virtual std::shared_ptr<Connection> Connect(const std::string& address,
                                               std::shared_ptr<ConnectionObserver> observer) = 0;
+
+  // The same for a stream of transactions. Null: this network carries none.
+  virtual std::shared_ptr<TxnStream> ConnectTxns(const std::string& address,
+                                                 std::shared_ptr<TxnStreamObserver> observer) {
+    (void)address;
+    (void)observer;
+    return nullptr;
+  }
 
   // Asks the node at `address` for the cluster's members (Cluster.ListNodes), so that the client
   // can go straight to the leader. `done` runs once, on any thread, never inside this call.

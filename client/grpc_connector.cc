@@ -12,6 +12,7 @@
 #include "flotilla/v1/cluster.grpc.pb.h"
 #include "flotilla/v1/directory.grpc.pb.h"
 #include "flotilla/v1/kv.grpc.pb.h"
+#include "flotilla/v1/transactions.grpc.pb.h"
 
 namespace flotilla::client {
 namespace {
@@ -20,6 +21,7 @@ using Gate = GrpcConnector::Gate;
 using ByteStub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 constexpr char kPipelineMethod[] = "/flotilla.v1.KV/Pipeline";
+constexpr char kTransactMethod[] = "/flotilla.v1.Transactions/Transact";
 // Of the arena that answers are parsed into: a batch of 64 small answers fits.
 constexpr std::size_t kArenaBlockBytes = 64 << 10;
 
@@ -30,14 +32,16 @@ google::protobuf::ArenaOptions ArenaWith(char* block) {
   return options;
 }
 
-// One stream. It keeps itself alive until OnDone.
-class GrpcConnection final : public Connection,
-                             public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                             public std::enable_shared_from_this<GrpcConnection> {
+// One stream of whichever method. It keeps itself alive until OnDone.
+template <class Requests, class Responses>
+class GrpcStream final : public Stream<Requests>,
+                         public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                         public std::enable_shared_from_this<GrpcStream<Requests, Responses>> {
  public:
-  GrpcConnection(std::string address, std::shared_ptr<ConnectionObserver> observer,
-                 std::shared_ptr<Gate> gate)
-      : address_(std::move(address)),
+  GrpcStream(const char* method, std::string address,
+             std::shared_ptr<StreamObserver<Responses>> observer, std::shared_ptr<Gate> gate)
+      : method_(method),
+        address_(std::move(address)),
         observer_(std::move(observer)),
         gate_(std::move(gate)),
         stub_(NewChannel(address_)),
@@ -46,17 +50,17 @@ class GrpcConnection final : public Connection,
 
   void Start() {
     gate_->Enter();
-    self_ = shared_from_this();
-    stub_.PrepareBidiStreamingCall(&context_, kPipelineMethod, {}, this);
+    self_ = this->shared_from_this();
+    stub_.PrepareBidiStreamingCall(&context_, method_, {}, this);
     AddHold();  // Send() starts writes from outside of reactions
     StartRead(&incoming_);
     // An empty batch: its answer tells that the node is there, before any request can be lost with
     // the connection, and how far it is.
-    Write(v1::PipelineRequest());
+    Write(Requests());
     StartCall();
   }
 
-  void Send(const v1::PipelineRequest& batch) override {
+  void Send(const Requests& batch) override {
     std::lock_guard lock(mutex_);
     if (!over_) Write(batch);
   }
@@ -80,9 +84,9 @@ class GrpcConnection final : public Connection,
       RemoveHold();
       return;
     }
-    auto* responses = google::protobuf::Arena::CreateMessage<v1::PipelineResponse>(&arena_);
+    auto* responses = google::protobuf::Arena::CreateMessage<Responses>(&arena_);
     const grpc::Status parsed =
-        grpc::SerializationTraits<v1::PipelineResponse>::Deserialize(&incoming_, responses);
+        grpc::SerializationTraits<Responses>::Deserialize(&incoming_, responses);
     incoming_.Clear();
     if (parsed.ok() && !newest_) {
       newest_ = Timestamp(std::max<std::uint64_t>(responses->timestamp(), 1));
@@ -102,7 +106,7 @@ class GrpcConnection final : public Connection,
     const auto gate = gate_;
     if (malformed_) {
       observer_->OnClosed(
-          Error(Reason::kUnreachable, address_ + " sent bytes that are not a PipelineResponse"));
+          Error(Reason::kUnreachable, address_ + " sent bytes that are no answers"));
     } else if (status.ok()) {
       observer_->OnClosed(Error(Reason::kUnreachable, address_ + " closed the connection"));
     } else {
@@ -124,21 +128,22 @@ class GrpcConnection final : public Connection,
     observer_->OnConnected(newest_);
   }
 
-  void Write(const v1::PipelineRequest& batch) {
+  void Write(const Requests& batch) {
     bool own = false;
     outgoing_.Clear();
     const grpc::Status serialized =
-        grpc::SerializationTraits<v1::PipelineRequest>::Serialize(batch, &outgoing_, &own);
+        grpc::SerializationTraits<Requests>::Serialize(batch, &outgoing_, &own);
     CHECK(serialized.ok()) << serialized.error_message();
     StartWrite(&outgoing_);
   }
 
+  const char* const method_;
   const std::string address_;
-  std::shared_ptr<ConnectionObserver> observer_;
+  std::shared_ptr<StreamObserver<Responses>> observer_;
   const std::shared_ptr<Gate> gate_;
   ByteStub stub_;
   grpc::ClientContext context_;
-  std::shared_ptr<GrpcConnection> self_;
+  std::shared_ptr<GrpcStream> self_;
 
   // Of the reactions, which come one at a time per direction.
   bool greeted_ = false;
@@ -252,9 +257,18 @@ GrpcConnector::~GrpcConnector() { gate_->WaitUntilEmpty(); }
 
 std::shared_ptr<Connection> GrpcConnector::Connect(const std::string& address,
                                                    std::shared_ptr<ConnectionObserver> observer) {
-  auto connection = std::make_shared<GrpcConnection>(address, std::move(observer), gate_);
+  auto connection = std::make_shared<GrpcStream<v1::PipelineRequest, v1::PipelineResponse>>(
+      kPipelineMethod, address, std::move(observer), gate_);
   connection->Start();
   return connection;
+}
+
+std::shared_ptr<TxnStream> GrpcConnector::ConnectTxns(const std::string& address,
+                                                      std::shared_ptr<TxnStreamObserver> observer) {
+  auto stream = std::make_shared<GrpcStream<v1::TransactRequest, v1::TransactResponse>>(
+      kTransactMethod, address, std::move(observer), gate_);
+  stream->Start();
+  return stream;
 }
 
 void GrpcConnector::ListMembers(const std::string& address, Duration timeout,

@@ -1,4 +1,4 @@
-// GrpcConnector: connections as gRPC streams of KV.Pipeline; the production network of the client.
+// GrpcConnector: connections as gRPC streams; the production network of the client.
 //
 // Every connection has a channel, and so a TCP connection, of its own. A batch is serialized inside
 // Send(); answers are parsed into an arena that the connection reuses. gRPC's own threads call the
@@ -30,6 +30,8 @@ class GrpcConnector final : public Connector {
 
   std::shared_ptr<Connection> Connect(const std::string& address,
                                       std::shared_ptr<ConnectionObserver> observer) override;
+  std::shared_ptr<TxnStream> ConnectTxns(const std::string& address,
+                                         std::shared_ptr<TxnStreamObserver> observer) override;
   void ListMembers(const std::string& address, Duration timeout, MembersCallback done) override;
   std::shared_ptr<DirectoryWatch> WatchDirectory(
       const std::string& address, std::shared_ptr<DirectoryObserver> observer) override;

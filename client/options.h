@@ -149,6 +149,46 @@ struct ScanOptions {
   ReadOptions read = {};
 };
 
+// ---- transactions ----------------------------------------------------------------------------
+
+// What a transaction's reads see, and what its commit checks. Every level sees its own writes.
+enum class Isolation : std::uint8_t {
+  kReadUncommitted,  // the newest values; no check
+  kReadCommitted,    // what was committed when each read began; no check
+  kRepeatableRead,   // snapshot isolation: of two writers of a key the first to commit wins
+  kSerializable,     // and whatever was read is unchanged at the commit
+};
+
+struct TransactionOptions {
+  Isolation isolation = Isolation::kSerializable;
+  // It writes nothing, is never refused, and holds up nobody.
+  bool read_only = false;
+  // Of a read-only one: as of when it reads; any timestamp that the cluster has given. Zero: as of
+  // its beginning.
+  Timestamp read_timestamp = {};
+  // Of calls that name none. Empty: the client's.
+  std::string keyspace = {};
+  // From Begin() on; then it is rolled back, and every call ends. Up to 10 minutes.
+  Duration timeout = std::chrono::seconds(60);
+};
+
+// Of one read or write of a transaction.
+struct TxnCallOptions {
+  // Nothing: the transaction's.
+  std::optional<std::string> keyspace = {};
+  // Of reads. Zero: ClientOptions::timeout. The transaction's end is the limit.
+  Duration timeout{0};
+  // Of puts, from the commit on. Zero: never; else at least a millisecond.
+  std::chrono::milliseconds ttl{0};
+};
+
+struct TransactOptions {
+  // Its timeout is that of each attempt.
+  TransactionOptions transaction = {};
+  // Of all attempts together. Zero: ClientOptions::timeout.
+  Duration timeout{0};
+};
+
 // ---- results ---------------------------------------------------------------------------------
 
 // Milliseconds since the Unix epoch at which a key expires; nothing: never.

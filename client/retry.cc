@@ -47,6 +47,19 @@ Status FinalError(const Status& error, bool perhaps) {
       MetadataOf(error));
 }
 
+bool MayRunAgain(const Status& error) {
+  switch (InfoOf(ReasonOf(error)).retry) {
+    case Retry::kSafe:
+    case Retry::kRefreshRoute:
+    case Retry::kRestartTxn:
+      return true;
+    case Retry::kCheckOutcome:
+    case Retry::kNever:
+      break;
+  }
+  return false;
+}
+
 Duration Backoff(std::uint32_t attempt, Duration min, Duration max, Random& random) {
   const std::uint32_t doublings = std::min<std::uint32_t>(attempt == 0 ? 0 : attempt - 1, 20);
   const Duration whole = std::min(max, min * (1 << doublings));

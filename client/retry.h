@@ -33,6 +33,9 @@ Judgement JudgeFailure(const Status& error, bool is_write, std::uint32_t redirec
 // error is then reported as OUTCOME_UNKNOWN, unless it settles the question.
 Status FinalError(const Status& error, bool perhaps);
 
+// Whether a transaction that ended so surely had no effect, and may succeed when it is run again.
+bool MayRunAgain(const Status& error);
+
 // Doubles from min to max with the attempt (from 1 on); drawn from the upper half.
 Duration Backoff(std::uint32_t attempt, Duration min, Duration max, Random& random);
 

@@ -105,7 +105,7 @@ Expiry ExpiryOf(const Message& message) {
 }
 
 template <class Message>
-GetResult ToGetResult(Message& message) {
+GetResult ResultOf(Message& message) {
   GetResult result;
   result.found = message.found();
   result.value = std::move(*message.mutable_value());
@@ -115,13 +115,11 @@ GetResult ToGetResult(Message& message) {
 }
 
 void Decode(v1::Response& response, GetResult& result) {
-  result = ToGetResult(*response.mutable_get());
+  result = ResultOf(*response.mutable_get());
 }
 
 void Decode(v1::Response& response, std::vector<GetResult>& results) {
-  auto& list = *response.mutable_batch_get()->mutable_results();
-  results.reserve(static_cast<std::size_t>(list.size()));
-  for (v1::GetResult& one : list) results.push_back(ToGetResult(one));
+  results = ToGetResults(*response.mutable_batch_get()->mutable_results());
 }
 
 void Decode(v1::Response& response, PutResult& result) {
@@ -147,11 +145,7 @@ void Decode(v1::Response& response, BatchResult& result) {
 
 void Decode(v1::Response& response, ScanPage& page) {
   v1::ScanResponse& scan = *response.mutable_scan();
-  page.rows.reserve(static_cast<std::size_t>(scan.rows_size()));
-  for (v1::Row& row : *scan.mutable_rows()) {
-    page.rows.push_back({std::move(*row.mutable_key()), std::move(*row.mutable_value()),
-                         Timestamp(row.version()), ExpiryOf(row)});
-  }
+  page.rows = ToRows(*scan.mutable_rows());
   page.continuation_token = std::move(*scan.mutable_continuation_token());
 }
 
@@ -344,6 +338,25 @@ const v1::ResponseHeader* HeaderOf(const v1::Response& response) {
       break;
   }
   return nullptr;
+}
+
+GetResult ToGetResult(v1::GetResult& result) { return ResultOf(result); }
+
+std::vector<GetResult> ToGetResults(google::protobuf::RepeatedPtrField<v1::GetResult>& results) {
+  std::vector<GetResult> out;
+  out.reserve(static_cast<std::size_t>(results.size()));
+  for (v1::GetResult& one : results) out.push_back(ResultOf(one));
+  return out;
+}
+
+std::vector<Row> ToRows(google::protobuf::RepeatedPtrField<v1::Row>& rows) {
+  std::vector<Row> out;
+  out.reserve(static_cast<std::size_t>(rows.size()));
+  for (v1::Row& row : rows) {
+    out.push_back({std::move(*row.mutable_key()), std::move(*row.mutable_value()),
+                   Timestamp(row.version()), ExpiryOf(row)});
+  }
+  return out;
 }
 
 void RunCallback(Call& call) {

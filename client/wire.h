@@ -47,6 +47,11 @@ bool Fits(const Call& call, const v1::Response& response);
 // Null for an error.
 const v1::ResponseHeader* HeaderOf(const v1::Response& response);
 
+// All move the values out.
+GetResult ToGetResult(v1::GetResult& result);
+std::vector<GetResult> ToGetResults(google::protobuf::RepeatedPtrField<v1::GetResult>& results);
+std::vector<Row> ToRows(google::protobuf::RepeatedPtrField<v1::Row>& rows);
+
 // Gives the call's outcome, or its decoded response, to its callback.
 void RunCallback(Call& call);
 

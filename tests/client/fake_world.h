@@ -16,6 +16,7 @@
 #include "client/connection.h"
 #include "client/dispatcher.h"
 #include "flotilla/v1/kv.pb.h"
+#include "flotilla/v1/transactions.pb.h"
 
 namespace flotilla::client {
 
@@ -77,6 +78,36 @@ class FakeConnection final : public Connection {
   std::shared_ptr<ConnectionObserver> observer_;
 };
 
+// One stream of transactions. The test is the other end.
+class FakeTxnStream final : public TxnStream {
+ public:
+  FakeTxnStream(std::string to, std::shared_ptr<TxnStreamObserver> observer)
+      : address(std::move(to)), observer_(std::move(observer)) {}
+
+  void Send(const v1::TransactRequest& batch) override {
+    batches.push_back(batch);
+    unsent = true;
+  }
+  void Close() override { close_asked = true; }
+
+  void Accept() { observer_->OnConnected(Timestamp(100)); }
+  void Flush() {
+    unsent = false;
+    observer_->OnSent();
+  }
+  void Break(const Status& why) { observer_->OnClosed(why); }
+  void Respond(v1::TransactResponse responses) { observer_->OnResponses(responses); }
+  void Abandon() { observer_.reset(); }
+
+  const std::string address;
+  std::vector<v1::TransactRequest> batches;
+  bool unsent = false;
+  bool close_asked = false;
+
+ private:
+  std::shared_ptr<TxnStreamObserver> observer_;
+};
+
 // A success that fits the request; values are "value of KEY".
 v1::Response Answer(const v1::Request& request, std::uint64_t node);
 
@@ -84,13 +115,20 @@ class FakeConnector final : public Connector {
  public:
   ~FakeConnector() override {
     for (const auto& connection : connections) connection->Abandon();
+    for (const auto& stream : txn_streams) stream->Abandon();
   }
 
   std::shared_ptr<Connection> Connect(const std::string& address,
                                       std::shared_ptr<ConnectionObserver> observer) override;
+  std::shared_ptr<TxnStream> ConnectTxns(const std::string& address,
+                                         std::shared_ptr<TxnStreamObserver> observer) override {
+    txn_streams.push_back(std::make_shared<FakeTxnStream>(address, std::move(observer)));
+    return txn_streams.back();
+  }
   void ListMembers(const std::string& address, Duration timeout, MembersCallback done) override;
 
   std::vector<std::shared_ptr<FakeConnection>> connections;
+  std::vector<std::shared_ptr<FakeTxnStream>> txn_streams;
   std::shared_ptr<DirectoryWatch> WatchDirectory(
       const std::string& address, std::shared_ptr<DirectoryObserver> observer) override;
 

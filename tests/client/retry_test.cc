@@ -68,5 +68,17 @@ TEST(ClientRetry, BackoffDoublesWithinItsBoundsAndIsJittered) {
   EXPECT_NE(Backoff(5, min, max, random), Backoff(5, min, max, random));
 }
 
+TEST(RunningAgain, OnlyWhatSurelyHadNoEffectAndMayGoAway) {
+  for (const Reason reason : {Reason::kTxnConflict, Reason::kTxnAborted, Reason::kLockTimeout,
+                              Reason::kUnreachable, Reason::kNoQuorum, Reason::kOverloaded}) {
+    EXPECT_TRUE(MayRunAgain(Error(reason, "no"))) << InfoOf(reason).name;
+  }
+  for (const Reason reason :
+       {Reason::kOutcomeUnknown, Reason::kBatchTooLarge, Reason::kInternal, Reason::kCancelled}) {
+    EXPECT_FALSE(MayRunAgain(Error(reason, "no"))) << InfoOf(reason).name;
+  }
+  EXPECT_FALSE(MayRunAgain(absl::AbortedError("of somebody else's"))) << "without a reason";
+}
+
 }  // namespace
 }  // namespace flotilla::client
