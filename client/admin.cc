@@ -43,6 +43,7 @@ Admin::Stubs& Admin::StubsFor(const std::string& address) {
     stubs.cluster = std::make_unique<v1::Cluster::Stub>(channel);
     stubs.directory = std::make_unique<v1::Directory::Stub>(channel);
     stubs.kv = std::make_unique<v1::KV::Stub>(channel);
+    stubs.transactions = std::make_unique<v1::Transactions::Stub>(channel);
   }
   return stubs;
 }
@@ -153,6 +154,29 @@ StatusOr<v1::DrainNodeResponse> Admin::DrainNode(const v1::DrainNodeRequest& req
 StatusOr<v1::DecommissionNodeResponse> Admin::DecommissionNode(
     const v1::DecommissionNodeRequest& request) {
   return AnyEndpoint(&v1::Cluster::Stub::DecommissionNode, request);
+}
+
+template <class Stub, class Request, class Response>
+StatusOr<Response> Admin::At(const std::string& address,
+                             grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                          Response*),
+                             const Request& request) {
+  grpc::ClientContext context;
+  context.set_deadline(In(timeout_));
+  Response response;
+  const grpc::Status status = (StubFor<Stub>(address).*method)(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, address, timeout_);
+  return response;
+}
+
+StatusOr<v1::ListTransactionsResponse> Admin::ListTransactions(const std::string& address) {
+  return At(address, &v1::Transactions::Stub::List, v1::ListTransactionsRequest());
+}
+
+Status Admin::AbortTransaction(const std::string& address, std::uint64_t transaction_id) {
+  v1::AbortTransactionRequest request;
+  request.set_transaction_id(transaction_id);
+  return At(address, &v1::Transactions::Stub::Abort, request).status();
 }
 
 StatusOr<v1::AggregateResponse> Admin::Aggregate(const v1::AggregateRequest& request) {

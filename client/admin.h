@@ -1,5 +1,5 @@
 // Admin: the calls of the services Cluster and Directory, for tools: status, members, leadership,
-// snapshots; keyspaces, shards, jobs; and KV.Aggregate.
+// snapshots; keyspaces, shards, jobs; open transactions; and KV.Aggregate.
 //
 // Thin on purpose: requests and answers are the API's own messages. Blocking; any thread.
 #pragma once
@@ -17,6 +17,7 @@
 #include "flotilla/v1/cluster.grpc.pb.h"
 #include "flotilla/v1/directory.grpc.pb.h"
 #include "flotilla/v1/kv.grpc.pb.h"
+#include "flotilla/v1/transactions.grpc.pb.h"
 
 namespace flotilla::client {
 
@@ -43,6 +44,10 @@ class Admin {
   StatusOr<v1::DecommissionNodeResponse> DecommissionNode(
       const v1::DecommissionNodeRequest& request);
 
+  // Of the transactions that this very node keeps.
+  StatusOr<v1::ListTransactionsResponse> ListTransactions(const std::string& address);
+  Status AbortTransaction(const std::string& address, std::uint64_t transaction_id);
+
   // Any node adds up what all shards say.
   StatusOr<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request);
 
@@ -64,6 +69,7 @@ class Admin {
     std::unique_ptr<v1::Cluster::Stub> cluster;
     std::unique_ptr<v1::Directory::Stub> directory;
     std::unique_ptr<v1::KV::Stub> kv;
+    std::unique_ptr<v1::Transactions::Stub> transactions;
   };
 
   Stubs& StubsFor(const std::string& address);
@@ -73,10 +79,18 @@ class Admin {
       return *StubsFor(address).cluster;
     } else if constexpr (std::is_same_v<Stub, v1::KV::Stub>) {
       return *StubsFor(address).kv;
+    } else if constexpr (std::is_same_v<Stub, v1::Transactions::Stub>) {
+      return *StubsFor(address).transactions;
     } else {
       return *StubsFor(address).directory;
     }
   }
+  // A unary call to this very node.
+  template <class Stub, class Request, class Response>
+  StatusOr<Response> At(const std::string& address,
+                        grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                     Response*),
+                        const Request& request);
   // One attempt per endpoint, for as long as none can be reached.
   Status Each(
       const std::function<grpc::Status(const std::string&, grpc::ClientContext&)>& attempt) const;

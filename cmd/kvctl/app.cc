@@ -36,6 +36,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddScanCommand(*app, session);
   AddCountCommands(*app, session);
   AddBatchCommand(*app, session);
+  AddTxnCommands(*app, session);
   AddStatusCommand(*app, session);
   AddMemberCommands(*app, session);
   AddNodeCommands(*app, session);

@@ -22,6 +22,7 @@ void AddDataCommands(CLI::App& app, Session& session);        // put, get, delet
 void AddScanCommand(CLI::App& app, Session& session);         // scan
 void AddCountCommands(CLI::App& app, Session& session);       // count, sum
 void AddBatchCommand(CLI::App& app, Session& session);        // batch
+void AddTxnCommands(CLI::App& app, Session& session);         // txn
 void AddStatusCommand(CLI::App& app, Session& session);       // status
 void AddMemberCommands(CLI::App& app, Session& session);      // member, leader, snapshot
 void AddNodeCommands(CLI::App& app, Session& session);        // node, timestamp

@@ -5,6 +5,7 @@
 
 #include "cmd/kvctl/app.h"
 #include "cmd/kvctl/json.h"
+#include "cmd/kvctl/rows.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/text.h"
 
@@ -69,17 +70,6 @@ Status Put(Session& session, const PutFlags& flags) {
 
 // ---- get
 // -----------------------------------------------------------------------------------------
-
-std::string GetJson(const std::string& key, const client::GetResult& result) {
-  JsonObject json;
-  json.Bytes("key", key).Bool("found", result.found);
-  if (!result.found) return json.str();
-  json.Bytes("value", result.value).Number64("version", result.version.value());
-  if (result.expires_at) {
-    json.Number64("expires_at_ms", static_cast<std::uint64_t>(result.expires_at->count()));
-  }
-  return json.str();
-}
 
 void PrintGot(Session& session, const std::vector<std::string>& keys,
               const std::vector<client::GetResult>& results) {

@@ -29,6 +29,12 @@ std::string HintFor(const Status& status) {
       return fmt::format("the key is at version {}: read it again, then --if-version {}",
                          actual->second, actual->second);
     }
+    case Reason::kTxnConflict:
+    case Reason::kTxnAborted:
+    case Reason::kLockTimeout:
+      return "begin it anew, and read again";
+    case Reason::kTxnNotFound:
+      return "`kvctl txn list` shows those that are open";
     case Reason::kOutcomeUnknown:
     case Reason::kSessionExpired:
       return "read the key to see whether the write happened";

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cmd/kvctl/app.h"
-#include "cmd/kvctl/json.h"
+#include "cmd/kvctl/rows.h"
 #include "cmd/kvctl/table.h"
 
 namespace flotilla::kvctl {
@@ -30,15 +30,8 @@ class Printer {
   void Add(const client::Row& row) {
     ++count_;
     if (format_ == Format::kJson) {
-      JsonObject json;
-      json.Bytes("key", row.key);
-      if (!keys_only_) json.Bytes("value", row.value);
-      json.Number64("version", row.version.value());
-      if (row.expires_at) {
-        json.Number64("expires_at_ms", static_cast<std::uint64_t>(row.expires_at->count()));
-      }
       session_.Print(count_ > 1 ? ",\n" : "\n");
-      session_.Print(json.str());
+      session_.Print(RowJson(row, keys_only_));
     } else if (format_ == Format::kTable) {
       rows_.push_back({session_.Show(row.key), keys_only_ ? "" : session_.Show(row.value),
                        fmt::format("{}", row.version.value())});

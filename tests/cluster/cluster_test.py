@@ -5,6 +5,7 @@ usage: cluster_test.py BIN_DIRECTORY [TEST...]
 """
 
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -220,7 +221,7 @@ class ClusterTest(harness.Cluster):
         self.assertTrue(examples)
         for example in examples:
             for command, output in re.findall(r"\$ ([^\n]+)\n((?:(?!\$ )[^\n]*\n)*)", example):
-                words = command.split()
+                words = shlex.split(command)
                 self.assertEqual(words[0], "build/bin/kvctl")
                 answer = self.kvctl(*words[1:]).stdout
                 self.assertEqual(answer.strip(), output.strip(), command)
