@@ -4,8 +4,10 @@
 usage: python_client_test.py BIN_DIRECTORY [TEST...]
 """
 
+import concurrent.futures
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
@@ -62,7 +64,7 @@ def make_stubs(directory):
     subprocess.run(
         ["protoc", f"-I{REPOSITORY / 'proto'}", f"-I{directory}", f"--python_out={directory}",
          f"--grpc_python_out={directory}", f"--plugin=protoc-gen-grpc_python={plugin}",
-         "flotilla/v1/kv.proto", "flotilla/v1/cluster.proto", "flotilla/v1/directory.proto",
+         "flotilla/v1/kv.proto", "flotilla/v1/transactions.proto", "flotilla/v1/cluster.proto", "flotilla/v1/directory.proto",
          "google/rpc/status.proto",
          "google/rpc/error_details.proto", "health.proto", "reflection.proto"], check=True)
     sys.path.insert(0, str(directory))
@@ -81,6 +83,8 @@ from flotilla.v1 import directory_pb2 as directory  # noqa: E402
 from flotilla.v1 import directory_pb2_grpc as directory_grpc  # noqa: E402
 from flotilla.v1 import kv_pb2 as kv  # noqa: E402
 from flotilla.v1 import kv_pb2_grpc as kv_grpc  # noqa: E402
+from flotilla.v1 import transactions_pb2 as txns  # noqa: E402
+from flotilla.v1 import transactions_pb2_grpc as txns_grpc  # noqa: E402
 from google.protobuf import descriptor_pb2  # noqa: E402
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 
@@ -96,6 +100,7 @@ class Peer:
         self.kv = kv_grpc.KVStub(self.channel)
         self.admin = admin_grpc.ClusterStub(self.channel)
         self.directory = directory_grpc.DirectoryStub(self.channel)
+        self.transactions = txns_grpc.TransactionsStub(self.channel)
 
 
 def info_in(status):
@@ -552,6 +557,196 @@ class Limits(Base):
         answers = self.pipeline([kv.Request(id=i + 1, get=kv.GetRequest(key=key))
                                  for i, key in enumerate(keys)], timeout=60)
         self.assertEqual([len(answers[i + 1].get.value) for i in range(11)], [VALUE_MAX] * 11)
+
+
+class Transact:
+    """A stream of transactions, as a simple client has it."""
+
+    def __init__(self, peer):
+        self.outgoing = queue.Queue()
+        self.call = peer.transactions.Transact(iter(self.outgoing.get, None), timeout=60)
+        self.answers = {}
+        self.last = 0
+
+    def send(self, transaction=0, **request):
+        """One request; gives its id."""
+        return self.send_all([dict(transaction=transaction, **request)])[0]
+
+    def send_all(self, requests):
+        """Together in one message."""
+        message = txns.TransactRequest()
+        for request in requests:
+            self.last += 1
+            message.requests.append(txns.TxnRequest(id=self.last, **request))
+        self.outgoing.put(message)
+        return list(range(self.last - len(requests) + 1, self.last + 1))
+
+    def wait(self, number):
+        while number not in self.answers:
+            for answer in next(self.call).responses:
+                assert answer.id not in self.answers
+                self.answers[answer.id] = answer
+        return self.answers[number]
+
+    def ask(self, transaction=0, **request):
+        return self.wait(self.send(transaction, **request))
+
+    def close(self):
+        self.outgoing.put(None)
+
+
+BEGIN = dict(begin=txns.TxnBegin())
+COMMIT = dict(commit=txns.TxnCommit())
+
+
+class Transactions(Base):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.peers[0].directory.CreateKeyspace(directory.CreateKeyspaceRequest(
+            name="wide", partitioning=directory.PARTITIONING_HASH, shards=4))
+
+    def setUp(self):
+        super().setUp()
+        self.stream = Transact(self.follower)
+        self.addCleanup(self.stream.call.cancel)
+
+    def reason(self, answer):
+        self.assertTrue(answer.HasField("error"), answer)
+        return info_in(answer.error).reason
+
+    def get(self, key, keyspace=""):
+        return self.kv.Get(kv.GetRequest(key=key, header=kv.RequestHeader(keyspace=keyspace))).value
+
+    def test_a_transaction_step_by_step(self):
+        ask = self.stream.ask
+        begun = ask(begin=txns.TxnBegin(keyspace="wide")).begun
+        self.assertGreater(begun.transaction_id, 0)
+        for i in range(20):
+            self.assertTrue(ask(put=txns.TxnPut(key=b"step/%02d" % i, value=b"1")).HasField("done"))
+        ask(set_savepoint=txns.TxnSetSavepoint(name="s"))
+        ask(delete=txns.TxnDelete(key=b"step/05"))
+        got = ask(batch_get=txns.TxnBatchGet(keys=[b"step/04", b"step/05"])).batch_get.results
+        self.assertEqual([one.found for one in got], [True, False])
+        self.assertEqual(got[0].version, 0)
+        ask(roll_back_to=txns.TxnRollBackTo(name="s"))
+        page = ask(scan=txns.TxnScan(prefix=b"step/", limit=15)).scan
+        self.assertEqual(len(page.rows), 15)
+        rest = ask(scan=txns.TxnScan(prefix=b"step/", limit=15,
+                                     continuation_token=page.continuation_token)).scan
+        self.assertEqual([row.key for row in rest.rows], [b"step/%02d" % i for i in range(15, 20)])
+        self.assertEqual(self.get(b"step/05", "wide"), b"", "nobody sees it yet")
+        committed = ask(**COMMIT).committed.timestamp
+        self.assertGreater(committed, begun.read_timestamp)
+        answer = self.kv.Get(kv.GetRequest(key=b"step/05",
+                                           header=kv.RequestHeader(keyspace="wide")))
+        self.assertEqual((answer.value, answer.version), (b"1", committed))
+        self.assertEqual(self.reason(ask(get=txns.TxnGet(key=b"k"))), "TXN_NOT_FOUND")
+
+    def test_one_message_holds_many_transactions(self):
+        requests = []
+        for number in range(1, 51):
+            key = b"many/%02d" % number
+            requests += [dict(transaction=number, **one) for one in (
+                BEGIN, dict(get=txns.TxnGet(key=key)), dict(put=txns.TxnPut(key=key, value=b"v")),
+                dict(put=txns.TxnPut(key=key, value=b"w", keyspace="wide")), COMMIT)]
+        ids = self.stream.send_all(requests)
+        for number in ids[4::5]:
+            self.assertTrue(self.stream.wait(number).HasField("committed"),
+                            self.stream.wait(number))
+        self.assertEqual(self.get(b"many/33"), b"v")
+        self.assertEqual(self.get(b"many/33", "wide"), b"w")
+
+    def test_of_two_that_meet_one_is_refused(self):
+        ask = self.stream.ask
+        for number in (1, 2):
+            ask(number, **BEGIN)
+            ask(number, get=txns.TxnGet(key=b"meet"))
+            ask(number, put=txns.TxnPut(key=b"meet", value=b"%d" % number))
+        self.assertTrue(ask(1, **COMMIT).HasField("committed"))
+        refused = ask(2, **COMMIT)
+        self.assertEqual(self.reason(refused), "TXN_CONFLICT")
+        self.assertEqual(info_in(refused.error).metadata["retry"], "RESTART_TXN")
+        self.assertEqual(refused.error.code, grpc.StatusCode.ABORTED.value[0])
+        self.assertEqual(self.get(b"meet"), b"1")
+
+    def test_a_read_only_one_sees_one_moment(self):
+        self.kv.Put(kv.PutRequest(key=b"moment", value=b"old"))
+        then = self.stream.ask(1, begin=txns.TxnBegin(read_only=True)).begun.read_timestamp
+        self.kv.Put(kv.PutRequest(key=b"moment", value=b"new"))
+        past = txns.TxnBegin(read_only=True, read_timestamp=then)
+        self.stream.ask(2, begin=past)
+        for number in (1, 2):
+            got = self.stream.ask(number, get=txns.TxnGet(key=b"moment")).get
+            self.assertEqual(got.value, b"old")
+            wrong = self.stream.ask(number, put=txns.TxnPut(key=b"moment"))
+            self.assertEqual(self.reason(wrong), "BAD_REQUEST")
+            self.assertEqual(self.reason(self.stream.ask(number, **COMMIT)), "BAD_REQUEST")
+
+    def test_one_that_takes_too_long_is_rolled_back(self):
+        begin = txns.TxnBegin()
+        begin.timeout.FromMilliseconds(200)
+        self.stream.ask(begin=begin)
+        self.stream.ask(put=txns.TxnPut(key=b"late", value=b"v"))
+        wait_for("its end", lambda: not self.follower.transactions.List(
+            txns.ListTransactionsRequest()).transactions)
+        self.assertEqual(self.reason(self.stream.ask(**COMMIT)), "TXN_ABORTED")
+        self.assertEqual(self.get(b"late"), b"")
+
+    def test_a_broken_stream_rolls_back(self):
+        other = Transact(self.follower)
+        number = other.ask(**BEGIN).begun.transaction_id
+        other.ask(put=txns.TxnPut(key=b"broken", value=b"v"))
+        listed = lambda: [one.transaction_id for one in self.follower.transactions.List(
+            txns.ListTransactionsRequest()).transactions]
+        self.assertIn(number, listed())
+        other.call.cancel()
+        wait_for("the rollback", lambda: number not in listed())
+        self.refused("TXN_NOT_FOUND", self.follower.transactions.Abort,
+                     txns.AbortTransactionRequest(transaction_id=number),
+                     code=grpc.StatusCode.NOT_FOUND)
+        # Closed in order: what was asked for is done before the end.
+        last = Transact(self.follower)
+        done = last.send_all([BEGIN, dict(put=txns.TxnPut(key=b"closed", value=b"v")), COMMIT])
+        last.close()
+        self.assertTrue(last.wait(done[-1]).HasField("committed"))
+        self.assertEqual(list(last.call), [])
+
+    def test_one_shot_compares_and_then_writes(self):
+        execute = self.follower.transactions.Execute
+        put = lambda value: txns.ExecuteOperation(put=txns.TxnPut(key=b"shot", value=value))
+        get = txns.ExecuteOperation(get=txns.TxnGet(key=b"shot"))
+        request = txns.ExecuteRequest(
+            keyspace="wide",
+            compare=[txns.Comparison(key=b"shot", condition=kv.Condition(absent=True)),
+                     txns.Comparison(key=b"other", keyspace="default",
+                                     condition=kv.Condition(absent=True))],
+            success=[put(b"1"), get], failure=[get, put(b"2")])
+        first = execute(request)
+        self.assertEqual((first.succeeded, first.results[0].value), (True, b"1"))
+        second = execute(request)
+        self.assertEqual((second.succeeded, second.results[0].value), (False, b"1"))
+        self.assertEqual(second.results[0].version, first.timestamp)
+        self.assertEqual(self.get(b"shot", "wide"), b"2")
+        self.refused("KEYSPACE_NOT_FOUND", execute, txns.ExecuteRequest(keyspace="none"))
+        self.refused("BAD_REQUEST", execute, txns.ExecuteRequest(
+            success=[txns.ExecuteOperation()]), code=grpc.StatusCode.INVALID_ARGUMENT)
+
+    def test_one_shots_at_once_count_right(self):
+        def add(_):
+            while True:
+                now = self.kv.Get(kv.GetRequest(key=b"count"))
+                condition = kv.Condition(value=now.value) if now.found else kv.Condition(absent=True)
+                put = txns.TxnPut(key=b"count", value=b"%d" % (int(now.value or b"0") + 1))
+                answer = self.follower.transactions.Execute(txns.ExecuteRequest(
+                    compare=[txns.Comparison(key=b"count", condition=condition)],
+                    success=[txns.ExecuteOperation(put=put)]), timeout=30)
+                if answer.succeeded:
+                    return
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, range(40)))
+        self.assertEqual(self.get(b"count"), b"40")
 
 
 class Majorities(Base):
