@@ -134,21 +134,14 @@ class Transaction::State : public std::enable_shared_from_this<State> {
 
   void Flush(UniqueFunction<void(Status)> done) {
     Transactor::Calls calls;
-    std::optional<Status> known;
+    Status known;
     {
       std::lock_guard lock(mutex_);
-      if (ended_) {
-        known = Ended();
-      } else {
-        calls = TakeHeld();
-        if (unanswered_ == 0) {
-          known = failed_;
-        } else {
-          flushes_.push_back(std::move(done));
-        }
-      }
+      known = ended_ ? Ended() : failed_;
+      if (!ended_) calls = TakeHeld();
+      if (!ended_ && unanswered_ > 0) flushes_.push_back(std::exchange(done, nullptr));
     }
-    if (known) return done(*std::move(known));
+    if (done) done(std::move(known));
     if (!calls.empty()) transactor_->Send(seat_, std::move(calls), kAlways);
   }
 

@@ -13,7 +13,7 @@ namespace {
 
 // A connection that owes answers is asked for a sign of life after one stall_timeout of silence,
 // and given up after so many.
-constexpr int kSilentTimes = 4;
+constexpr int kSilentTimes = 2;
 
 Status Stopped() { return Error(Reason::kCancelled, "the client has been shut down"); }
 

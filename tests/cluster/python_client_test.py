@@ -64,9 +64,9 @@ def make_stubs(directory):
     subprocess.run(
         ["protoc", f"-I{REPOSITORY / 'proto'}", f"-I{directory}", f"--python_out={directory}",
          f"--grpc_python_out={directory}", f"--plugin=protoc-gen-grpc_python={plugin}",
-         "flotilla/v1/kv.proto", "flotilla/v1/transactions.proto", "flotilla/v1/cluster.proto", "flotilla/v1/directory.proto",
-         "google/rpc/status.proto",
-         "google/rpc/error_details.proto", "health.proto", "reflection.proto"], check=True)
+         "flotilla/v1/kv.proto", "flotilla/v1/transactions.proto", "flotilla/v1/cluster.proto",
+         "flotilla/v1/directory.proto", "google/rpc/status.proto", "google/rpc/error_details.proto",
+         "health.proto", "reflection.proto"], check=True)
     sys.path.insert(0, str(directory))
 
 
@@ -404,8 +404,8 @@ class Requests(Base):
             reflection.ServerReflectionRequest(list_services=""),
             reflection.ServerReflectionRequest(file_containing_symbol="flotilla.v1.KV")])))
         names = {service.name for service in answers[0].list_services_response.service}
-        self.assertLessEqual({"flotilla.v1.KV", "flotilla.v1.Cluster", "grpc.health.v1.Health"},
-                             names)
+        self.assertLessEqual({"flotilla.v1.KV", "flotilla.v1.Transactions", "flotilla.v1.Cluster",
+                              "grpc.health.v1.Health"}, names)
         files = [descriptor_pb2.FileDescriptorProto.FromString(one)
                  for one in answers[1].file_descriptor_response.file_descriptor_proto]
         methods = {method.name for file in files for service in file.service

@@ -10,15 +10,10 @@
 #include "google/rpc/error_details.pb.h"
 #include "kv/limits.h"
 #include "tests/cmd/kvd/fake_gateway.h"
+#include "tests/cmd/kvd/still_clock.h"
 
 namespace flotilla {
 namespace {
-
-class StillClock final : public Clock {
- public:
-  MonoTime Now() const override { return MonoTime(std::chrono::seconds(100)); }
-  std::chrono::microseconds WallNow() const override { return {}; }
-};
 
 class PipelineSessionTest : public ::testing::Test {
  protected:

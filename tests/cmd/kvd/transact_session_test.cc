@@ -8,15 +8,10 @@
 #include "google/rpc/error_details.pb.h"
 #include "tests/cmd/kvd/fake_gateway.h"
 #include "tests/cmd/kvd/fake_transactions.h"
+#include "tests/cmd/kvd/still_clock.h"
 
 namespace flotilla {
 namespace {
-
-class StillClock final : public Clock {
- public:
-  MonoTime Now() const override { return MonoTime(std::chrono::seconds(100)); }
-  std::chrono::microseconds WallNow() const override { return {}; }
-};
 
 using Journal = std::vector<std::string>;
 
