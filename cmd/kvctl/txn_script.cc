@@ -91,10 +91,12 @@ Status TxnScript::Run(const std::string& command) {
   auto words = SplitWords(command, &mistake);
   if (!words) return Error(Reason::kBadRequest, mistake);
   if (words->empty() || words->front().starts_with("#")) return absl::OkStatus();
+  const bool was_open = open();
   const Status status = RunWords(*words);
-  if (!status.ok() && txn_ != nullptr && Ends(status)) {
-    txn_ = nullptr;
-    if (interactive_) session_.Note("the transaction has been rolled back");
+  if (!status.ok() && open() && Ends(status)) txn_ = nullptr;
+  const bool over = was_open && !open();
+  if (interactive_ && !status.ok() && over && ReasonOf(status) != Reason::kOutcomeUnknown) {
+    session_.Note("the transaction has been rolled back");
   }
   return status;
 }
