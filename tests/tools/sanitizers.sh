@@ -15,7 +15,7 @@ searches='raft_core_explore_test|raft_core_random_test|raft_log_model_test'
 # A thousand simulated nodes, faults at every moment: the same, and slow.
 searches+='|gossip_spreading_test|gossip_storm_test|merge_faults_test'
 # Tools for people, examples and the benchmark have their run in the release build.
-elsewhere='kvctl_.*|client_example_test|bench_test|check_self_test|corruption'
+elsewhere='shards_bench_test|kvctl_.*|client_example_test|bench_test|check_self_test|corruption'
 
 configure_preset() {
   setup
