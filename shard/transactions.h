@@ -83,6 +83,7 @@ class Transaction {
   // TXN_CONFLICT, TXN_ABORTED: nothing happened. OUTCOME_UNKNOWN. While a read is open:
   // BAD_REQUEST.
   virtual void Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) = 0;
+  // While it is being committed: nothing, it ends as it will.
   virtual void RollBack() = 0;
 };
 

@@ -57,26 +57,29 @@ TxnRegistry::TxnRegistry(World world)
 
 TxnRegistry::~TxnRegistry() = default;
 
+Status TxnRegistry::Refusal() const {
+  if (stopping_.load()) return StoppingError();
+  std::lock_guard lock(open_->mutex);
+  if (open_->by_id.size() < world_.open_max) return absl::OkStatus();
+  return Error(Reason::kOverloaded, "the node has too many transactions open: try again");
+}
+
 void TxnRegistry::Begin(const TxnOptions& options, MonoTime deadline,
                         UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) {
-  Status refused = Check(options);
-  {
-    std::lock_guard lock(open_->mutex);
-    if (stopping_.load()) refused = StoppingError();
-    if (open_->by_id.size() >= world_.open_max) {
-      refused = Error(Reason::kOverloaded, "the node has too many transactions open: try again");
-    }
-  }
+  const Status bad = Check(options);
+  const Status refused = bad.ok() ? Refusal() : bad;
   if (!refused.ok()) {
     done(refused);
     return;
   }
   world_.timestamp(
       deadline, [this, options, done = std::move(done)](const StatusOr<Timestamp>& start) mutable {
-        if (start.ok()) {
+        // Others may have begun meanwhile.
+        const Status refusal = start.ok() ? Refusal() : start.status();
+        if (refusal.ok()) {
           Add(options, *start, std::move(done));
         } else {
-          done(start.status());
+          done(refusal);
         }
       });
 }

@@ -51,6 +51,8 @@ class TxnRegistry final : public Transactions {
     std::unique_ptr<TaskScope> scope;
     std::unique_ptr<Coordinator> coordinator;
   };
+  // What prevents another from being begun.
+  Status Refusal() const;
   std::vector<std::shared_ptr<TransactionImpl>> Open() const;
   void Add(const TxnOptions& options, Timestamp start,
            UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done);

@@ -256,6 +256,8 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
     } else {
       phase_ = TxnPhase::kCommitting;
       writes = true;
+      keys_committing_ = writes_.writes().size();
+      keys_checked_ = reads_.size();
       request.valid_until_ms = ValidUntil(writes_.bytes());
       request.writes = writes_.TakeWrites();
       request.reads = std::move(reads_);
@@ -270,10 +272,14 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
                                     deadline, shared](Coordinator& coordinator) mutable {
     return Commit(std::move(self), &coordinator, std::move(request), deadline, std::move(*shared));
   });
-  if (!begun) {
-    RollBack();
-    (*shared)(Error(Reason::kNodeStopping, "the node is stopping: begin it anew elsewhere"));
+  if (begun) return;
+  const Status stopping =
+      Error(Reason::kNodeStopping, "the node is stopping: begin it anew elsewhere");
+  {
+    std::lock_guard lock(mutex_);
+    End(stopping);
   }
+  (*shared)(stopping);
 }
 
 Task<> TransactionImpl::Commit(std::shared_ptr<TransactionImpl> self, Coordinator* coordinator,
@@ -290,8 +296,12 @@ Task<> TransactionImpl::Commit(std::shared_ptr<TransactionImpl> self, Coordinato
 
 void TransactionImpl::RollBack() {
   std::lock_guard lock(mutex_);
-  if (phase_ == TxnPhase::kEnded) return;
+  if (phase_ == TxnPhase::kOpen) End(absl::OkStatus());
+}
+
+void TransactionImpl::End(Status why) {
   phase_ = TxnPhase::kEnded;
+  why_ended_ = std::move(why);
   writes_ = WriteBuffer();
   reads_ = ReadSet();
 }
@@ -299,10 +309,7 @@ void TransactionImpl::RollBack() {
 bool TransactionImpl::Abort(const Status& why) {
   std::lock_guard lock(mutex_);
   if (phase_ != TxnPhase::kOpen) return false;
-  phase_ = TxnPhase::kEnded;
-  why_ended_ = why;
-  writes_ = WriteBuffer();
-  reads_ = ReadSet();
+  End(why);
   return true;
 }
 
@@ -317,8 +324,8 @@ TransactionInfo TransactionImpl::Info() const {
           .isolation = options_.isolation,
           .phase = phase_,
           .age = world_->clock->Now() - begun_,
-          .keys_written = writes_.writes().size(),
-          .keys_read = reads_.size()};
+          .keys_written = keys_committing_ + writes_.writes().size(),
+          .keys_read = keys_checked_ + reads_.size()};
 }
 
 }  // namespace flotilla

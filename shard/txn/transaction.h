@@ -63,6 +63,8 @@ class TransactionImpl final : public Transaction,
  private:
   using Got = std::vector<kv::GetResult>;
 
+  // With the lock held.
+  void End(Status why);
   // With the lock held. What prevents a call.
   Status CheckOpen() const;
   Status CheckWritable() const;
@@ -97,6 +99,8 @@ class TransactionImpl final : public Transaction,
   TxnPhase phase_ = TxnPhase::kOpen;
   Status why_ended_;
   int reads_open_ = 0;
+  std::size_t keys_committing_ = 0;  // and those that the commit looks at
+  std::size_t keys_checked_ = 0;
   WriteBuffer writes_;
   ReadSet reads_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kv/limits.h"
+#include "kv/page_builder.h"
 
 namespace flotilla {
 namespace {
@@ -18,6 +19,17 @@ std::size_t WeightOf(const WriteBuffer::Key& key, const WriteBuffer::Write& writ
 
 std::size_t UndoWeight(const std::pair<WriteBuffer::Key, std::optional<WriteBuffer::Write>>& one) {
   return WeightOf(one.first, one.second.value_or(WriteBuffer::Write()));
+}
+
+// Of those of a page, which own writes may have made larger.
+std::size_t RowsThatFit(const kv::ScanRequest& request, const kv::ScanPage& page) {
+  const std::size_t limit = kv::LimitOf(request);
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < page.rows.size(); ++i) {
+    if (i >= limit || bytes >= kv::kScanBytesMax) return i;
+    bytes += page.rows[i].key.size() + page.rows[i].value.size() + kv::kRowOverheadBytes;
+  }
+  return page.rows.size();
 }
 
 Status Check(const TxnMutation& one) {
@@ -144,9 +156,7 @@ void WriteBuffer::Overlay(const kv::ScanRequest& request, kv::ScanPage& page) co
   page.rows.clear();
   for (auto& [key, row] : rows) page.rows.push_back(std::move(row));
   if (request.reverse) std::reverse(page.rows.begin(), page.rows.end());
-  const std::size_t limit = request.limit == 0
-                                ? kv::kScanRowsDefault
-                                : std::min<std::size_t>(request.limit, kv::kScanRowsMax);
+  const std::size_t limit = RowsThatFit(request, page);
   if (page.rows.size() <= limit) return;
   page.more = true;
   page.resume_key = page.rows[request.reverse ? limit - 1 : limit].key;

@@ -60,6 +60,15 @@ TEST(WriteBuffer, APageShowsOwnWritesWhereItSpeaksOfThem) {
   std::reverse(back.rows.begin(), back.rows.end());
   writes.Overlay(request, back);
   EXPECT_EQ(Rows(back), "e=own d=0 then d");
+  // Large ones of its own make a page shorter.
+  WriteBuffer large;
+  for (const char* key : {"f", "g", "h"}) {
+    ASSERT_TRUE(large.Add({Put(key, std::string(kv::kScanBytesMax / 2, 'v'))}).ok());
+  }
+  kv::ScanPage heavy;
+  large.Overlay({.keyspace = kSpace, .keys_only = false}, heavy);
+  EXPECT_EQ(heavy.rows.size(), 2u);
+  EXPECT_EQ(heavy.resume_key, "h");
   // Those of another keyspace are others.
   kv::ScanPage other;
   writes.Overlay({.keyspace = kv::kDefaultKeyspace}, other);
