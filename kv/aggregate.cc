@@ -101,9 +101,6 @@ Status CountRows(rocksdb::Iterator& rows, const UserRange& range, const Aggregat
   return FromRocks(rows.status(), "counting");
 }
 
-// Attempts at a page while transactions come and go.
-constexpr int kRoundsMax = 8;
-
 }  // namespace
 
 Status AddPage(const AggregatePage& page, AggregatePage& total) {
@@ -153,7 +150,7 @@ StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& asked, InTh
     rows.reset(database_->db().NewIterator(options, database_->versions()));
     const Status kept = CheckKept(request.as_of);
     if (kept.ok()) continue;
-    if (asked.as_of || round == kRoundsMax) return kept;
+    if (asked.as_of || round == kMomentsMax) return kept;
     rows.reset();
   }
   rows->Seek(lower);

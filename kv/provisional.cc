@@ -1,30 +1,32 @@
 // Reads that see what transactions are about to commit, and may yet roll back; any thread.
 
-#include <algorithm>
-#include <map>
 #include <utility>
 
 #include "kv/key_codec.h"
 #include "kv/page_builder.h"
+#include "kv/page_overlay.h"
 #include "kv/store_impl.h"
 #include "kv/txn/rows.h"
 #include "kv/user_range.h"
 
 namespace flotilla::kv {
 
-StatusOr<std::optional<ProvisionalValue>> StoreImpl::ReadIntent(const Obstacle& intent) {
+StatusOr<std::optional<RowChange>> StoreImpl::ReadIntent(const Obstacle& intent) {
   rocksdb::PinnableSlice row;
   const rocksdb::Status read =
       database_->db().Get(rocksdb::ReadOptions(), database_->locks(),
                           LockRowKey(LockTag::kLock, intent.key, intent.holder.txn), &row);
   // It is about to be written, or has become a version.
-  if (read.IsNotFound()) return std::optional<ProvisionalValue>();
+  if (read.IsNotFound()) return std::optional<RowChange>();
   RETURN_IF_ERROR(Located(FromRocks(read, "reading an intent")));
   LockValue lock;
-  if (!DecodeLock({row.data(), row.size()}, lock)) return Malformed();
-  ProvisionalValue value{.deleted = lock.kind == LockKind::kDelete, .value = {}};
-  if (!value.deleted) value.value = lock.value;
-  return std::optional(std::move(value));
+  RowChange change;
+  KeyspaceId keyspace;
+  if (!DecodeLock({row.data(), row.size()}, lock) || !DecodeKey(intent.key, keyspace, change.key)) {
+    return Malformed();
+  }
+  if (lock.kind != LockKind::kDelete) change.value = lock.value;
+  return std::optional(std::move(change));
 }
 
 StatusOr<std::vector<GetResult>> StoreImpl::ProvisionalGet(
@@ -37,11 +39,11 @@ StatusOr<std::vector<GetResult>> StoreImpl::ProvisionalGet(
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto intent = locks_.IntentOn(EncodeKey(keyspace, keys[i]), {});
     if (!intent) continue;
-    ASSIGN_OR_RETURN(std::optional<ProvisionalValue> value, ReadIntent(*intent));
-    if (!value) continue;
+    ASSIGN_OR_RETURN(std::optional<RowChange> change, ReadIntent(*intent));
+    if (!change) continue;
     results[i] = GetResult();
-    results[i].found = !value->deleted;
-    results[i].value = std::move(value->value);
+    results[i].found = change->value.has_value();
+    if (results[i].found) results[i].value = *std::move(change->value);
   }
   return results;
 }
@@ -51,33 +53,16 @@ StatusOr<ScanPage> StoreImpl::ProvisionalScan(const ScanRequest& request) {
   RETURN_IF_ERROR(CheckOpen());
   if (range_.frozen) return WrongShard(options_.group, range_);
   ASSIGN_OR_RETURN(ScanPage page, ScanAny(request));
-  std::string first = request.start;
-  std::string past_last = request.end;
-  if (page.more) (request.reverse ? first : past_last) = page.resume_key;
-  const UserRange range(request.keyspace, first, past_last, request.first_slot,
+  const PageSpan span = SpanOf(request, page);
+  const UserRange range(request.keyspace, span.start, span.end, request.first_slot,
                         request.past_last_slot);
-  const std::vector<Obstacle> intents = locks_.IntentsIn(range.first(), range.past_last(), {});
-  if (intents.empty()) return page;
-  std::map<std::string, ScanRow> rows;
-  for (ScanRow& row : page.rows) rows.emplace(row.key, std::move(row));
-  for (const Obstacle& intent : intents) {
-    KeyspaceId keyspace;
-    std::string key;
+  std::vector<RowChange> changes;
+  for (const Obstacle& intent : locks_.IntentsIn(range.first(), range.past_last(), {})) {
     if (range.PlaceOf(intent.key) != UserRange::Place::kInside) continue;
-    ASSIGN_OR_RETURN(std::optional<ProvisionalValue> value, ReadIntent(intent));
-    if (!value || !DecodeKey(intent.key, keyspace, key)) continue;
-    rows.erase(key);
-    if (value->deleted) continue;
-    ScanRow& row = rows[key];
-    row = {.key = key, .value = request.keys_only ? std::string() : std::move(value->value)};
+    ASSIGN_OR_RETURN(std::optional<RowChange> change, ReadIntent(intent));
+    if (change) changes.push_back(*std::move(change));
   }
-  page.rows.clear();
-  for (auto& [key, row] : rows) page.rows.push_back(std::move(row));
-  if (request.reverse) std::reverse(page.rows.begin(), page.rows.end());
-  if (page.rows.size() <= LimitOf(request)) return page;
-  page.more = true;
-  page.resume_key = page.rows[request.reverse ? LimitOf(request) - 1 : LimitOf(request)].key;
-  page.rows.resize(LimitOf(request));
+  Overlay(request, std::move(changes), page);
   return page;
 }
 

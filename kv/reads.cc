@@ -35,9 +35,6 @@ struct Missed {
   std::size_t at;
 };
 
-// Attempts at a read of one moment while others write.
-constexpr int kReadRoundsMax = 8;
-
 }  // namespace
 
 Status StoreImpl::Located(const Status& status) {
@@ -99,7 +96,7 @@ StatusOr<std::vector<GetResult>> StoreImpl::BatchGet(KeyspaceId keyspace,
     // Something was written meanwhile: they may be of different moments.
     const bool torn = one_moment && !as_of && newest > visible;
     const bool collected = !rules.as_of && ReasonOf(results.status()) == Reason::kTimestampTooOld;
-    if ((!torn && !collected) || round == kReadRoundsMax) return results;
+    if ((!torn && !collected) || round == kMomentsMax) return results;
     as_of = Timestamp(visible_timestamp_.load());
   }
 }

@@ -42,9 +42,6 @@ std::optional<Part> PartOf(const ShardRange& range, const ScanRequest& request) 
   return part;
 }
 
-// Attempts at a page while transactions come and go.
-constexpr int kScanRoundsMax = 8;
-
 // Where the next page begins, once this one is full and there is a visible row after it.
 Status EndPage(std::string_view next, bool reverse, ScanPage& page) {
   page.more = true;
@@ -176,7 +173,7 @@ StatusOr<ScanPage> StoreImpl::Scan(const ScanRequest& request, InTheWay obstacle
     // A transaction may have come and gone meanwhile, and a part of it have been seen.
     const bool torn = !scan.as_of && locks_.added() != added;
     const bool collected = !request.as_of && ReasonOf(page.status()) == Reason::kTimestampTooOld;
-    if ((!torn && !collected) || round == kScanRoundsMax) return page;
+    if ((!torn && !collected) || round == kMomentsMax) return page;
     scan.as_of = Timestamp(visible_timestamp_.load());
   }
 }

@@ -24,11 +24,8 @@ namespace flotilla::kv {
 
 class Evaluator;
 
-// What a key is to become.
-struct ProvisionalValue {
-  bool deleted = false;
-  std::string value;
-};
+// Attempts at a read of one moment, while others write and transactions come and go.
+inline constexpr int kMomentsMax = 8;
 
 class StoreImpl final : public Store {
  public:
@@ -109,7 +106,7 @@ class StoreImpl final : public Store {
   Status Located(const Status& status);
 
   // provisional.cc; with the database's lock held. Nothing: it is no intent any more.
-  StatusOr<std::optional<ProvisionalValue>> ReadIntent(const Obstacle& intent);
+  StatusOr<std::optional<RowChange>> ReadIntent(const Obstacle& intent);
 
   // scan.cc; with the database's lock held.
   // By the kind of its keyspace.

@@ -27,11 +27,7 @@ void NodeImpl::MakeTransactions() {
   world.calls.directory = &map_;
   world.calls.clock = world_.clock;
   world.timestamp = [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
-    timestamps_->Take(1, deadline,
-                      [this, done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
-                        if (taken.ok()) router_->NoteGiven(*taken);
-                        done(taken);
-                      });
+    router_->FreshTimestamp(deadline, std::move(done));
   };
   world.held = [this](GroupId group, kv::TxnId txn) { return HeldBy(group, txn); };
   world.lingers = [this](GroupId group, const kv::Obstacle& obstacle) {
@@ -57,7 +53,7 @@ void NodeImpl::LookAtLocks() {
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (!replica->leads()) continue;
     const kv::Locks& locks = replica->store().locks();
-    for (const kv::Obstacle& one : locks.PreparedBefore(Timestamp(UINT64_MAX), kLookedAtMax)) {
+    for (const kv::Obstacle& one : locks.Holders(kLookedAtMax)) {
       transactions_->settler().Meet(replica->id(), one);
     }
     for (kv::Locks::Unresolved& one :

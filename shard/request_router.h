@@ -59,8 +59,10 @@ class RequestRouter final : public Gateway, private Rerouter {
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
   // Of somebody who has been admitted: not counted, and WRONG_SHARD is an answer.
   void SubmitOnce(std::vector<GatewayRequest> requests, const std::shared_ptr<AnswerSink>& sink);
-  // The oracle has given out this timestamp: whoever reads as of it need not ask.
-  void NoteGiven(Timestamp timestamp) { as_of_gate_.Note(timestamp); }
+  // A new one of the oracle; whoever reads as of it need not ask.
+  void FreshTimestamp(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
+    as_of_gate_.Fresh(deadline, std::move(done));
+  }
   Timestamp Newest() const override;
   std::optional<kv::KeyspaceId> FindKeyspace(std::string_view name) const override;
   void RefreshKeyspaces(MonoTime deadline, UniqueFunction<void(Status)> done) override;

@@ -65,12 +65,12 @@ std::optional<Obstacle> Locks::IntentOn(std::string_view key, Timestamp as_of, T
 }
 
 std::optional<Obstacle> Locks::IntentIn(std::string_view start, std::string_view end,
-                                        Timestamp as_of, TxnId self) const {
+                                        Timestamp as_of) const {
   if (empty()) return std::nullopt;
   std::shared_lock lock(mutex_);
   for (auto one = keys_.lower_bound(start); one != keys_.end() && one->first < end; ++one) {
     for (const Held& held : one->second) {
-      if (held.kind == LockKind::kShared || held.holder.txn == self) continue;
+      if (held.kind == LockKind::kShared) continue;
       if (as_of && held.holder.prepared > as_of) continue;
       return ObstacleOf(one->first, held);
     }
@@ -126,7 +126,7 @@ std::vector<Locks::Unresolved> Locks::UnresolvedBefore(std::uint64_t ms, std::si
   return found;
 }
 
-std::vector<Obstacle> Locks::PreparedBefore(Timestamp limit, std::size_t count) const {
+std::vector<Obstacle> Locks::Holders(std::size_t count) const {
   std::vector<Obstacle> found;
   if (empty()) return found;
   std::shared_lock lock(mutex_);
@@ -142,7 +142,7 @@ std::vector<Obstacle> Locks::PreparedBefore(Timestamp limit, std::size_t count) 
       one.key = *own.ranges.begin();
       one.holder = ranges_.find({one.key, txn})->second.holder;
     }
-    if (one.holder.prepared < limit) found.push_back(std::move(one));
+    found.push_back(std::move(one));
   }
   return found;
 }

@@ -53,8 +53,8 @@ class Locks {
   std::uint64_t count() const { return count_.load(); }
   // An intent of somebody else's that may be committed at `as_of` or before; zero: at any time.
   std::optional<Obstacle> IntentOn(std::string_view key, Timestamp as_of, TxnId self = {}) const;
-  std::optional<Obstacle> IntentIn(std::string_view start, std::string_view end, Timestamp as_of,
-                                   TxnId self = {}) const;
+  std::optional<Obstacle> IntentIn(std::string_view start, std::string_view end,
+                                   Timestamp as_of) const;
   // All of them, in order.
   std::vector<Obstacle> IntentsIn(std::string_view start, std::string_view end,
                                   Timestamp as_of) const;
@@ -65,8 +65,8 @@ class Locks {
   // Every transaction that may be committed up to this timestamp is no transaction with intents
   // here. UINT64_MAX: there are none.
   Timestamp CompleteUpTo() const;
-  // The transactions that hold locks here since before this timestamp, each with one of its locks.
-  std::vector<Obstacle> PreparedBefore(Timestamp limit, std::size_t count) const;
+  // The oldest transactions that hold locks here, each with one of its locks.
+  std::vector<Obstacle> Holders(std::size_t count) const;
   // Records of transactions whose time was up before this, and of which something may be left.
   struct Unresolved {
     std::string anchor;

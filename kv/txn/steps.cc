@@ -28,6 +28,13 @@ WriteResult LockedBy(Obstacle obstacle, Timestamp at) {
   return result;
 }
 
+WriteResult ChangedTo(Timestamp version, std::string_view key, Timestamp at) {
+  WriteResult result = Answer(WriteOutcome::kConflict, at);
+  result.actual_version = version;
+  result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = std::string(key)});
+  return result;
+}
+
 // A resolve that has not been through the whole of its span.
 WriteResult GoesOnAt(std::string_view key, WriteResult result) {
   result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = std::string(key)});
@@ -125,9 +132,7 @@ bool TxnSteps::IsObstructed(const Context& context, const TxnPrepare& prepare,
   for (const TxnRange& range : prepare.ranges) {
     if (locked(locks_.AgainstReadIn(range.start, range.end, context.txn))) return true;
     if (const auto newer = versions_.ChangeAfter(start, range.start, range.end, context.at)) {
-      result = Answer(WriteOutcome::kConflict, context.at);
-      result.actual_version = newer->second;
-      result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = newer->first});
+      result = ChangedTo(newer->second, newer->first, context.at);
       return true;
     }
   }
@@ -140,9 +145,7 @@ bool TxnSteps::HasChanged(const Context& context, std::string_view key, Timestam
   const Timestamp newest =
       exact ? versions_.VersionAt(encoded, context.at) : versions_.LastChange(encoded, context.at);
   if (exact ? newest == limit : newest <= limit) return false;
-  result = Answer(WriteOutcome::kConflict, context.at);
-  result.actual_version = newest;
-  result.obstacle = std::make_shared<const Obstacle>(Obstacle{.key = std::string(key)});
+  result = ChangedTo(newest, key, context.at);
   return true;
 }
 

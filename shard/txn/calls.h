@@ -53,6 +53,11 @@ class TxnCalls {
     return ReasonOf(status) == Reason::kKeyspaceNotFound;
   }
 
+  // What Fence() or Decide() asked for is settled: one way, or, TXN_ABORTED, the other.
+  static bool IsKnown(const StatusOr<Timestamp>& answer) {
+    return answer.ok() || ReasonOf(answer.status()) == Reason::kTxnAborted;
+  }
+
   const World& world() const { return world_; }
 
  private:

@@ -80,11 +80,11 @@ Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) 
   const kv::TxnDecide abort{.valid_until_ms = ending.valid_until_ms};
   const StatusOr<Timestamp> end =
       co_await calls_->Decide(ending.txn, std::move(anchor), abort, until);
-  const bool aborted = ReasonOf(end.status()) == Reason::kTxnAborted;
-  ending.decided = end.ok() || aborted;
+  ending.decided = TxnCalls::IsKnown(end);
+  const bool decided = ending.decided;
   if (end.ok()) ending.commit = *end;
   Spawn(std::move(ending));
-  if (end.ok() || aborted) co_return end;
+  if (decided) co_return end;
   co_return GivenUp(true, "the groups of the transaction did not answer in time");
 }
 
@@ -102,7 +102,7 @@ Task<> Coordinator::Settle(Ending ending) {
       const kv::TxnDecide decide{.commit = ending.commit, .valid_until_ms = ending.valid_until_ms};
       const StatusOr<Timestamp> end =
           co_await calls_->Decide(ending.txn, std::move(anchor), decide, within);
-      ending.decided = end.ok() || ReasonOf(end.status()) == Reason::kTxnAborted;
+      ending.decided = TxnCalls::IsKnown(end);
       if (ending.decided) ending.commit = end.ok() ? *end : Timestamp();
       // The record went with its keyspace; what was answered holds for the others.
       ending.decided |= TxnCalls::IsDropped(end.status());

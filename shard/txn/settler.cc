@@ -23,7 +23,7 @@ void Settler::Meet(GroupId group, const kv::Obstacle& obstacle) {
   const Known known(group, obstacle.holder.txn);
   {
     std::lock_guard lock(mutex_);
-    if (met_.size() >= kWatchedMax || !met_.emplace(known, true).second) return;
+    if (met_.size() >= kWatchedMax || !met_.insert(known).second) return;
   }
   world_.scope->strand().Post([this, met = Met{group, obstacle, Now()}]() mutable {
     if (!world_.scope->stopping()) world_.scope->Spawn(Watch(std::move(met)));
@@ -33,7 +33,7 @@ void Settler::Meet(GroupId group, const kv::Obstacle& obstacle) {
 void Settler::Leave(std::string anchor, kv::TxnId txn) {
   {
     std::lock_guard lock(mutex_);
-    if (met_.size() >= kWatchedMax || !met_.emplace(Known(GroupId(), txn), true).second) return;
+    if (met_.size() >= kWatchedMax || !met_.emplace(GroupId(), txn).second) return;
   }
   world_.scope->strand().Post([this, anchor = std::move(anchor), txn]() mutable {
     if (!world_.scope->stopping()) world_.scope->Spawn(Clear(std::move(anchor), txn));
@@ -86,7 +86,7 @@ Task<bool> Settler::Settle(Met met, kv::ShardRange held) {
     anchor = holder.anchor;
     const StatusOr<Timestamp> end =
         co_await world_.calls->Decide(holder.txn, std::move(anchor), abort, within);
-    if (!end.ok() && ReasonOf(end.status()) != Reason::kTxnAborted) co_return false;
+    if (!TxnCalls::IsKnown(end)) co_return false;
     if (end.ok()) commit = *end;
   } else if ((*known)->state == kv::TxnState::kStaged) {
     if (!up) co_return false;
@@ -111,7 +111,7 @@ Task<bool> Settler::Recover(kv::TxnId txn, std::string anchor, kv::TxnRecord rec
     const StatusOr<Timestamp> fenced =
         co_await world_.calls->Fence(txn, std::move(part), number, record.valid_until_ms);
     if (TxnCalls::IsDropped(fenced.status())) continue;  // what was there is of no interest
-    if (!fenced.ok() && ReasonOf(fenced.status()) != Reason::kTxnAborted) co_return false;
+    if (!TxnCalls::IsKnown(fenced)) co_return false;
     if (!fenced.ok()) {
       commit = Timestamp();
       break;
@@ -122,7 +122,7 @@ Task<bool> Settler::Recover(kv::TxnId txn, std::string anchor, kv::TxnRecord rec
   const MonoTime within = Now() + std::chrono::seconds(2);
   std::string at = anchor;
   const StatusOr<Timestamp> end = co_await world_.calls->Decide(txn, std::move(at), decide, within);
-  if (!end.ok() && ReasonOf(end.status()) != Reason::kTxnAborted) co_return false;
+  if (!TxnCalls::IsKnown(end)) co_return false;
   std::vector<kv::TxnPart> spans = std::move(record.parts);
   const Timestamp decided = end.ok() ? *end : Timestamp();
   const Status finished =

@@ -10,9 +10,11 @@
 
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/task.h"
@@ -58,7 +60,7 @@ class Settler {
 
   const World world_;
   std::mutex mutex_;
-  std::map<Known, bool> met_;
+  std::set<Known> met_;
 };
 
 }  // namespace flotilla

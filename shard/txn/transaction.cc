@@ -6,7 +6,7 @@
 #include "base/planted.h"
 #include "base/timestamp.h"
 #include "kv/key_codec.h"
-#include "kv/user_range.h"
+#include "kv/page_overlay.h"
 #include "shard/one_answer.h"
 
 namespace flotilla {
@@ -201,12 +201,9 @@ Status TransactionImpl::NoteScan(const kv::ScanRequest& request, const kv::ScanP
   if (kv::IsHashed(request.keyspace)) {
     return reads_.AddRange(kv::KeyspaceStart(request.keyspace), kv::KeyspaceEnd(request.keyspace));
   }
-  std::string start = kv::RangeStart(request.keyspace, request.start);
-  std::string end = kv::RangeEnd(request.keyspace, request.end);
-  if (page.more) {
-    (request.reverse ? start : end) = kv::EncodeKey(request.keyspace, page.resume_key);
-  }
-  return reads_.AddRange(std::move(start), std::move(end));
+  const kv::PageSpan span = kv::SpanOf(request, page);
+  return reads_.AddRange(kv::RangeStart(request.keyspace, span.start),
+                         kv::RangeEnd(request.keyspace, span.end));
 }
 
 // ---- writes -----------------------------------------------------------------------------------

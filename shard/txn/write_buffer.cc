@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "kv/limits.h"
-#include "kv/page_builder.h"
+#include "kv/page_overlay.h"
 
 namespace flotilla {
 namespace {
@@ -19,17 +19,6 @@ std::size_t WeightOf(const WriteBuffer::Key& key, const WriteBuffer::Write& writ
 
 std::size_t UndoWeight(const std::pair<WriteBuffer::Key, std::optional<WriteBuffer::Write>>& one) {
   return WeightOf(one.first, one.second.value_or(WriteBuffer::Write()));
-}
-
-// Of those of a page, which own writes may have made larger.
-std::size_t RowsThatFit(const kv::ScanRequest& request, const kv::ScanPage& page) {
-  const std::size_t limit = kv::LimitOf(request);
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < page.rows.size(); ++i) {
-    if (i >= limit || bytes >= kv::kScanBytesMax) return i;
-    bytes += page.rows[i].key.size() + page.rows[i].value.size() + kv::kRowOverheadBytes;
-  }
-  return page.rows.size();
 }
 
 Status Check(const TxnMutation& one) {
@@ -130,37 +119,16 @@ std::optional<kv::GetResult> WriteBuffer::Find(kv::KeyspaceId keyspace,
 }
 
 void WriteBuffer::Overlay(const kv::ScanRequest& request, kv::ScanPage& page) const {
-  // What the page speaks of: up to where the next one begins.
-  std::string first = request.start;
-  std::string past_last = request.end;
-  if (page.more) (request.reverse ? first : past_last) = page.resume_key;
-  std::map<std::string, kv::ScanRow> rows;
-  bool differs = false;
-  for (auto one = writes_.lower_bound({request.keyspace, first});
+  const kv::PageSpan span = kv::SpanOf(request, page);
+  std::vector<kv::RowChange> changes;
+  for (auto one = writes_.lower_bound({request.keyspace, span.start});
        one != writes_.end() && one->first.first == request.keyspace; ++one) {
     const auto& [key, write] = *one;
-    if (!past_last.empty() && key.second >= past_last) break;
-    if (!differs) {
-      for (kv::ScanRow& row : page.rows) rows.emplace(row.key, std::move(row));
-      differs = true;
-    }
-    if (write.deletes) {
-      rows.erase(key.second);
-    } else {
-      kv::ScanRow& row = rows[key.second];
-      row = {.key = key.second};
-      if (!request.keys_only) row.value = write.value;
-    }
+    if (!span.end.empty() && key.second >= span.end) break;
+    changes.push_back({.key = key.second, .value = std::nullopt});
+    if (!write.deletes) changes.back().value = write.value;
   }
-  if (!differs) return;
-  page.rows.clear();
-  for (auto& [key, row] : rows) page.rows.push_back(std::move(row));
-  if (request.reverse) std::reverse(page.rows.begin(), page.rows.end());
-  const std::size_t limit = RowsThatFit(request, page);
-  if (page.rows.size() <= limit) return;
-  page.more = true;
-  page.resume_key = page.rows[request.reverse ? limit - 1 : limit].key;
-  page.rows.resize(limit);
+  kv::Overlay(request, std::move(changes), page);
 }
 
 }  // namespace flotilla

@@ -4,10 +4,10 @@
 
 #include <map>
 
-#include "base/coding.h"
 #include "cmd/kvd/pipeline_session.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/lone_node.h"
+#include "tests/fuzz/messages.h"
 
 namespace flotilla::fuzz {
 namespace {
@@ -15,24 +15,10 @@ namespace {
 // Answers still due, by the client's id.
 using Open = std::map<std::uint64_t, int>;
 
-std::string Message(const v1::PipelineRequest& request) {
-  std::string out;
-  AppendPrefixed(out, request.SerializeAsString());
-  return out;
-}
-
 }  // namespace
 
 void Fuzz(std::string_view input) {
-  std::vector<v1::PipelineRequest> messages;
-  Reader reader(input);
-  std::string_view bytes;
-  while (reader.Prefixed(bytes)) {
-    v1::PipelineRequest message;
-    if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      messages.push_back(std::move(message));
-    }
-  }
+  auto messages = ReadMessages<v1::PipelineRequest>(input);
   if (messages.empty()) return;
 
   LoneNode node(std::make_shared<sim::SimFileSystem>());
@@ -103,7 +89,7 @@ std::vector<std::string> Seeds() {
   reverse.mutable_scan()->set_prefix("b");
   reverse.mutable_scan()->set_reverse(true);
   reverse.mutable_scan()->set_consistency(v1::CONSISTENCY_EVENTUAL);
-  return {Message(writes), Message(reads), Message(writes) + Message(reads)};
+  return {WriteMessage(writes), WriteMessage(reads), WriteMessage(writes) + WriteMessage(reads)};
 }
 
 }  // namespace flotilla::fuzz

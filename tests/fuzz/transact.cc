@@ -7,10 +7,10 @@
 
 #include <map>
 
-#include "base/coding.h"
 #include "cmd/kvd/transact_session.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/lone_node.h"
+#include "tests/fuzz/messages.h"
 
 namespace flotilla::fuzz {
 namespace {
@@ -18,23 +18,13 @@ namespace {
 std::string Message(const std::string& text) {
   v1::TransactRequest request;
   CHECK(google::protobuf::TextFormat::ParseFromString(text, &request)) << text;
-  std::string out;
-  AppendPrefixed(out, request.SerializeAsString());
-  return out;
+  return WriteMessage(request);
 }
 
 }  // namespace
 
 void Fuzz(std::string_view input) {
-  std::vector<v1::TransactRequest> messages;
-  Reader reader(input);
-  std::string_view bytes;
-  while (reader.Prefixed(bytes)) {
-    v1::TransactRequest message;
-    if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      messages.push_back(std::move(message));
-    }
-  }
+  auto messages = ReadMessages<v1::TransactRequest>(input);
   if (messages.empty()) return;
 
   LoneNode node(std::make_shared<sim::SimFileSystem>());

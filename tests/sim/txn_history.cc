@@ -46,9 +46,7 @@ void TxnHistory::Note(TxnRun run) {
   if (run.commit) {
     acknowledged_ = std::max(acknowledged_, run.commit);
     ++committed_;
-    if (!run.writes.empty()) {
-      for (const auto& [key, value] : run.writes) NoteVersion(key, run.commit, value);
-    }
+    for (const auto& [key, value] : run.writes) NoteVersion(key, run.commit, value);
   }
   by_number_[run.number] = runs_.size();
   runs_.push_back(std::move(run));

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kv/command.h"
+#include "kv/page_overlay.h"
 #include "shard/one_answer.h"
 
 namespace flotilla::sim {
@@ -294,13 +295,11 @@ void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t
         load.history_.NoteVersion(name, row.version, row.value);
       }
     }
-    std::string first = request.start;
-    std::string past_last = request.end;
-    if (page->more) (request.reverse ? first : past_last) = page->resume_key;
+    const kv::PageSpan span = kv::SpanOf(request, *page);
     for (int i = 0; i < kKeys; ++i) {
       const std::string key = fmt::format("txn{}", i);
       const std::string name = load.NameOf({keyspace, key});
-      if (key < first || key >= past_last || lane_now.run.writes.contains(name)) continue;
+      if (key < span.start || key >= span.end || lane_now.run.writes.contains(name)) continue;
       lane_now.run.reads.push_back({.key = name, .version = found[key]});
     }
     if (!page->more) {
