@@ -91,7 +91,8 @@ class Client {
   StatusOr<DeleteResult> Delete(std::string key, const WriteOptions& options = {});
   void DeleteAsync(std::string key, const WriteOptions& options, Callback<DeleteResult> done);
 
-  // All keys of [start, end) in one atomic step; empty ends stand for the keyspace's.
+  // All keys of [start, end) in one atomic step; empty ends stand for the keyspace's. Over several
+  // shards up to 100,000 keys.
   StatusOr<DeleteRangeResult> DeleteRange(std::string start, std::string end,
                                           const WriteOptions& options = {});
   void DeleteRangeAsync(std::string start, std::string end, const WriteOptions& options,
@@ -106,7 +107,8 @@ class Client {
   void CompareAndSetAsync(std::string key, Condition condition, std::optional<std::string> value,
                           const WriteOptions& options, Callback<CompareAndSetResult> done);
 
-  // All or nothing. Up to 100,000 operations and 64 MiB; WriteOptions::ttl does not apply.
+  // All or nothing, over any shards. Up to 100,000 operations and 64 MiB; WriteOptions::ttl does
+  // not apply.
   StatusOr<BatchResult> Write(const WriteBatch& batch, const WriteOptions& options = {});
   void WriteAsync(const WriteBatch& batch, const WriteOptions& options, Callback<BatchResult> done);
 

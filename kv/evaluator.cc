@@ -170,14 +170,14 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
   }
   last_timestamp = reader.first();
   if (expiry_due_) RETURN_IF_ERROR(ExpireDue(reader.first()));
-  TxnSteps(*this, range_, locks_).ForgetNeedless(reader.first());
+  TxnSteps(*this, range_, locks_, sessions_).ForgetNeedless(reader.first());
   std::string_view encoded;
   Timestamp timestamp;
   while (reader.Next(encoded, timestamp)) {
     last_timestamp = timestamp;
     if (IsTxnCommand(encoded)) {
       RETURN_IF_ERROR(DecodeTxnCommand(encoded, txn_command_));
-      results.push_back(TxnSteps(*this, range_, locks_).Apply(txn_command_, timestamp));
+      results.push_back(TxnSteps(*this, range_, locks_, sessions_).Apply(txn_command_, timestamp));
       continue;
     }
     RETURN_IF_ERROR(DecodeCommand(encoded, command_));

@@ -64,6 +64,7 @@ struct Session {
   // The client has the answers of all sequences below: their results may be forgotten.
   std::uint64_t acknowledged_below = 0;
   Timestamp since = {};
+  bool operator==(const Session&) const = default;
 };
 
 enum class WriteOutcome : std::uint8_t {
@@ -80,6 +81,7 @@ enum class WriteOutcome : std::uint8_t {
   kTxnAborted = 7,
   kTxnTooLate = 8,
   kTxnTooOld = 9,
+  kRepeated = 10,  // of a client's write that was applied before; all else is of the first time
 };
 
 struct Obstacle;  // kv/txn/locks.h

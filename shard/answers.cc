@@ -10,26 +10,30 @@
 
 namespace flotilla {
 
+Status ConditionFailed(const kv::WriteResult& result) {
+  const std::string found =
+      result.actual_version ? fmt::format("the key has version {}", result.actual_version.value())
+                            : std::string("the key does not exist");
+  return Error(
+      Reason::kConditionFailed,
+      fmt::format("the condition of operation {} does not hold: {}; read it again and decide",
+                  result.failed_op, found),
+      {{std::string(kActualVersionMetadata), std::to_string(result.actual_version.value())},
+       {"operation", std::to_string(result.failed_op)}});
+}
+
 GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store, GroupId group,
                           NodeId node) {
   GatewayAnswer answer;
   answer.origin = {.group = group, .node = node, .timestamp = result.timestamp};
   switch (result.outcome) {
     case kv::WriteOutcome::kApplied:
+    case kv::WriteOutcome::kRepeated:
       answer.result = result;
       break;
-    case kv::WriteOutcome::kConditionFailed: {
-      const std::string found = result.actual_version ? fmt::format("the key has version {}",
-                                                                    result.actual_version.value())
-                                                      : std::string("the key does not exist");
-      answer.status = Error(
-          Reason::kConditionFailed,
-          fmt::format("the condition of operation {} does not hold: {}; read it again and decide",
-                      result.failed_op, found),
-          {{std::string(kActualVersionMetadata), std::to_string(result.actual_version.value())},
-           {"operation", std::to_string(result.failed_op)}});
+    case kv::WriteOutcome::kConditionFailed:
+      answer.status = ConditionFailed(result);
       break;
-    }
     case kv::WriteOutcome::kSessionExpired:
       answer.status =
           Error(Reason::kSessionExpired,

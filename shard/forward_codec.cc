@@ -232,6 +232,7 @@ struct AnswerEncoder {
     AppendVarint(out, result.timestamp.value());
     AppendVarint(out, result.affected);
     AppendPrefixed(out, result.obstacle ? result.obstacle->key : std::string_view());
+    AppendByte(out, result.outcome == kv::WriteOutcome::kRepeated ? 1 : 0);
   }
   void operator()(const kv::GetResult& result) const {
     Kind(AnswerKind::kGet);
@@ -308,10 +309,12 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
     case AnswerKind::kWrite: {
       kv::WriteResult result;
       std::string_view key;
+      std::uint8_t repeated = 0;
       if (!reader.Varint(result.timestamp) || !reader.Varint(result.affected) ||
-          !reader.Prefixed(key)) {
+          !reader.Prefixed(key) || !reader.Byte(repeated)) {
         return false;
       }
+      if (repeated != 0) result.outcome = kv::WriteOutcome::kRepeated;
       if (!key.empty()) {
         result.obstacle =
             std::make_shared<const kv::Obstacle>(kv::Obstacle{.key = std::string(key)});

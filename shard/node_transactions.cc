@@ -35,6 +35,10 @@ void NodeImpl::MakeTransactions() {
   };
   world.open_max = options_.admitted_requests_max;
   transactions_ = std::make_unique<TxnRegistry>(std::move(world));
+  router_->SetSpanningWrites(
+      [this](Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done) {
+        transactions_->Write(std::move(command), deadline, std::move(done));
+      });
 }
 
 std::optional<kv::ShardRange> NodeImpl::HeldBy(GroupId group, kv::TxnId txn) const {

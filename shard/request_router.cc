@@ -235,6 +235,13 @@ void RequestRouter::ServeScattered(const Ticket& ticket) {
     return;
   }
   const GatewayRequest& request = ticket.request();
+  if (const auto* write = std::get_if<WriteCall>(&request.call)) {
+    spanning_writes_(write->command, request.deadline, [ticket](GatewayAnswer answer) {
+      AnswerCollector answers;
+      answers.Add(ticket, std::move(answer));
+    });
+    return;
+  }
   const bool gets = std::holds_alternative<BatchGetCall>(request.call);
   if (gets && ConsistencyOf(request) == kv::Consistency::kLinearizable && !AsOf(request)) {
     ScatterAsOfNow(ticket, 0);

@@ -54,6 +54,10 @@ class RequestRouter final : public Gateway, private Rerouter {
 
   // The replicas of this node, as they come; null takes one out. Any thread.
   void SetReplica(GroupId group, std::shared_ptr<Replica> replica);
+  // Serves atomic writes whose keys lie in several shards. Before the first request.
+  using SpanningWrites =
+      std::function<void(Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)>)>;
+  void SetSpanningWrites(SpanningWrites writes) { spanning_writes_ = std::move(writes); }
   void SetSelf(NodeId self) { self_.store(self.value()); }
 
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
@@ -150,6 +154,7 @@ class RequestRouter final : public Gateway, private Rerouter {
   const Directory* const directory_;
   const Refresh refresh_;
   AsOfGate as_of_gate_;
+  SpanningWrites spanning_writes_;
   std::atomic<std::uint64_t> self_{0};
   std::atomic<bool> stopped_{false};
   std::atomic<bool> left_{false};

@@ -50,9 +50,6 @@ std::string HintFor(const Status& status) {
       return "`kvctl job list` shows what is under way; try again when it is done";
     case Reason::kJobNotFound:
       return "`kvctl job list --all` shows the jobs";
-    case Reason::kCrossShard:
-      return "write the keys one by one, or keep what belongs together in one shard: "
-             "`kvctl shard explain KEY`";
     case Reason::kWrongShard:
       return "shards are changing: try again in a moment";
     case Reason::kMembershipRefused:

@@ -11,17 +11,19 @@ namespace {
 
 constexpr std::uint8_t kVersion = 2;
 
-enum Kind : std::uint8_t { kPrepare = 0, kFence, kDecide, kResolve, kForget };
+enum Kind : std::uint8_t { kPrepare = 0, kFence, kDecide, kResolve, kForget, kDecline };
 
 constexpr std::uint8_t kDeletes = 1;
 constexpr std::uint8_t kOnePhase = 1;
+constexpr std::uint8_t kHasSession = 2;
 
 struct Encoder {
   std::string& out;
 
   void operator()(const TxnPrepare& prepare) const {
     out.push_back(static_cast<char>(prepare.isolation));
-    out.push_back(prepare.one_phase ? kOnePhase : 0);
+    out.push_back(static_cast<char>((prepare.one_phase ? kOnePhase : 0) |
+                                    (prepare.session ? kHasSession : 0)));
     AppendPrefixed(out, prepare.anchor);
     AppendVarint(out, prepare.part);
     AppendVarint(out, prepare.valid_until_ms);
@@ -45,6 +47,7 @@ struct Encoder {
       AppendPrefixed(out, range.end);
     }
     AppendTxnParts(out, prepare.parts);
+    if (prepare.session) AppendTxnSession(out, prepare.session);
   }
   void operator()(const TxnFence& fence) const {
     AppendVarint(out, fence.part);
@@ -60,6 +63,12 @@ struct Encoder {
     AppendPrefixed(out, resolve.last);
   }
   void operator()(const TxnForget&) const {}
+  void operator()(const TxnDecline& decline) const {
+    AppendSession(out, decline.session);
+    AppendFixed64(out, decline.seen_at.value());
+    AppendVarint(out, decline.failed_op);
+    AppendFixed64(out, decline.actual_version.value());
+  }
 };
 
 bool ReadBool(Reader& reader, bool& value) {
@@ -114,10 +123,14 @@ bool Read(Reader& reader, TxnPrepare& prepare) {
     return false;
   }
   prepare.isolation = static_cast<Isolation>(isolation);
-  return ReadBool(reader, prepare.one_phase) && reader.Prefixed(prepare.anchor) &&
-         ReadPart(reader, prepare.part) && reader.Varint(prepare.valid_until_ms) &&
-         ReadAll(reader, prepare.writes, ReadWrite) && ReadAll(reader, prepare.checks, ReadCheck) &&
-         ReadAll(reader, prepare.ranges, ReadRange) && ReadTxnParts(reader, prepare.parts);
+  std::uint8_t flags = 0;
+  if (!reader.Byte(flags) || flags > (kOnePhase | kHasSession)) return false;
+  prepare.one_phase = (flags & kOnePhase) != 0;
+  return reader.Prefixed(prepare.anchor) && ReadPart(reader, prepare.part) &&
+         reader.Varint(prepare.valid_until_ms) && ReadAll(reader, prepare.writes, ReadWrite) &&
+         ReadAll(reader, prepare.checks, ReadCheck) && ReadAll(reader, prepare.ranges, ReadRange) &&
+         ReadTxnParts(reader, prepare.parts) &&
+         ((flags & kHasSession) == 0 || ReadTxnSession(reader, prepare.session));
 }
 
 bool Read(Reader& reader, TxnFence& fence) {
@@ -134,6 +147,16 @@ bool Read(Reader& reader, TxnResolve& resolve) {
 }
 
 bool Read(Reader&, TxnForget&) { return true; }
+
+bool Read(Reader& reader, TxnDecline& decline) {
+  std::uint64_t failed_op = 0;
+  if (!ReadSession(reader, decline.session) || !ReadTimestamp(reader, decline.seen_at) ||
+      !reader.Varint(failed_op) || failed_op >= kBatchOpsMax) {
+    return false;
+  }
+  decline.failed_op = static_cast<std::uint32_t>(failed_op);
+  return ReadTimestamp(reader, decline.actual_version);
+}
 
 template <class Step>
 bool ReadStep(Reader& reader, TxnCommand& command) {
@@ -163,6 +186,8 @@ bool ReadStepOf(std::uint8_t kind, Reader& reader, TxnCommand& command) {
       return ReadStep<TxnResolve>(reader, command);
     case kForget:
       return ReadStep<TxnForget>(reader, command);
+    case kDecline:
+      return ReadStep<TxnDecline>(reader, command);
     default:
       return false;
   }

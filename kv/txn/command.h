@@ -48,7 +48,8 @@ struct TxnRange {
 // kApplied: prepared, at the answer's timestamp, or committed at it if `one_phase`. kLocked,
 // kConflict: nothing happened, if it is the first to come. kTxnAborted: it was rolled back.
 // kTxnTooLate: nothing happens any more; what happened before nobody knows but the anchor, and that
-// not for long. kTxnTooOld: nothing happened, if it is the first to come.
+// not for long. kTxnTooOld: nothing happened, if it is the first to come. kRepeated,
+// kConditionFailed, kSessionExpired: nothing happened; the session's write has this answer already.
 struct TxnPrepare {
   Isolation isolation = Isolation::kSerializable;
   std::string_view anchor = {};
@@ -61,6 +62,8 @@ struct TxnPrepare {
   std::vector<TxnRange> ranges = {};
   // Of the part that has the anchor: all of them, which makes the record. Others: none.
   std::vector<TxnPart> parts = {};
+  // Of the part that has the anchor.
+  TxnSession session = {};
   bool operator==(const TxnPrepare&) const = default;
 };
 
@@ -100,10 +103,21 @@ struct TxnForget {
   bool operator==(const TxnForget&) const = default;
 };
 
+// A session's write is not carried out, since a condition of it does not hold; the routing key is
+// the anchor that it would have had. kConditionFailed, which is remembered as its answer; unless it
+// has one: then that, as a prepare has it. kLocked: another try may be about to commit.
+struct TxnDecline {
+  Session session = {};
+  Timestamp seen_at = {};  // when the condition did not hold
+  std::uint32_t failed_op = 0;
+  Timestamp actual_version = {};
+  bool operator==(const TxnDecline&) const = default;
+};
+
 struct TxnCommand {
   std::string_view key = {};  // decides which group it belongs to
   TxnId txn = {};
-  std::variant<TxnPrepare, TxnFence, TxnDecide, TxnResolve, TxnForget> step = {};
+  std::variant<TxnPrepare, TxnFence, TxnDecide, TxnResolve, TxnForget, TxnDecline> step = {};
   bool operator==(const TxnCommand&) const = default;
 };
 

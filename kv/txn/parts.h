@@ -1,5 +1,8 @@
-// The parts of a transaction, as commands and records have them:
-//   count, then of each: prefixed first key, prefixed last key
+// The parts of a transaction, and the session whose write it carries out, as commands and records
+// have them:
+//   parts:   count, then of each: prefixed first key, prefixed last key
+//   session: client fixed64 | sequence | acknowledged_below | since fixed64
+//   the transaction's: session | affected
 #pragma once
 
 #include <string>
@@ -12,5 +15,10 @@ namespace flotilla::kv {
 
 void AppendTxnParts(std::string& out, const std::vector<TxnPart>& parts);
 bool ReadTxnParts(Reader& reader, std::vector<TxnPart>& parts);
+void AppendSession(std::string& out, const Session& session);
+// False also when it has no client.
+bool ReadSession(Reader& reader, Session& session);
+void AppendTxnSession(std::string& out, const TxnSession& session);
+bool ReadTxnSession(Reader& reader, TxnSession& session);
 
 }  // namespace flotilla::kv

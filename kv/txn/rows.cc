@@ -52,6 +52,34 @@ bool ReadTxnParts(Reader& reader, std::vector<TxnPart>& parts) {
   return true;
 }
 
+void AppendSession(std::string& out, const Session& session) {
+  AppendFixed64(out, session.client.value());
+  AppendVarint(out, session.sequence);
+  AppendVarint(out, session.acknowledged_below);
+  AppendFixed64(out, session.since.value());
+}
+
+bool ReadSession(Reader& reader, Session& session) {
+  std::uint64_t client = 0;
+  std::uint64_t since = 0;
+  if (!reader.Fixed64(client) || !reader.Varint(session.sequence) ||
+      !reader.Varint(session.acknowledged_below) || !reader.Fixed64(since)) {
+    return false;
+  }
+  session.client = ClientId(client);
+  session.since = Timestamp(since);
+  return client != 0;
+}
+
+void AppendTxnSession(std::string& out, const TxnSession& session) {
+  AppendSession(out, session.session);
+  AppendVarint(out, session.affected);
+}
+
+bool ReadTxnSession(Reader& reader, TxnSession& session) {
+  return ReadSession(reader, session.session) && reader.Varint(session.affected);
+}
+
 std::string LockRowKey(LockTag tag, std::string_view key, TxnId txn) {
   std::string out(1, static_cast<char>(tag));
   out.append(key);
@@ -109,6 +137,7 @@ std::string EncodeTxnRecord(const TxnRecord& record) {
   AppendFixed64(out, record.timestamp.value());
   AppendVarint(out, record.valid_until_ms);
   AppendTxnParts(out, record.parts);
+  if (record.session) AppendTxnSession(out, record.session);
   return out;
 }
 
@@ -126,7 +155,9 @@ bool DecodeTxnRecord(std::string_view bytes, TxnRecord& record) {
   record.resolved = resolved != 0;
   record.timestamp = Timestamp(timestamp);
   record.parts.clear();
-  return ReadTxnParts(reader, record.parts) && reader.empty();
+  record.session = {};
+  return ReadTxnParts(reader, record.parts) &&
+         (reader.empty() || (ReadTxnSession(reader, record.session) && reader.empty()));
 }
 
 std::string EncodeFence(std::uint64_t valid_until_ms) {

@@ -5,7 +5,7 @@
 //   'r' range:  holder | prefixed end of the range, whose start the row's key has
 //   't' record, at the anchor: u8 state | u8 1 when resolved | timestamp fixed64 | valid until
 //   varint
-//       | parts
+//       | parts [| session, see parts.h]
 //   'f' fence, at a part's first key: valid until varint
 //   holder: prepared fixed64 | valid until varint | part varint | prefixed anchor
 //

@@ -59,7 +59,11 @@ WriteResult TxnSteps::Apply(const TxnCommand& command, Timestamp at) {
 WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
   if (!HoldsAll(prepare)) return Answer(WriteOutcome::kWrongShard, context.at);
   WriteResult result = Answer(WriteOutcome::kApplied, context.at);
-  if (CameBefore(context, prepare, result) || IsObstructed(context, prepare, result)) return result;
+  if (CameBefore(context, prepare, result)) return result;
+  if (prepare.session) {
+    if (const auto first = AnsweredBefore(context, prepare.session.session)) return *first;
+  }
+  if (IsObstructed(context, prepare, result)) return result;
   if (!prepare.one_phase) {
     Lock(context, prepare);
     return result;
@@ -72,7 +76,22 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
              .timestamp = context.at,
              .valid_until_ms = prepare.valid_until_ms,
              .resolved = true});
+  Remember(prepare.session, context.at, context.at);
   return result;
+}
+
+std::optional<WriteResult> TxnSteps::AnsweredBefore(const Context& context,
+                                                    const Session& session) const {
+  std::optional<WriteResult> first = sessions_.Recall(session, context.at);
+  if (first && first->outcome == WriteOutcome::kApplied) first->outcome = WriteOutcome::kRepeated;
+  return first;
+}
+
+void TxnSteps::Remember(const TxnSession& session, Timestamp commit, Timestamp at) {
+  if (!session) return;
+  WriteResult result = Answer(WriteOutcome::kApplied, commit);
+  result.affected = session.affected;
+  sessions_.Record(session.session, at, result);
 }
 
 bool TxnSteps::HoldsAll(const TxnPrepare& prepare) const {
@@ -179,7 +198,8 @@ void TxnSteps::Lock(const Context& context, const TxnPrepare& prepare) {
             {.state = TxnState::kStaged,
              .timestamp = context.at,
              .valid_until_ms = prepare.valid_until_ms,
-             .parts = prepare.parts});
+             .parts = prepare.parts,
+             .session = prepare.session});
 }
 
 // ---- the outcome ------------------------------------------------------------------------------
@@ -211,6 +231,8 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnDecide& decide) {
   if (!record) record = TxnRecord{.valid_until_ms = decide.valid_until_ms};
   record->state = decide.commit ? TxnState::kCommitted : TxnState::kAborted;
   record->timestamp = decide.commit ? decide.commit : context.at;
+  const TxnSession session = std::exchange(record->session, {});
+  if (decide.commit) Remember(session, decide.commit, context.at);
   const WriteResult result = EndOf(*record);
   SetRecord(context.key, context.txn, *std::move(record));
   return result;
@@ -263,6 +285,19 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnForget&) {
   record->parts.clear();
   SetRecord(context.key, context.txn, *std::move(record));
   result.affected = 1;
+  return result;
+}
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnDecline& decline) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  if (const auto first = AnsweredBefore(context, decline.session)) return *first;
+  if (std::optional<Obstacle> obstacle = locks_.AgainstRead(context.key, context.txn)) {
+    return LockedBy(*std::move(obstacle), context.at);
+  }
+  WriteResult result = Answer(WriteOutcome::kConditionFailed, decline.seen_at);
+  result.failed_op = decline.failed_op;
+  result.actual_version = decline.actual_version;
+  sessions_.Record(decline.session, context.at, result);
   return result;
 }
 

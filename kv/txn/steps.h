@@ -4,6 +4,7 @@
 // versions go through the evaluator, locks through Locks and the batch. Apply strand.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,8 +17,8 @@ namespace flotilla::kv {
 
 class TxnSteps {
  public:
-  TxnSteps(Evaluator& versions, const ShardRange& range, Locks& locks)
-      : versions_(versions), range_(range), locks_(locks) {}
+  TxnSteps(Evaluator& versions, const ShardRange& range, Locks& locks, Sessions& sessions)
+      : versions_(versions), range_(range), locks_(locks), sessions_(sessions) {}
 
   // `at`: of the command in the log.
   WriteResult Apply(const TxnCommand& command, Timestamp at);
@@ -36,10 +37,15 @@ class TxnSteps {
   WriteResult Apply(const Context& context, const TxnDecide& decide);
   WriteResult Apply(const Context& context, const TxnResolve& resolve);
   WriteResult Apply(const Context& context, const TxnForget& forget);
+  WriteResult Apply(const Context& context, const TxnDecline& decline);
 
   bool HoldsAll(const TxnPrepare& prepare) const;
   // What it was answered when it came before; nothing: it has not.
   bool CameBefore(const Context& context, const TxnPrepare& prepare, WriteResult& result) const;
+  // What the session's write was answered; nothing: it has not been.
+  std::optional<WriteResult> AnsweredBefore(const Context& context, const Session& session) const;
+  // It is committed: whoever repeats the session's write is to be told.
+  void Remember(const TxnSession& session, Timestamp commit, Timestamp at);
   // Somebody's lock in the way, or a version that the transaction must not miss.
   bool IsObstructed(const Context& context, const TxnPrepare& prepare, WriteResult& result);
   bool HasChanged(const Context& context, std::string_view key, Timestamp limit, bool exact,
@@ -52,6 +58,7 @@ class TxnSteps {
   Evaluator& versions_;
   const ShardRange& range_;
   Locks& locks_;
+  Sessions& sessions_;
 };
 
 }  // namespace flotilla::kv

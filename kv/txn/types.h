@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "kv/request.h"
 
 namespace flotilla::kv {
 
@@ -31,6 +32,17 @@ struct TxnPart {
   bool operator==(const TxnPart&) const = default;
 };
 
+// The write of a client's session that a transaction carries out (kv/sessions.h), and what of the
+// answer the transaction alone knows. Its anchor's group remembers the answer with the commit, so
+// that a repetition, which is another transaction with the same anchor, gets it.
+struct TxnSession {
+  Session session = {};  // no client: it carries out none
+  std::uint64_t affected = 0;
+
+  explicit operator bool() const { return static_cast<bool>(session.client); }
+  bool operator==(const TxnSession&) const = default;
+};
+
 enum class TxnState : std::uint8_t {
   // All parts are being prepared: it is committed, at the largest of their timestamps, once all of
   // them are.
@@ -50,6 +62,7 @@ struct TxnRecord {
   // In order of their numbers; none when it was committed in one entry, or aborted before it came
   // here.
   std::vector<TxnPart> parts = {};
+  TxnSession session = {};  // kStaged: to be remembered with the commit
   // Nothing of it is left elsewhere: the record goes after `valid_until_ms` by itself.
   bool resolved = false;
   bool operator==(const TxnRecord&) const = default;

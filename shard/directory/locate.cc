@@ -59,7 +59,7 @@ class Locator {
     const bool whole =
         std::all_of(command.ops.begin(), command.ops.end(),
                     [&](const kv::WriteOp& op) { return HasAll(*shard, keyspace, op); });
-    return whole ? In(*shard) : Failed(CrossShard(keyspace));
+    return whole ? In(*shard) : Scattered();
   }
 
   Location operator()(const GetCall& call) const {
@@ -125,17 +125,6 @@ class Locator {
     return Failed(
         Error(Reason::kKeyspaceNotFound,
               fmt::format("keyspace {} is not there any more: it was dropped", keyspace.value())));
-  }
-
-  static Status CrossShard(kv::KeyspaceId keyspace) {
-    return Error(
-        Reason::kCrossShard,
-        kv::IsHashed(keyspace)
-            ? "the keys of the write lie in several shards, and one that is atomic over shards "
-              "needs a transaction: write them one by one (of a hash keyspace, ranges lie in all "
-              "shards)"
-            : "the keys of the write lie in several shards, and one that is atomic over shards "
-              "needs a transaction: write them one by one, or shard by shard (`kvctl shard list`)");
   }
 
   const DirectoryImage& image_;

@@ -10,7 +10,7 @@ namespace flotilla {
 struct Location {
   GroupId group;           // serves all of it
   bool scattered = false;  // several groups serve a part each
-  Status error;            // nobody can: CROSS_SHARD, KEYSPACE_NOT_FOUND
+  Status error;            // nobody can: KEYSPACE_NOT_FOUND
 };
 
 // Where the image knows nothing (it is empty until this node has heard of the directory) the first

@@ -29,6 +29,11 @@ class TxnCalls {
   };
   explicit TxnCalls(World world) : world_(std::move(world)) {}
 
+  // Any one call.
+  Task<GatewayAnswer> Ask(GatewayCall call, MonoTime deadline);
+  // One step, at the routing key's group.
+  Task<GatewayAnswer> Step(kv::TxnId txn, std::string key, decltype(kv::TxnCommand::step) step,
+                           MonoTime deadline);
   // All parts, at the same time; answers in their order. A part that a group turns away since its
   // shard has changed is asked for again, as long as one group holds all of it: TXN_CONFLICT else.
   Task<std::vector<GatewayAnswer>> Prepare(std::vector<CommitPlan::Part> parts, MonoTime deadline);
@@ -61,9 +66,6 @@ class TxnCalls {
   const World& world() const { return world_; }
 
  private:
-  Task<GatewayAnswer> Ask(GatewayCall call, MonoTime deadline);
-  Task<GatewayAnswer> Step(kv::TxnId txn, std::string key, decltype(kv::TxnCommand::step) step,
-                           MonoTime deadline);
   MonoTime Soon() const;
 
   const World world_;

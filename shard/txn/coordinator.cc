@@ -1,6 +1,7 @@
 #include "shard/txn/coordinator.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/planted.h"
@@ -24,13 +25,17 @@ struct Outcome {
   Timestamp latest;
   Status refused;  // some part surely was not prepared
   Status open;     // of some part it is not known
+  // Another transaction has carried out the session's write.
+  std::optional<kv::WriteResult> first;
 };
 
 Outcome OutcomeOf(const std::vector<GatewayAnswer>& answers) {
   Outcome outcome;
   for (const GatewayAnswer& answer : answers) {
     if (answer.status.ok()) {
-      const Timestamp at = std::get<kv::WriteResult>(answer.result).timestamp;
+      const auto& result = std::get<kv::WriteResult>(answer.result);
+      if (result.outcome == kv::WriteOutcome::kRepeated) outcome.first = result;
+      const Timestamp at = result.timestamp;
       outcome.latest = Planted(Plant::kCommitBeforePrepares) && outcome.latest
                            ? std::min(outcome.latest, at)
                            : std::max(outcome.latest, at);
@@ -46,6 +51,12 @@ Outcome OutcomeOf(const std::vector<GatewayAnswer>& answers) {
 }  // namespace
 
 Task<StatusOr<Timestamp>> Coordinator::Commit(CommitRequest request, MonoTime deadline) {
+  const StatusOr<kv::WriteResult> end = co_await CommitWrite(std::move(request), deadline);
+  if (!end.ok()) co_return end.status();
+  co_return end->timestamp;
+}
+
+Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, MonoTime deadline) {
   const std::shared_ptr<const DirectoryImage> image = calls_->world().directory->image();
   StatusOr<CommitPlan> plan = PlanCommit(request, *image);
   if (!plan.ok()) co_return plan.status();
@@ -58,19 +69,22 @@ Task<StatusOr<Timestamp>> Coordinator::Commit(CommitRequest request, MonoTime de
   std::vector<CommitPlan::Part> parts = std::move(plan->parts);
   const std::vector<GatewayAnswer> answers = co_await calls_->Prepare(std::move(parts), deadline);
   const Outcome outcome = OutcomeOf(answers);
-  const bool prepared = outcome.refused.ok() && outcome.open.ok();
+  const bool ended = outcome.first || !outcome.refused.ok();  // it will not be committed
+  const bool prepared = !ended && outcome.open.ok();
   ending.commit = prepared ? outcome.latest : Timestamp();
-  if (one_phase && outcome.open.ok()) {
-    if (prepared) co_return outcome.latest;
-    co_return outcome.refused;
+  kv::WriteResult result;
+  result.affected = request.session.affected;
+  if (!prepared && !ended) {
+    const StatusOr<Timestamp> found = co_await LookUp(std::move(ending), deadline);
+    if (!found.ok()) co_return found.status();
+    result.timestamp = *found;
+    co_return result;
   }
-  if (prepared || !outcome.refused.ok()) {
-    Spawn(std::move(ending));
-    if (prepared) co_return outcome.latest;
-    co_return outcome.refused;
-  }
-  StatusOr<Timestamp> found = co_await LookUp(std::move(ending), deadline);
-  co_return found;
+  if (!one_phase) Spawn(std::move(ending));
+  if (outcome.first) co_return *outcome.first;
+  if (!prepared) co_return outcome.refused;
+  result.timestamp = outcome.latest;
+  co_return result;
 }
 
 // It is not known whether all parts were prepared. Whatever the record says then, it is the end.

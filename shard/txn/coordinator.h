@@ -27,6 +27,10 @@ class Coordinator {
   // With the commit's timestamp. TXN_CONFLICT, TXN_ABORTED and errors other than OUTCOME_UNKNOWN:
   // nothing happened, and never will.
   Task<StatusOr<Timestamp>> Commit(CommitRequest request, MonoTime deadline);
+  // The same of a transaction that carries out a session's write: with its answer, which is that of
+  // the first time (kRepeated) if there was one. Also CONDITION_FAILED, SESSION_EXPIRED: that is
+  // it.
+  Task<StatusOr<kv::WriteResult>> CommitWrite(CommitRequest request, MonoTime deadline);
 
   // Transactions that have been answered, and of which something is left. Any thread.
   std::uint64_t settling() const { return settling_.load(); }

@@ -15,6 +15,9 @@ namespace {
 constexpr std::size_t kPartBytesMax = 512 << 10;
 constexpr std::size_t kPartItemsMax = 4'000;
 
+constexpr std::uint64_t kCommitMs = 5'000;
+constexpr std::uint64_t kCommitMsPerMiB = 500;
+
 // A write, a key or a part of a range that was read, in the order of keys.
 struct Item {
   std::string start;
@@ -92,7 +95,8 @@ class Parting {
                                 .key = item.start,
                                 .value = item.write->value,
                                 .ttl_ms = item.write->ttl_ms});
-      if (anchor_.empty()) {
+      const bool named = request_.anchor.empty() || request_.anchor == item.start;
+      if (anchor_.empty() && named) {
         anchor_ = item.start;
         anchored_ = parts_.size() - 1;
       }
@@ -117,6 +121,7 @@ class Parting {
       prepare.anchor = anchor_;
       prepare.one_phase = one_phase;
       if (!one_phase && i == anchored_) prepare.parts = spans_;
+      if (i == anchored_) prepare.session = request_.session;
       plan.parts.push_back(
           {.span = spans_[i],
            .prepare = Bytes(kv::EncodeTxnCommand(
@@ -137,6 +142,10 @@ class Parting {
 };
 
 }  // namespace
+
+std::uint64_t CommitWithinMs(std::size_t bytes) {
+  return kCommitMs + kCommitMsPerMiB * (bytes >> 20);
+}
 
 StatusOr<CommitPlan> PlanCommit(const CommitRequest& request, const DirectoryImage& image) {
   ASSIGN_OR_RETURN(const std::vector<Item> items, ItemsOf(request, image));

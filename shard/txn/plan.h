@@ -34,7 +34,14 @@ struct CommitRequest {
   std::uint64_t valid_until_ms = 0;
   WriteBuffer::Writes writes;  // not empty
   ReadSet reads;
+  // Encoded, and one of those that are written; empty: the first of them.
+  std::string anchor = {};
+  kv::TxnSession session = {};
 };
+
+// From its beginning on a commit has so long until others may end it, and more when there is much
+// of it. In milliseconds.
+std::uint64_t CommitWithinMs(std::size_t bytes);
 
 // KEYSPACE_NOT_FOUND: it was dropped. BATCH_TOO_LARGE: too many parts.
 StatusOr<CommitPlan> PlanCommit(const CommitRequest& request, const DirectoryImage& image);

@@ -36,6 +36,8 @@ TxnRegistry::TxnRegistry(World world)
     lane.strand = world_.executor->NewStrand("transactions");
     lane.scope = std::make_unique<TaskScope>(lane.strand.get());
     lane.coordinator = std::make_unique<Coordinator>(&calls_, lane.scope.get());
+    lane.writes =
+        std::make_unique<SpanningWrite>(&calls_, lane.coordinator.get(), world_.timestamp);
     TransactionImpl::World& mine = lane_worlds_[i];
     mine.gateway = world_.calls.gateway;
     mine.clock = world_.clock;
@@ -127,6 +129,31 @@ Status TxnRegistry::Abort(kv::TxnId id) {
                fmt::format("no transaction {} is open on this node: it has ended, is being "
                            "committed, or another node coordinates it",
                            id.value()));
+}
+
+namespace {
+
+Task<> Answer(SpanningWrite* writes, Bytes command, MonoTime deadline,
+              UniqueFunction<void(GatewayAnswer)> done) {
+  GatewayAnswer answer = co_await writes->Run(std::move(command), deadline);
+  done(std::move(answer));
+}
+
+}  // namespace
+
+void TxnRegistry::Write(Bytes command, MonoTime deadline,
+                        UniqueFunction<void(GatewayAnswer)> done) {
+  Lane& lane = lanes_[next_write_++ % kLanes];
+  lane.strand->Post(
+      [this, &lane, command = std::move(command), deadline, done = std::move(done)]() mutable {
+        if (stopping_.load()) {
+          GatewayAnswer answer;
+          answer.status = StoppingError();
+          done(std::move(answer));
+          return;
+        }
+        lane.scope->Spawn(Answer(lane.writes.get(), std::move(command), deadline, std::move(done)));
+      });
 }
 
 void TxnRegistry::Expire() {

@@ -14,6 +14,7 @@
 #include "shard/txn/calls.h"
 #include "shard/txn/coordinator.h"
 #include "shard/txn/settler.h"
+#include "shard/txn/spanning_write.h"
 #include "shard/txn/transaction.h"
 
 namespace flotilla {
@@ -39,6 +40,10 @@ class TxnRegistry final : public Transactions {
   std::vector<TransactionInfo> List() const override;
   Status Abort(kv::TxnId txn) override;
 
+  // An atomic write whose keys lie in several shards (shard/txn/spanning_write.h); `done` on any
+  // thread.
+  void Write(Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done);
+
   Settler& settler() { return *settler_; }
   // Rolls back those whose time is up; from time to time.
   void Expire();
@@ -50,6 +55,7 @@ class TxnRegistry final : public Transactions {
     std::unique_ptr<Strand> strand;
     std::unique_ptr<TaskScope> scope;
     std::unique_ptr<Coordinator> coordinator;
+    std::unique_ptr<SpanningWrite> writes;
   };
   // What prevents another from being begun.
   Status Refusal() const;
@@ -64,6 +70,7 @@ class TxnRegistry final : public Transactions {
   std::unique_ptr<Settler> settler_;
 
   const std::shared_ptr<TransactionImpl::Open> open_ = std::make_shared<TransactionImpl::Open>();
+  std::atomic<std::uint64_t> next_write_{0};
   std::atomic<bool> stopping_{false};
 };
 

@@ -10,15 +10,6 @@
 #include "shard/one_answer.h"
 
 namespace flotilla {
-namespace {
-
-// From the beginning of its commit on a transaction has so long until others may end it, and more
-// when there is much of it.
-constexpr std::uint64_t kCommitMs = 5'000;
-constexpr std::uint64_t kCommitMsPerMiB = 500;
-
-}  // namespace
-
 TransactionImpl::TransactionImpl(const World* world, std::shared_ptr<Open> open,
                                  const TxnOptions& options, Timestamp start)
     : world_(world),
@@ -231,8 +222,8 @@ Status TransactionImpl::RollBackTo(const std::string& name) {
 std::uint64_t TransactionImpl::ValidUntil(std::size_t bytes) const {
   const auto age =
       std::chrono::duration_cast<std::chrono::milliseconds>(world_->clock->Now() - begun_).count();
-  return MillisecondsOf(Timestamp(id_.value())) + static_cast<std::uint64_t>(age) + kCommitMs +
-         kCommitMsPerMiB * (bytes >> 20);
+  return MillisecondsOf(Timestamp(id_.value())) + static_cast<std::uint64_t>(age) +
+         CommitWithinMs(bytes);
 }
 
 void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {

@@ -456,9 +456,12 @@ class Shards(Base):
                 found = peer.kv.BatchGet(kv.BatchGetRequest(header=header, keys=keys)).results
                 self.assertEqual([one.value for one in found], [b"v" + key for key in keys])
         self.assertFalse(self.kv.Get(kv.GetRequest(key=keys[0])).found)
-        self.refused("CROSS_SHARD", self.kv.Batch, kv.BatchRequest(
-            header=kv.RequestHeader(keyspace="ordered"),
-            operations=[put(keys[0]), put(keys[9])]))
+        batch = kv.BatchRequest(
+            header=kv.RequestHeader(keyspace="ordered", client_id=77, sequence=1),
+            operations=[put(keys[0]), put(keys[9])])
+        first = self.kv.Batch(batch)
+        again = self.peers[0].kv.Batch(batch)
+        self.assertEqual(first.header.timestamp, again.header.timestamp)
         for name in ("many", "ordered"):
             rows = [row for page in self.kv.Scan(kv.ScanRequest(
                 header=kv.RequestHeader(keyspace=name), page_size=3)) for row in page.rows]

@@ -66,15 +66,6 @@ TEST_F(Shards, AKeyspaceOfSeveralShardsIsOneStoreOnEveryNode) {
   EXPECT_EQ(world_.Read(0, "k"), "(none)");
 }
 
-TEST_F(Shards, AnAtomicWriteOverSeveralShardsIsRefused) {
-  const kv::KeyspaceId keyspace = Make({.name = "a", .split_keys = {"m"}});
-  const GatewayAnswer within = Ask(0, Puts(keyspace, {{"a", "1"}, {"b", "1"}}));
-  EXPECT_TRUE(within.status.ok()) << within.status;
-  const GatewayAnswer across = Ask(0, Puts(keyspace, {{"a", "2"}, {"z", "2"}}));
-  EXPECT_EQ(ReasonOf(across.status), Reason::kCrossShard);
-  EXPECT_EQ(NodeWorld::ValueOf(Ask(1, GetCall{.keyspace = keyspace, .key = "a"})), "1");
-}
-
 TEST_F(Shards, LeadersOfANewKeyspaceAreSpread) {
   const kv::KeyspaceId keyspace =
       Make({.name = "a", .partitioning = Partitioning::kHash, .shards = 16});

@@ -92,7 +92,8 @@ class OwnershipWatch::Sink final : public AnswerSink {
 
   void OnAnswers(std::vector<GatewayAnswer> answers) override {
     for (const GatewayAnswer& answer : answers) {
-      if (IsAnswer(answer.status)) {
+      // Of a write that several groups served, others watch.
+      if (IsAnswer(answer.status) && answer.origin.group) {
         records_->Note(keys_[answer.id], asked_, answer.origin.group);
       }
     }

@@ -258,18 +258,19 @@ void Workload::Delete(Lane lane, Operation operation) {
   });
 }
 
-void Workload::CompareAndSet(Lane lane, Operation operation) {
+client::Condition Workload::AnyCondition(Lane lane, Operation& operation) {
   Random& random = clients_[lane.client].random;
+  if (!random.Chance(0.6) || next_value_ <= 10) return client::Condition::Absent();
+  const std::uint64_t guess = next_value_ - random.Between(2, 10);
+  operation.expected = NameOf(guess);
+  return client::Condition::ValueIs(ValueOf(guess));
+}
+
+void Workload::CompareAndSet(Lane lane, Operation operation) {
   operation.kind = OperationKind::kCompareAndSet;
   operation.argument = NameOf(next_value_);
   const std::string value = ValueOf(next_value_++);
-  // A guess at a recent value, or absence.
-  client::Condition condition = client::Condition::Absent();
-  if (random.Chance(0.6) && next_value_ > 10) {
-    const std::uint64_t guess = next_value_ - random.Between(2, 10);
-    operation.expected = NameOf(guess);
-    condition = client::Condition::ValueIs(ValueOf(guess));
-  }
+  const client::Condition condition = AnyCondition(lane, operation);
   const std::string key = operation.key;
   const std::size_t number = Invoke(lane, std::move(operation));
   ClientOf(lane).CompareAndSetAsync(
@@ -287,11 +288,19 @@ void Workload::Batch(Lane lane, Operation first) {
   } while (second.key == first.key);
   client::WriteBatch batch;
   std::vector<std::size_t> numbers;
-  for (Operation* one : {&first, &second}) {
-    one->argument = NameOf(next_value_);
-    batch.Put(one->key, ValueOf(next_value_++));
-    numbers.push_back(Invoke(lane, std::move(*one)));
+  if (clients_[lane.client].random.Chance(0.4)) {
+    first.kind = OperationKind::kCompareAndSet;
+    const client::Condition condition = AnyCondition(lane, first);
+    first.argument = NameOf(next_value_);
+    batch.Put(first.key, ValueOf(next_value_++), {}, condition);
+  } else {
+    first.argument = NameOf(next_value_);
+    batch.Put(first.key, ValueOf(next_value_++));
   }
+  numbers.push_back(Invoke(lane, std::move(first)));
+  second.argument = NameOf(next_value_);
+  batch.Put(second.key, ValueOf(next_value_++));
+  numbers.push_back(Invoke(lane, std::move(second)));
   ClientOf(lane).WriteAsync(batch, {}, [this, lane, numbers](StatusOr<client::BatchResult> result) {
     for (const std::size_t one : numbers) Record(one, result.status());
     Done(lane, result.status());

@@ -92,7 +92,9 @@ class Workload {
   void Put(Lane lane, Operation operation);
   void Delete(Lane lane, Operation operation);
   void CompareAndSet(Lane lane, Operation operation);
-  // Two keys at once.
+  // A guess at a recent value, or absence; the operation has it as what it expects.
+  client::Condition AnyCondition(Lane lane, Operation& operation);
+  // Two keys at once, of one shard or of two; some if the first has what is expected.
   void Batch(Lane lane, Operation first);
   // Something on the keys that nobody checks.
   void Disturb(Lane lane);
