@@ -10,10 +10,14 @@
 namespace flotilla::sim {
 namespace {
 
+constexpr char kDeleted[] = "deleted";
+
 struct Value {
   std::uint64_t number = 0;
   bool final = true;
 };
+
+bool IsDeletion(const std::string& value) { return value.substr(value.rfind(':') + 1) == kDeleted; }
 
 // Nothing: it is no transaction's.
 std::optional<Value> Parse(const std::string& value) {
@@ -33,6 +37,10 @@ std::string TxnHistory::ValueOf(std::uint64_t number, bool final, std::int64_t b
 std::int64_t TxnHistory::BalanceOf(const std::string& value) {
   std::int64_t balance = 0;
   return absl::SimpleAtoi(value.substr(value.rfind(':') + 1), &balance) ? balance : 0;
+}
+
+std::string TxnHistory::DeletedBy(std::uint64_t number) {
+  return fmt::format("{}:final:{}", number, kDeleted);
 }
 
 void TxnHistory::NoteVersion(const std::string& key, Timestamp version, const std::string& value) {
@@ -88,6 +96,33 @@ std::string TxnHistory::CheckValues() {
   return "";
 }
 
+void TxnHistory::NoteSeen() {
+  for (const TxnRun& run : runs_) {
+    for (const auto& [key, value] : run.writes) {
+      if (run.commit) {
+        NoteVersion(key, run.commit, value);
+      } else if (!run.refused && IsDeletion(value)) {
+        perhaps_deleted_.insert(key);
+      }
+    }
+  }
+}
+
+std::optional<Timestamp> TxnHistory::VersionSeen(const TxnRead& read, Timestamp as_of,
+                                                 std::string& failure) const {
+  const auto versions = versions_.find(read.key);
+  if (read.version || versions == versions_.end()) return read.version;
+  auto newest = versions->second.upper_bound(as_of);
+  if (newest == versions->second.begin()) return read.version;
+  --newest;
+  if (IsDeletion(newest->second)) return newest->first;
+  if (!perhaps_deleted_.contains(read.key)) {
+    failure = fmt::format("found no '{}', which had version {} ('{}')", read.key,
+                          newest->first.value(), newest->second);
+  }
+  return std::nullopt;
+}
+
 std::string TxnHistory::CheckRun(const TxnRun& run) const {
   const auto name = [&] {
     return fmt::format("transaction {} (start {}, commit {})", run.number, run.start.value(),
@@ -102,11 +137,16 @@ std::string TxnHistory::CheckRun(const TxnRun& run) const {
   const bool snapshot = run.read_only || run.isolation >= kv::Isolation::kRepeatableRead;
   const bool writes = run.commit && !run.writes.empty();
   for (const TxnRead& read : run.reads) {
-    const Timestamp next = Next(read.key, read.version);
-    if (snapshot && read.version > run.start) {
+    if (!snapshot) break;
+    if (read.version > run.start) {
       return fmt::format("{} read version {} of '{}'", name(), read.version.value(), read.key);
     }
-    if (snapshot && next && next <= run.start) {
+    std::string failure;
+    const std::optional<Timestamp> version = VersionSeen(read, run.start, failure);
+    if (!failure.empty()) return fmt::format("{} {}", name(), failure);
+    if (!version) continue;
+    const Timestamp next = Next(read.key, *version);
+    if (next && next <= run.start) {
       return fmt::format("{} read version {} of '{}', which had {} by then", name(),
                          read.version.value(), read.key, by(read.key, next));
     }
@@ -128,6 +168,7 @@ std::string TxnHistory::CheckRun(const TxnRun& run) const {
 
 std::string TxnHistory::Check() {
   if (failure_.empty()) failure_ = CheckValues();
+  NoteSeen();
   for (std::size_t i = 0; i < runs_.size() && failure_.empty(); ++i) failure_ = CheckRun(runs_[i]);
   return failure_;
 }

@@ -14,6 +14,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +26,7 @@ namespace flotilla::sim {
 
 struct TxnRead {
   std::string key;
-  Timestamp version;  // zero: there was none
+  Timestamp version;  // zero: there was none, or it was deleted
 };
 
 // One transaction that was begun.
@@ -37,7 +39,7 @@ struct TxnRun {
   Timestamp commit;  // zero: not, as far as it knows
   bool refused = false;
   std::vector<TxnRead> reads;                 // but for what it wrote itself
-  std::map<std::string, std::string> writes;  // the last value of each key
+  std::map<std::string, std::string> writes;  // the last value of each key, or DeletedBy()
 };
 
 class TxnHistory {
@@ -45,6 +47,8 @@ class TxnHistory {
   // The value that transaction `number` writes, last or to be overwritten by itself.
   static std::string ValueOf(std::uint64_t number, bool final, std::int64_t balance);
   static std::int64_t BalanceOf(const std::string& value);
+  // What its versions have for a key that it deletes.
+  static std::string DeletedBy(std::uint64_t number);
 
   void NoteVersion(const std::string& key, Timestamp version, const std::string& value);
   void Note(TxnRun run);
@@ -57,7 +61,13 @@ class TxnHistory {
 
  private:
   std::string CheckValues();
+  // What is not known to have been committed, and was seen, was.
+  void NoteSeen();
   std::string CheckRun(const TxnRun& run) const;
+  // The version that a read as of that time saw. Nothing: nobody can tell, since a transaction that
+  // deletes the key may have been committed or not. In `failure`: what it should have seen.
+  std::optional<Timestamp> VersionSeen(const TxnRead& read, Timestamp as_of,
+                                       std::string& failure) const;
   // The first version of the key after that one; zero: none is known.
   Timestamp Next(const std::string& key, Timestamp version) const;
 
@@ -65,6 +75,7 @@ class TxnHistory {
   std::string failure_;
   std::vector<TxnRun> runs_;
   std::map<std::uint64_t, std::size_t> by_number_;
+  std::set<std::string> perhaps_deleted_;
   Timestamp acknowledged_;
   std::uint64_t committed_ = 0;
 };

@@ -17,6 +17,10 @@ constexpr std::size_t kLanes = 4;
 constexpr int kKeys = 4;      // of each keyspace
 constexpr int kAccounts = 3;  // of each keyspace
 constexpr std::int64_t kMoney = 100;
+// Now and then a transaction writes a few thousand keys.
+constexpr double kLarge = 0.006;
+constexpr std::uint64_t kLargeKeysMin = 500;
+constexpr std::uint64_t kLargeKeys = 3'000;
 constexpr Duration kThinkMax = std::chrono::milliseconds(15);
 constexpr Duration kBetweenMax = std::chrono::milliseconds(120);
 constexpr Duration kWithin = std::chrono::seconds(4);
@@ -63,9 +67,19 @@ MonoTime TxnLoad::Deadline(int node) const { return cluster_->process(node)->Now
 TxnLoad::Key TxnLoad::AnyKey(bool account) {
   Key key;
   key.keyspace = random_.Below(keyspaces_.size());
-  key.name = account ? fmt::format("txn-account{}", random_.Below(kAccounts))
-                     : fmt::format("txn{}", random_.Below(kKeys));
+  if (account) {
+    key.name = fmt::format("txn-account{}", random_.Below(kAccounts));
+  } else if (random_.Chance(0.05)) {
+    key = LargeKey(random_.Below(kLargeKeys));
+  } else {
+    key.name = fmt::format("txn{}", random_.Below(kKeys));
+  }
   return key;
+}
+
+// Of those that large ones write.
+TxnLoad::Key TxnLoad::LargeKey(std::uint64_t number) const {
+  return {.keyspace = number % keyspaces_.size(), .name = fmt::format("txn-large{}", number)};
 }
 
 std::vector<TxnLoad::Key> TxnLoad::Accounts() const {
@@ -131,6 +145,7 @@ void TxnLoad::Begin(std::size_t lane) {
   own.run.after = history_.acknowledged();
   own.steps = static_cast<int>(random_.Between(1, 5));
   own.transfers = !opened_ ? lane == 0 : random_.Chance(0.4);
+  own.large = !own.transfers && opened_ && random_.Chance(kLarge);
   if (random_.Chance(0.12)) {
     PutPlain(lane);
     return;
@@ -142,7 +157,7 @@ void TxnLoad::Begin(std::size_t lane) {
   } else if (level > 0.75) {
     options.isolation = static_cast<kv::Isolation>(1 + random_.Below(3));
   }
-  options.read_only = opened_ && random_.Chance(0.25);
+  options.read_only = opened_ && !own.large && random_.Chance(0.25);
   own.run.isolation = options.isolation;
   own.run.read_only = options.read_only;
   cluster_->node(node)->transactions().Begin(
@@ -173,6 +188,14 @@ void TxnLoad::Step(std::size_t lane) {
   }
   if (own.transfers && !opened_) {
     for (const Key& key : Accounts()) Write(lane, key, true, kMoney);
+    Commit(lane);
+    return;
+  }
+  if (own.large) {
+    const std::uint64_t first = random_.Below(kLargeKeys);
+    for (std::uint64_t i = random_.Between(kLargeKeysMin, kLargeKeys); i > 0; --i) {
+      Write(lane, LargeKey((first + i) % kLargeKeys), true, 0);
+    }
     Commit(lane);
     return;
   }
@@ -211,7 +234,11 @@ void TxnLoad::Step(std::size_t lane) {
     const Key key = AnyKey(false);
     if (!own.run.read_only) {
       if (random_.Chance(0.15)) Write(lane, key, false, 0);
-      Write(lane, key, true, 0);
+      if (random_.Chance(0.2)) {
+        Delete(lane, key);
+      } else {
+        Write(lane, key, true, 0);
+      }
     }
     Later(lane, &TxnLoad::Step);
   }
@@ -320,6 +347,13 @@ void TxnLoad::Write(std::size_t lane, const Key& key, bool final, std::int64_t b
       own.txn->Write({{.keyspace = IdOf(own.node, key.keyspace), .key = key.name, .value = value}});
   // An ended one says so again at its commit.
   if (written.ok()) own.run.writes[NameOf(key)] = value;
+}
+
+void TxnLoad::Delete(std::size_t lane, const Key& key) {
+  Lane& own = lanes_[lane];
+  const Status written = own.txn->Write(
+      {{.keyspace = IdOf(own.node, key.keyspace), .deletes = true, .key = key.name}});
+  if (written.ok()) own.run.writes[NameOf(key)] = TxnHistory::DeletedBy(own.run.number);
 }
 
 void TxnLoad::PutPlain(std::size_t lane) {

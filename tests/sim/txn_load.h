@@ -43,6 +43,7 @@ class TxnLoad {
     std::uint64_t generation = 0;  // of its transaction; answers to others are of no interest
     bool busy = false;
     bool transfers = false;
+    bool large = false;
     int node = 0;
     std::uint64_t life = 0;  // of its process
     int steps = 0;
@@ -60,6 +61,7 @@ class TxnLoad {
   void Read(std::size_t lane, const std::vector<Key>& keys);
   void Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t keyspace);
   void Write(std::size_t lane, const Key& key, bool final, std::int64_t balance);
+  void Delete(std::size_t lane, const Key& key);
   void PutPlain(std::size_t lane);
   void LookAtTotal(std::size_t lane, const std::vector<std::string>& values);
   void Commit(std::size_t lane);
@@ -71,6 +73,7 @@ class TxnLoad {
   auto Guard(std::size_t lane, Do then);
 
   Key AnyKey(bool account);
+  Key LargeKey(std::uint64_t number) const;
   std::vector<Key> Accounts() const;
   std::string NameOf(const Key& key) const;
   kv::KeyspaceId IdOf(int node, std::size_t keyspace) const;
