@@ -12,6 +12,7 @@
 #include "base/logger.h"
 #include "tests/sim/administrator.h"
 #include "tests/sim/climate.h"
+#include "tests/sim/list_load.h"
 #include "tests/sim/marker_watch.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/operator.h"
@@ -68,7 +69,8 @@ class Simulation {
                        &loop_, &cluster_),
         markers_(&loop_, &cluster_, random_.Next()),
         snapshots_(&loop_, &cluster_, Keyspaces(), random_.Next()),
-        transactions_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
+        transactions_(&loop_, &cluster_, Keyspaces(), random_.Next()),
+        lists_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
     if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
@@ -93,6 +95,7 @@ class Simulation {
     timestamps_.Start();
     snapshots_.Start();
     transactions_.Start();
+    lists_.Start();
     operator_.Start();
     if (options_.faults) nemesis_.Start();
     if (climate_.sharded) administrator_.Start();
@@ -233,11 +236,15 @@ class Simulation {
       return;
     }
     transactions_.End();
-    if (!Await("transactions to end", [this] { return transactions_.idle() && NoLocks(); })) return;
+    lists_.End();
+    if (!Await("transactions to end", [this] { return transactions_.idle() && lists_.idle(); })) {
+      return;
+    }
     snapshots_.End();
     workload_.End();
     workload_.ReadAll();
     if (!Await("open operations to end", [this] { return workload_.under_way() == 0; })) return;
+    if (!Await("locks to go", [this] { return NoLocks(); })) return;
     markers_.End();
     if (!Await("shards to be in order", [this] { return ShardsInOrder(); }, kOrderWithin)) {
       return;
@@ -299,6 +306,7 @@ class Simulation {
 
   void CheckHistory() {
     failure_ = transactions_.Check();
+    if (failure_.empty()) failure_ = lists_.Check();
     if (!failure_.empty()) return;
     for (const auto& [key, operations] : workload_.history().ByKey()) {
       switch (CheckRegister(operations)) {
@@ -338,6 +346,7 @@ class Simulation {
     result.rare.snapshot_reads = snapshots_.compared();
     result.rare.transactions = transactions_.committed();
     result.rare.totals = transactions_.totals();
+    result.rare.lists = lists_.committed();
     return result;
   }
 
@@ -357,6 +366,7 @@ class Simulation {
   MarkerWatch markers_;
   SnapshotWatch snapshots_;
   TxnLoad transactions_;
+  ListLoad lists_;
   std::string disorder_;
   std::string failure_;
 };
@@ -376,6 +386,7 @@ RareEvents& RareEvents::operator+=(const RareEvents& other) {
   snapshot_reads += other.snapshot_reads;
   transactions += other.transactions;
   totals += other.totals;
+  lists += other.lists;
   return *this;
 }
 

@@ -36,6 +36,7 @@ struct RareEvents {
   std::uint64_t snapshot_reads = 0;      // as of a timestamp, compared with one before
   std::uint64_t transactions = 0;        // committed
   std::uint64_t totals = 0;              // of all accounts, at one moment
+  std::uint64_t lists = 0;               // transactions on lists, committed
 
   RareEvents& operator+=(const RareEvents& other);
 };
