@@ -106,7 +106,7 @@ Status StoreImpl::TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch) {
   RETURN_IF_ERROR(RemoveTree(taking));
   RunBackgroundWork();
 
-  RETURN_IF_ERROR(CopyLocks(right, batch));
+  if (!Planted(Plant::kLocksNotMerged)) RETURN_IF_ERROR(CopyLocks(right, batch));
   const std::string expiry(1, kExpiryPrefix);
   const std::string past_expiry(1, kExpiryPrefix + 1);
   RETURN_IF_ERROR(CopyRows(*right.database_, right.database_->meta(), database_->meta(),

@@ -398,7 +398,7 @@ std::optional<std::pair<std::string, Timestamp>> Evaluator::ChangeAfter(Timestam
 }
 
 std::optional<Obstacle> Evaluator::ObstacleTo(const CommandView& command) const {
-  if (locks_.empty()) return std::nullopt;
+  if (locks_.empty() || Planted(Plant::kPlainWritesPass)) return std::nullopt;
   for (const WriteOp& op : command.ops) {
     if (op.kind != WriteKind::kDeleteRange) {
       if (auto found = locks_.AgainstWrite(EncodeKey(command.keyspace, op.key), TxnId())) {

@@ -82,6 +82,7 @@ enum class WriteOutcome : std::uint8_t {
   kTxnTooLate = 8,
   kTxnTooOld = 9,
   kRepeated = 10,  // of a client's write that was applied before; all else is of the first time
+  kTooLarge = 11,  // it changes too much at once
 };
 
 struct Obstacle;  // kv/txn/locks.h

@@ -8,9 +8,18 @@
 #include <utility>
 #include <vector>
 
+#include "kv/limits.h"
+
 namespace flotilla {
 
-Status ConditionFailed(const kv::WriteResult& result) {
+Status Declined(const kv::WriteResult& result) {
+  if (result.outcome == kv::WriteOutcome::kTooLarge) {
+    return Error(
+        Reason::kBatchTooLarge,
+        fmt::format("the write changes too much in several shards at once (at most {} keys "
+                    "and {} MiB): split it, or delete smaller ranges",
+                    kv::kBatchOpsMax, kv::kBatchBytesMax >> 20));
+  }
   const std::string found =
       result.actual_version ? fmt::format("the key has version {}", result.actual_version.value())
                             : std::string("the key does not exist");
@@ -32,7 +41,8 @@ GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store,
       answer.result = result;
       break;
     case kv::WriteOutcome::kConditionFailed:
-      answer.status = ConditionFailed(result);
+    case kv::WriteOutcome::kTooLarge:
+      answer.status = Declined(result);
       break;
     case kv::WriteOutcome::kSessionExpired:
       answer.status =

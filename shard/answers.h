@@ -10,8 +10,8 @@
 
 namespace flotilla {
 
-// What a write gets whose outcome is kConditionFailed.
-Status ConditionFailed(const kv::WriteResult& result);
+// What a write gets whose outcome is kConditionFailed or kTooLarge.
+Status Declined(const kv::WriteResult& result);
 // A condition that failed, an expired session and keys that `store` does not hold become error
 // statuses; the last names what it does hold.
 GatewayAnswer WriteAnswer(const kv::WriteResult& result, const kv::Store& store, GroupId group,

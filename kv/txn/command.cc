@@ -65,6 +65,7 @@ struct Encoder {
   void operator()(const TxnForget&) const {}
   void operator()(const TxnDecline& decline) const {
     AppendSession(out, decline.session);
+    out.push_back(static_cast<char>(decline.outcome));
     AppendFixed64(out, decline.seen_at.value());
     AppendVarint(out, decline.failed_op);
     AppendFixed64(out, decline.actual_version.value());
@@ -149,9 +150,16 @@ bool Read(Reader& reader, TxnResolve& resolve) {
 bool Read(Reader&, TxnForget&) { return true; }
 
 bool Read(Reader& reader, TxnDecline& decline) {
+  std::uint8_t outcome = 0;
   std::uint64_t failed_op = 0;
-  if (!ReadSession(reader, decline.session) || !ReadTimestamp(reader, decline.seen_at) ||
-      !reader.Varint(failed_op) || failed_op >= kBatchOpsMax) {
+  if (!ReadSession(reader, decline.session) || !reader.Byte(outcome) ||
+      !ReadTimestamp(reader, decline.seen_at) || !reader.Varint(failed_op) ||
+      failed_op >= kBatchOpsMax) {
+    return false;
+  }
+  decline.outcome = static_cast<WriteOutcome>(outcome);
+  if (decline.outcome != WriteOutcome::kConditionFailed &&
+      decline.outcome != WriteOutcome::kTooLarge) {
     return false;
   }
   decline.failed_op = static_cast<std::uint32_t>(failed_op);

@@ -103,12 +103,13 @@ struct TxnForget {
   bool operator==(const TxnForget&) const = default;
 };
 
-// A session's write is not carried out, since a condition of it does not hold; the routing key is
-// the anchor that it would have had. kConditionFailed, which is remembered as its answer; unless it
-// has one: then that, as a prepare has it. kLocked: another try may be about to commit.
+// A session's write is not carried out; the routing key is the anchor that it would have had. The
+// outcome, which is remembered as its answer; unless it has one: then that, as a prepare has it.
+// kLocked: another try may be about to commit.
 struct TxnDecline {
   Session session = {};
-  Timestamp seen_at = {};  // when the condition did not hold
+  WriteOutcome outcome = WriteOutcome::kConditionFailed;  // or kTooLarge
+  Timestamp seen_at = {};                                 // as of then
   std::uint32_t failed_op = 0;
   Timestamp actual_version = {};
   bool operator==(const TxnDecline&) const = default;

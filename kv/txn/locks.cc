@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/planted.h"
 #include "kv/key_codec.h"
 
 namespace flotilla::kv {
@@ -153,11 +154,12 @@ std::optional<Obstacle> Locks::AgainstWrite(std::string_view key, TxnId self) co
   if (empty()) return std::nullopt;
   if (const auto found = keys_.find(key); found != keys_.end()) {
     for (const Held& held : found->second) {
+      if (held.kind == LockKind::kShared && Planted(Plant::kReadersPassed)) continue;
       if (held.holder.txn != self && !held.leaving) return ObstacleOf(key, held);
     }
   }
   for (const auto& [place, range] : ranges_) {
-    if (place.first > key) break;
+    if (place.first > key || Planted(Plant::kReadersPassed)) break;
     if (range.holder.txn == self || range.leaving || key >= range.end) continue;
     return Obstacle{.key = place.first, .kind = LockKind::kShared, .holder = range.holder};
   }
@@ -264,7 +266,8 @@ void Locks::SetRecord(std::string_view anchor, TxnId txn, TxnRecord record) {
   const Place place(anchor, txn);
   DropRecord(place);
   // Of one that was aborted nothing need be known: it is aborted anew.
-  if (record.resolved || record.state == TxnState::kAborted) {
+  if (record.resolved || record.state == TxnState::kAborted ||
+      Planted(Plant::kRecordForgottenEarly)) {
     expiring_.emplace(record.valid_until_ms, LockTag::kRecord, place);
   }
   records_.emplace(place, std::move(record));

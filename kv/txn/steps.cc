@@ -82,6 +82,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
 
 std::optional<WriteResult> TxnSteps::AnsweredBefore(const Context& context,
                                                     const Session& session) const {
+  if (Planted(Plant::kBatchRepeated)) return std::nullopt;
   std::optional<WriteResult> first = sessions_.Recall(session, context.at);
   if (first && first->outcome == WriteOutcome::kApplied) first->outcome = WriteOutcome::kRepeated;
   return first;
@@ -137,12 +138,14 @@ bool TxnSteps::IsObstructed(const Context& context, const TxnPrepare& prepare,
     if (obstacle) result = LockedBy(*std::move(obstacle), context.at);
     return result.outcome == WriteOutcome::kLocked;
   };
-  const bool first_wins = prepare.isolation >= Isolation::kRepeatableRead;
+  const bool first_wins =
+      prepare.isolation >= Isolation::kRepeatableRead && !Planted(Plant::kFirstUnchecked);
   const Timestamp start(context.txn.value());
   for (const TxnWrite& write : prepare.writes) {
     if (locked(locks_.AgainstWrite(write.key, context.txn))) return true;
     if (first_wins && HasChanged(context, write.key, start, false, result)) return true;
   }
+  if (prepare.one_phase && Planted(Plant::kOnePhaseUnchecked)) return false;
   for (const TxnCheck& check : prepare.checks) {
     if (locked(locks_.AgainstRead(check.key, context.txn))) return true;
     const Timestamp limit = check.exact ? check.version : start;
@@ -219,7 +222,9 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnFence& fence) {
 WriteResult TxnSteps::Apply(const Context& context, const TxnDecide& decide) {
   if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
   std::optional<TxnRecord> record = locks_.Record(context.key, context.txn);
-  if (record && record->state != TxnState::kStaged) return EndOf(*record);
+  if (record && record->state != TxnState::kStaged && !Planted(Plant::kDecisionOverwritten)) {
+    return EndOf(*record);
+  }
   if (record && decide.if_absent && !Planted(Plant::kStagedAborted)) {
     return Answer(WriteOutcome::kConditionFailed, context.at);
   }
@@ -271,7 +276,8 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
     Remove(LockTag::kRange, start, context.txn);
   }
   result.affected = own.keys.size() + own.ranges.size();
-  if (result.affected >= kTxnResolveMax) return GoesOnAt(context.key, result);
+  const bool all_looked_at = result.affected < kTxnResolveMax || Planted(Plant::kResolveEndsEarly);
+  if (!all_looked_at) return GoesOnAt(context.key, result);
   if (!range_.end.empty() && range_.end <= resolve.last) return GoesOnAt(range_.end, result);
   return result;
 }
@@ -294,7 +300,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnDecline& decline) {
   if (std::optional<Obstacle> obstacle = locks_.AgainstRead(context.key, context.txn)) {
     return LockedBy(*std::move(obstacle), context.at);
   }
-  WriteResult result = Answer(WriteOutcome::kConditionFailed, decline.seen_at);
+  WriteResult result = Answer(decline.outcome, decline.seen_at);
   result.failed_op = decline.failed_op;
   result.actual_version = decline.actual_version;
   sessions_.Record(decline.session, context.at, result);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/planted.h"
@@ -18,6 +19,13 @@ constexpr Duration kPauseMax = std::chrono::seconds(2);
 bool LeavesOpen(const Status& status) {
   const Reason reason = ReasonOf(status);
   return reason == Reason::kOutcomeUnknown || reason == Reason::kInternal;
+}
+
+// Whether a part that was refused so might be prepared if a copy of its prepare came later: it met
+// somebody's lock, which goes. A version that is too new stays.
+bool MightPassLater(const Status& refused) {
+  return ReasonOf(refused) == Reason::kTxnConflict &&
+         !MetadataOf(refused).contains(std::string(kActualVersionMetadata));
 }
 
 // Of all parts.
@@ -40,6 +48,7 @@ Outcome OutcomeOf(const std::vector<GatewayAnswer>& answers) {
                            ? std::min(outcome.latest, at)
                            : std::max(outcome.latest, at);
     } else if (LeavesOpen(answer.status)) {
+      if (Planted(Plant::kSilenceIsYes)) continue;
       outcome.open = answer.status;
     } else if (outcome.refused.ok() || ReasonOf(answer.status) == Reason::kTxnConflict) {
       outcome.refused = answer.status;
@@ -74,8 +83,12 @@ Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, 
   ending.commit = prepared ? outcome.latest : Timestamp();
   kv::WriteResult result;
   result.affected = request.session.affected;
-  if (!prepared && !ended) {
+  const bool refused_for_now = ended && !outcome.first && MightPassLater(outcome.refused);
+  if (refused_for_now || (!prepared && !ended)) {
     const StatusOr<Timestamp> found = co_await LookUp(std::move(ending), deadline);
+    if (refused_for_now && ReasonOf(found.status()) == Reason::kTxnAborted) {
+      co_return outcome.refused;
+    }
     if (!found.ok()) co_return found.status();
     result.timestamp = *found;
     co_return result;
@@ -87,7 +100,8 @@ Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, 
   co_return result;
 }
 
-// It is not known whether all parts were prepared. Whatever the record says then, it is the end.
+// It is not known whether all parts were prepared, or ever will be. Whatever the record says then,
+// it is the end.
 Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) {
   const MonoTime until = std::max(deadline, calls_->world().clock->Now() + std::chrono::seconds(1));
   std::string anchor = ending.anchor;
@@ -99,6 +113,9 @@ Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) 
   if (end.ok()) ending.commit = *end;
   Spawn(std::move(ending));
   if (decided) co_return end;
+  if (Planted(Plant::kTxnPerhapsMeansNo)) {
+    co_return Error(Reason::kTxnAborted, "the groups of the transaction did not answer in time");
+  }
   co_return GivenUp(true, "the groups of the transaction did not answer in time");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "base/timestamp.h"
 #include "kv/key_codec.h"
 
@@ -74,13 +75,15 @@ Task<bool> Settler::Settle(Met met, kv::ShardRange held) {
       co_await world_.calls->Record(holder.txn, std::move(anchor));
   const bool up = IsUp(met);
   Timestamp commit;
-  if (TxnCalls::IsDropped(known.status())) {
+  if (up && Planted(Plant::kSettledByClock)) {
+    // Rolled back.
+  } else if (TxnCalls::IsDropped(known.status())) {
     // Nobody is left who could say that it was committed.
     if (!up) co_return false;
   } else if (!known.ok()) {
     co_return false;
   } else if (!known->has_value()) {
-    if (!up) co_return false;
+    if (!up || Planted(Plant::kCoordinatorAwaited)) co_return false;
     const kv::TxnDecide abort{.valid_until_ms = holder.valid_until_ms, .if_absent = true};
     const MonoTime within = Now() + std::chrono::seconds(2);
     anchor = holder.anchor;
@@ -89,7 +92,7 @@ Task<bool> Settler::Settle(Met met, kv::ShardRange held) {
     if (!TxnCalls::IsKnown(end)) co_return false;
     if (end.ok()) commit = *end;
   } else if ((*known)->state == kv::TxnState::kStaged) {
-    if (!up) co_return false;
+    if (!up || Planted(Plant::kCoordinatorAwaited)) co_return false;
     anchor = holder.anchor;
     kv::TxnRecord record = **known;
     const bool recovered = co_await Recover(holder.txn, std::move(anchor), std::move(record));
@@ -141,6 +144,7 @@ Task<> Settler::Clear(std::string anchor, kv::TxnId txn) {
       kv::TxnRecord record = **known;
       at = anchor;
       if (record.state == kv::TxnState::kStaged) {
+        if (Planted(Plant::kCoordinatorAwaited)) break;
         const bool recovered = co_await Recover(txn, std::move(at), std::move(record));
         if (recovered) break;
       } else {

@@ -123,6 +123,7 @@ Task<GatewayAnswer> SpanningWrite::Run(Bytes encoded, MonoTime deadline) {
     if (!start.ok()) co_return Failed(start.status());
     auto attempt = std::make_shared<Attempt>();
     attempt->start = *start;
+    attempt->begun = calls_->world().clock->Now();
     const Status decoded = kv::DecodeCommand(encoded.view(), attempt->command);
     if (!decoded.ok()) co_return Failed(decoded);
     GatewayAnswer answer = co_await Try(std::move(attempt), deadline);
@@ -139,7 +140,10 @@ Task<GatewayAnswer> SpanningWrite::Try(std::shared_ptr<Attempt> attempt, MonoTim
   const Status keys_read = co_await ReadKeys(attempt, deadline);
   if (!keys_read.ok()) co_return Failed(keys_read);
   const Status ranges_read = co_await ReadRanges(attempt, deadline);
-  if (!ranges_read.ok()) co_return Failed(ranges_read);
+  const auto too_large = [](const Status& status) {
+    return ReasonOf(status) == Reason::kBatchTooLarge;
+  };
+  if (!ranges_read.ok() && !too_large(ranges_read)) co_return Failed(ranges_read);
   for (std::size_t i = 0; i < command.ops.size(); ++i) {
     const kv::WriteOp& op = command.ops[i];
     if (op.condition == kv::ConditionKind::kNone) continue;
@@ -161,20 +165,30 @@ Task<GatewayAnswer> SpanningWrite::Try(std::shared_ptr<Attempt> attempt, MonoTim
     } else if (op.kind == kv::WriteKind::kDelete) {
       added = effects.Delete(std::string(op.key), attempt->found.find(op.key)->second.found);
     } else {
-      added = effects.DeleteRange(op, attempt->ranges[ranges++]);
+      added = ranges_read.ok() ? effects.DeleteRange(op, attempt->ranges[ranges++]) : ranges_read;
     }
-    if (!added.ok()) co_return Failed(added);
+    if (!added.ok()) break;
   }
   const std::string anchor = AnchorOf(command);
-  added = effects.Hold(anchor);
+  if (added.ok()) added = effects.Hold(anchor);
+  if (too_large(added)) {
+    const kv::TxnDecline decline{.session = command.session,
+                                 .outcome = kv::WriteOutcome::kTooLarge,
+                                 .seen_at = attempt->start};
+    GatewayAnswer declined = co_await Decline(std::move(attempt), decline, deadline);
+    co_return declined;
+  }
   if (!added.ok()) co_return Failed(added);
   CommitRequest request;
   request.txn = kv::TxnId(attempt->start.value());
   // What it has not read may be as it will.
   request.isolation =
       attempt->reads.empty() ? kv::Isolation::kReadCommitted : kv::Isolation::kSerializable;
-  request.valid_until_ms =
-      MillisecondsOf(attempt->start) + CommitWithinMs(effects.writes().bytes());
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(
+      calls_->world().clock->Now() - attempt->begun);
+  request.valid_until_ms = MillisecondsOf(attempt->start) +
+                           static_cast<std::uint64_t>(age.count()) +
+                           CommitWithinMs(effects.writes().bytes());
   request.writes = effects.writes().TakeWrites();
   request.reads = std::move(attempt->reads);
   request.anchor = kv::EncodeKey(command.keyspace, anchor);
@@ -238,9 +252,7 @@ Task<Status> SpanningWrite::ReadRanges(std::shared_ptr<Attempt> attempt, MonoTim
       auto& page = std::get<kv::ScanPage>(answer.result);
       for (kv::ScanRow& row : page.rows) keys.push_back(std::move(row.key));
       if (keys.size() > keys_max) {
-        co_return Error(Reason::kBatchTooLarge,
-                        "the write deletes too many keys of several shards at once: delete smaller "
-                        "ranges");
+        co_return Error(Reason::kBatchTooLarge, "the write deletes too many keys at once");
       }
       more = page.more;
       scan.request.start = std::move(page.resume_key);
@@ -253,11 +265,11 @@ Task<Status> SpanningWrite::ReadRanges(std::shared_ptr<Attempt> attempt, MonoTim
 Task<GatewayAnswer> SpanningWrite::Decline(std::shared_ptr<Attempt> attempt, kv::TxnDecline decline,
                                            MonoTime deadline) {
   if (!decline.session.client) {
-    kv::WriteResult result{.outcome = kv::WriteOutcome::kConditionFailed,
+    kv::WriteResult result{.outcome = decline.outcome,
                            .timestamp = decline.seen_at,
                            .failed_op = decline.failed_op,
                            .actual_version = decline.actual_version};
-    GatewayAnswer answer = Failed(ConditionFailed(result));
+    GatewayAnswer answer = Failed(Declined(result));
     answer.origin.timestamp = decline.seen_at;
     co_return answer;
   }

@@ -48,6 +48,7 @@ class SpanningWrite {
   // One try.
   struct Attempt {
     Timestamp start;
+    MonoTime begun;
     kv::CommandView command;  // views into the encoded one
     std::map<std::string, kv::GetResult, std::less<>> found;
     // The keys of range i of the command.

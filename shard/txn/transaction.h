@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/planted.h"
 #include "base/task.h"
 #include "shard/gateway.h"
 #include "shard/transactions.h"
@@ -73,9 +74,11 @@ class TransactionImpl final : public Transaction,
   void EndRead();
   void Read(GatewayCall call, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done);
   kv::Consistency ReadsAt() const {
-    return options_.isolation == kv::Isolation::kReadUncommitted && !options_.read_only
-               ? kv::Consistency::kProvisional
-               : kv::Consistency::kLinearizable;
+    const bool dirty =
+        options_.isolation == kv::Isolation::kReadUncommitted ||
+        (options_.isolation == kv::Isolation::kReadCommitted && Planted(Plant::kDirtyReads));
+    return dirty && !options_.read_only ? kv::Consistency::kProvisional
+                                        : kv::Consistency::kLinearizable;
   }
   bool Tracks() const {
     return options_.isolation == kv::Isolation::kSerializable && !options_.read_only;

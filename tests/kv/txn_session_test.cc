@@ -39,8 +39,10 @@ class Try {
   WriteResult Resolve(Timestamp commit, GroupId group = kParent) {
     return Step(group, TxnResolve{.commit = commit, .last = anchor_});
   }
-  WriteResult Decline(GroupId group = kParent) {
+  WriteResult Decline(GroupId group = kParent,
+                      WriteOutcome outcome = WriteOutcome::kConditionFailed) {
     return Step(group, TxnDecline{.session = kSession,
+                                  .outcome = outcome,
                                   .seen_at = Timestamp(id_.value()),
                                   .failed_op = 1,
                                   .actual_version = Timestamp(9)});
@@ -122,6 +124,13 @@ TEST(TxnSession, AConditionThatFailedIsRemembered) {
     EXPECT_EQ(again.actual_version, Timestamp(9));
   }
   EXPECT_EQ(machine.Get(kParent, "k"), std::nullopt);
+}
+
+TEST(TxnSession, ThatItWasTooLargeIsRemembered) {
+  Machine machine;
+  EXPECT_EQ(Try(machine).Decline(kParent, WriteOutcome::kTooLarge).outcome,
+            WriteOutcome::kTooLarge);
+  EXPECT_EQ(Try(machine).Prepare().outcome, WriteOutcome::kTooLarge);
 }
 
 // The anchor's group is split, with the anchor on either side, before it is known how it ended.

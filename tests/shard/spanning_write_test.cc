@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/limits.h"
 #include "tests/shard/transacting.h"
 
 namespace flotilla {
@@ -114,6 +115,30 @@ TEST_F(SpanningWrites, AHashKeyspaceHasThemAsWell) {
   EXPECT_EQ(ResultOf(Write(1, {DeleteRange("key12", "")}, 1)).affected, 18u);
   EXPECT_EQ(ResultOf(Write(2, {DeleteRange("key12", "")}, 1)).affected, 18u);
   EXPECT_EQ(All(), "key10=1 key11=1 ");
+}
+
+// Also where the first try was not, and has got through.
+TEST_F(SpanningWrites, WhatIsTooLargeChangesNothing) {
+  MakeTwoShards();
+  const std::string value(kv::kValueBytesMax, 'v');
+  Ops ops;
+  for (const char* key : {"a", "b", "c", "n", "o", "p", "q"}) ops.push_back(Put(key, value));
+  EXPECT_EQ(ReasonIn(Write(0, ops, 1)), "OK");
+  EXPECT_EQ(ReasonIn(Write(1, ops, 1)), "OK");
+  EXPECT_EQ(ReasonIn(Write(0, {DeleteRange("", "c"), Put("z", "1")}, 2)), "OK");
+  // As many keys as no transaction writes: they are there only when it is repeated.
+  for (int batch = 0; batch < 11; ++batch) {
+    std::vector<std::string> keys;
+    Ops puts;
+    for (int i = 0; i < 10'000; ++i) keys.push_back("a" + std::to_string(10'000 * batch + i));
+    for (const std::string& key : keys) puts.push_back(Put(key, ""));
+    ASSERT_EQ(ReasonIn(Write(0, puts)), "OK");
+  }
+  EXPECT_EQ(ReasonIn(Write(1, {DeleteRange("", "c"), Put("z", "1")}, 2)), "OK");
+  EXPECT_EQ(ReasonIn(Write(1, {DeleteRange("", "c"), Put("z", "2")}, 3)), "BATCH_TOO_LARGE");
+  EXPECT_EQ(ReasonIn(Write(2, {DeleteRange("", "c"), Put("z", "2")}, 3)), "BATCH_TOO_LARGE");
+  EXPECT_EQ(Read("z"), "1");
+  EXPECT_EQ(Read("a109999"), "");
 }
 
 // Those that read what others write are run again.

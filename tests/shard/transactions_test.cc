@@ -275,6 +275,41 @@ TEST_F(Transacting, AnAnchorThatMovesIsFound) {
   }
 }
 
+// It was refused because of somebody's lock, and its client was told; then a copy of its prepare
+// comes, and the lock has gone.
+TEST_F(Transacting, WhatWasRefusedIsNotPreparedLater) {
+  MakeTwoShards();
+  for (const bool one_phase : {true, false}) {
+    const Txn older = Begin(0);
+    const std::string key = kv::EncodeKey(keyspace_, "b");
+    const std::string other = kv::EncodeKey(keyspace_, "z");
+    const std::uint64_t valid_until_ms = MillisecondsOf(older->start()) + 2'000;
+    kv::TxnPrepare lock{.anchor = key, .valid_until_ms = valid_until_ms};
+    lock.writes.push_back({.key = key, .value = "older"});
+    lock.parts = {{.first = key, .last = key}, {.first = other, .last = other}};
+    const auto ask = [&](const Txn& txn, kv::TxnPrepare prepare) {
+      return Ask(0, WriteCall{.command = Bytes(kv::EncodeTxnCommand(
+                                  {.key = key, .txn = txn->id(), .step = std::move(prepare)}))});
+    };
+    ASSERT_TRUE(ask(older, lock).status.ok());
+    const Txn txn = Begin(1, kv::Isolation::kReadCommitted);
+    Put(txn, "b", "refused");
+    if (!one_phase) Put(txn, "z", "refused");
+    EXPECT_EQ(CommitReason(txn), "TXN_CONFLICT");
+    // The older one is found to have been given up, which leaves the key free.
+    EXPECT_EQ(Read("b"), "(none)");
+    kv::TxnPrepare copy{.isolation = kv::Isolation::kReadCommitted,
+                        .anchor = key,
+                        .valid_until_ms = MillisecondsOf(txn->start()) + 60'000,
+                        .one_phase = one_phase};
+    copy.writes.push_back({.key = key, .value = "refused"});
+    if (!one_phase) copy.parts = lock.parts;
+    EXPECT_EQ(ReasonOf(ask(txn, copy).status), Reason::kTxnAborted);
+    EXPECT_EQ(Read("b"), "(none)");
+    EXPECT_EQ(Read("z"), "(none)");
+  }
+}
+
 TEST_F(Transacting, OneThatTakesTooLongIsRolledBack) {
   MakeTwoShards();
   const Txn slow = Begin(0, TxnOptions{.timeout = seconds(1)});
