@@ -100,6 +100,7 @@ struct WriteResult {
 
 struct GetResult {
   bool found = false;
+  bool skipped = false;  // it was not looked at: somebody else has locked it
   std::string value = {};
   Timestamp version = {};
   std::uint64_t expires_at_ms = 0;  // replicated time, milliseconds since the epoch; 0: never
@@ -138,12 +139,21 @@ struct ScanRow {
   std::uint64_t expires_at_ms = 0;
 };
 
+// Encoded bounds, the end exclusive; nothing was changed in it after this timestamp.
+struct LockedRange {
+  std::string start;
+  std::string end;
+  Timestamp as_of;
+};
+
 struct ScanPage {
   std::vector<ScanRow> rows = {};
   // More may follow, here or, where the group's range ends, elsewhere: forward, continue with
   // start = resume_key; in reverse, with end = resume_key. Empty when no more follows.
   bool more = false;
   std::string resume_key = {};
+  // What was locked for it, and found so.
+  std::vector<LockedRange> locked = {};
 };
 
 // Which rows count, by their values.

@@ -33,6 +33,8 @@ enum class PeerMethod : std::uint32_t {
   kNodeStats = 8,   // one way: shard/node_stats.h
   kWhoLeads = 7,    // a group, for a node that has no replica of it
   kGossip = 9,      // one way: shard/gossip/codec.h
+  kWaits = 10,      // who waits for whom: shard/locking/wait_report.h
+  kOpenTxns = 11,   // which of these go on: as above
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there
   kPropose = 17,  // forming: promise to join this cluster

@@ -181,7 +181,7 @@ std::vector<Blocked> ReadAnswers(kv::Store& store, const std::vector<Ticket>& ti
   ReadServer server(store, origin, answers);
   std::vector<ReadServer::Gets> looks;  // hardly ever more than one
   for (const Ticket& ticket : tickets) {
-    if (ticket.batch->Answered(ticket.slot)) continue;
+    if (ticket.batch->Answered(ticket.slot) || LockOf(ticket.request()) != nullptr) continue;
     const auto* get = std::get_if<GetCall>(&ticket.request().call);
     if (get == nullptr || ConsistencyOf(ticket.request()) != kv::Consistency::kLinearizable) {
       server.Answer(ticket);
@@ -211,6 +211,14 @@ kv::Consistency ConsistencyOf(const GatewayRequest& request) {
         }
       },
       request.call);
+}
+
+const LockRequest* LockOf(const GatewayRequest& request) {
+  if (const auto* gets = std::get_if<BatchGetCall>(&request.call)) {
+    return gets->lock ? &*gets->lock : nullptr;
+  }
+  const auto* scan = std::get_if<ScanCall>(&request.call);
+  return scan != nullptr && scan->lock ? &*scan->lock : nullptr;
 }
 
 bool Eventual(const GatewayRequest& request) {
@@ -248,6 +256,7 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
   if (std::holds_alternative<TxnRecordCall>(request.call)) {
     return std::holds_alternative<TxnRecordResult>(answer.result);
   }
+  if (std::holds_alternative<UnlockCall>(request.call)) return true;
   return std::holds_alternative<kv::ScanPage>(answer.result);
 }
 

@@ -30,6 +30,8 @@ std::vector<Blocked> ReadAnswers(kv::Store& store, const std::vector<Ticket>& ti
 kv::Consistency ConsistencyOf(const GatewayRequest& request);
 // Any replica may answer it.
 bool Eventual(const GatewayRequest& request);
+// What it wants to lock first; null: nothing.
+const LockRequest* LockOf(const GatewayRequest& request);
 // Of a read as of a timestamp; zero: of the newest.
 Timestamp AsOf(const GatewayRequest& request);
 

@@ -7,12 +7,14 @@
 #include "kv/limits.h"
 #include "kv/txn/locks.h"
 #include "kv/txn/rows.h"
+#include "shard/locking/wait_report.h"
 
 namespace flotilla {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;
 constexpr std::uint64_t kForwardedMax = 1'000'000;
+constexpr std::uint64_t kLockMsMax = 24ull * 3600 * 1000;
 
 enum class RequestKind : std::uint8_t {
   kWrite = 1,
@@ -21,6 +23,7 @@ enum class RequestKind : std::uint8_t {
   kScan = 4,
   kAggregate = 5,
   kTxnRecord = 6,
+  kUnlock = 7,
 };
 enum class AnswerKind : std::uint8_t {
   kError = 1,
@@ -30,6 +33,7 @@ enum class AnswerKind : std::uint8_t {
   kScan = 5,
   kAggregate = 6,
   kTxnRecord = 7,
+  kDone = 8,
 };
 
 Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed forwarded batch"); }
@@ -51,6 +55,7 @@ struct RequestEncoder {
     Head(RequestKind::kBatchGet, call.keyspace, call.consistency, call.as_of);
     AppendVarint(out, call.keys.size());
     for (const std::string& key : call.keys) AppendPrefixed(out, key);
+    Lock(call.lock);
   }
   void operator()(const ScanCall& call) const {
     Head(RequestKind::kScan, call.request.keyspace, call.consistency, call.request.as_of);
@@ -61,6 +66,7 @@ struct RequestEncoder {
                                               (call.request.keys_only ? 2 : 0)));
     AppendVarint(out, call.request.first_slot);
     AppendVarint(out, call.request.past_last_slot);
+    Lock(call.lock);
   }
   void operator()(const AggregateCall& call) const {
     const kv::AggregateRequest& request = call.request;
@@ -79,8 +85,22 @@ struct RequestEncoder {
     AppendPrefixed(out, call.anchor);
     AppendFixed64(out, call.txn.value());
   }
+  void operator()(const UnlockCall& call) const {
+    AppendByte(out, static_cast<std::uint8_t>(RequestKind::kUnlock));
+    AppendPrefixed(out, call.key);
+    AppendFixed64(out, call.txn.value());
+  }
 
  private:
+  void Lock(const std::optional<LockRequest>& lock) const {
+    AppendByte(out, lock ? static_cast<std::uint8_t>(lock->strength) : 0);
+    if (!lock) return;
+    AppendByte(out, static_cast<std::uint8_t>(lock->patience));
+    AppendByte(out, lock->keys_only ? 1 : 0);
+    AppendLockOwner(out, lock->owner);
+    AppendVarint(out, static_cast<std::uint64_t>(
+                          std::chrono::ceil<std::chrono::milliseconds>(lock->within).count()));
+  }
   void Head(RequestKind kind, kv::KeyspaceId keyspace, kv::Consistency consistency,
             Timestamp as_of) const {
     AppendByte(out, static_cast<std::uint8_t>(kind));
@@ -107,6 +127,27 @@ bool ReadText(Reader& reader, std::string& text) {
   std::string_view view;
   if (!reader.Prefixed(view)) return false;
   text = view;
+  return true;
+}
+
+bool ReadLock(Reader& reader, std::optional<LockRequest>& lock) {
+  std::uint8_t strength = 0;
+  if (!reader.Byte(strength)) return false;
+  if (strength == 0) return true;
+  std::uint8_t patience = 0;
+  std::uint8_t keys_only = 0;
+  std::uint64_t within_ms = 0;
+  LockRequest& read = lock.emplace();
+  if (strength > static_cast<std::uint8_t>(LockStrength::kUpdate) || !reader.Byte(patience) ||
+      patience < static_cast<std::uint8_t>(LockPatience::kWait) ||
+      patience > static_cast<std::uint8_t>(LockPatience::kSkipLocked) || !reader.Byte(keys_only) ||
+      !ReadLockOwner(reader, read.owner) || !reader.Varint(within_ms) || within_ms > kLockMsMax) {
+    return false;
+  }
+  read.strength = static_cast<LockStrength>(strength);
+  read.patience = static_cast<LockPatience>(patience);
+  read.keys_only = keys_only != 0;
+  read.within = std::chrono::milliseconds(within_ms);
   return true;
 }
 
@@ -167,6 +208,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       for (std::string& key : call.keys) {
         if (!ReadText(reader, key)) return false;
       }
+      if (!ReadLock(reader, call.lock)) return false;
       request.call = std::move(call);
       return true;
     }
@@ -177,7 +219,8 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       if (!ReadHead(reader, call.request.keyspace, call.consistency, call.request.as_of) ||
           !ReadText(reader, call.request.start) || !ReadText(reader, call.request.end) ||
           !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags) ||
-          !ReadSlots(reader, call.request.first_slot, call.request.past_last_slot)) {
+          !ReadSlots(reader, call.request.first_slot, call.request.past_last_slot) ||
+          !ReadLock(reader, call.lock)) {
         return false;
       }
       call.request.limit = static_cast<std::uint32_t>(limit);
@@ -200,12 +243,20 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       request.call = std::move(call);
       return true;
     }
+    case RequestKind::kUnlock: {
+      UnlockCall call;
+      std::uint64_t txn = 0;
+      if (!ReadText(reader, call.key) || !reader.Fixed64(txn)) return false;
+      call.txn = kv::TxnId(txn);
+      request.call = std::move(call);
+      return true;
+    }
   }
   return false;
 }
 
 void AppendGetResult(std::string& out, const kv::GetResult& result) {
-  AppendByte(out, result.found ? 1 : 0);
+  AppendByte(out, result.found ? 1 : (result.skipped ? 2 : 0));
   if (!result.found) return;
   AppendPrefixed(out, result.value);
   AppendVarint(out, result.version.value());
@@ -215,7 +266,8 @@ void AppendGetResult(std::string& out, const kv::GetResult& result) {
 bool ReadGetResult(Reader& reader, kv::GetResult& result) {
   std::uint8_t found = 0;
   if (!reader.Byte(found)) return false;
-  result.found = found != 0;
+  result.found = found == 1;
+  result.skipped = found == 2;
   return !result.found || (ReadText(reader, result.value) && reader.Varint(result.version) &&
                            reader.Varint(result.expires_at_ms));
 }
@@ -223,10 +275,7 @@ bool ReadGetResult(Reader& reader, kv::GetResult& result) {
 struct AnswerEncoder {
   std::string& out;
 
-  void operator()(std::monostate) const {
-    Kind(AnswerKind::kError);
-    AppendStatus(out, Error(Reason::kInternal, "a request was answered with nothing"));
-  }
+  void operator()(std::monostate) const { Kind(AnswerKind::kDone); }
   void operator()(const kv::WriteResult& result) const {
     Kind(AnswerKind::kWrite);
     AppendVarint(out, result.timestamp.value());
@@ -254,6 +303,12 @@ struct AnswerEncoder {
     }
     AppendByte(out, page.more ? 1 : 0);
     AppendPrefixed(out, page.resume_key);
+    AppendVarint(out, page.locked.size());
+    for (const kv::LockedRange& range : page.locked) {
+      AppendPrefixed(out, range.start);
+      AppendPrefixed(out, range.end);
+      AppendVarint(out, range.as_of.value());
+    }
   }
   void operator()(const kv::AggregatePage& page) const {
     Kind(AnswerKind::kAggregate);
@@ -285,6 +340,15 @@ bool ReadPage(Reader& reader, kv::ScanPage& page) {
   std::uint8_t more = 0;
   if (!reader.Byte(more) || !ReadText(reader, page.resume_key)) return false;
   page.more = more != 0;
+  std::uint64_t locked = 0;
+  if (!reader.Varint(locked) || locked > kv::kScanRowsMax) return false;
+  page.locked.resize(locked);
+  for (kv::LockedRange& range : page.locked) {
+    if (!ReadText(reader, range.start) || !ReadText(reader, range.end) ||
+        !reader.Varint(range.as_of)) {
+      return false;
+    }
+  }
   return true;
 }
 
@@ -350,6 +414,8 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
       answer.result = std::move(page);
       return true;
     }
+    case AnswerKind::kDone:
+      return true;
     case AnswerKind::kTxnRecord: {
       TxnRecordResult result;
       std::string_view bytes;

@@ -23,6 +23,7 @@
 #include "base/types.h"
 #include "kv/request.h"
 #include "kv/txn/types.h"
+#include "shard/locking/lock_request.h"
 
 namespace flotilla {
 
@@ -44,11 +45,15 @@ struct BatchGetCall {
   kv::Consistency consistency = kv::Consistency::kLinearizable;
   std::vector<std::string> keys;
   Timestamp as_of = {};
+  // Linearizable, and of the newest: the keys are locked first.
+  std::optional<LockRequest> lock = {};
 };
 
 struct ScanCall {
   kv::Consistency consistency = kv::Consistency::kLinearizable;
   kv::ScanRequest request;
+  // As above: what the page speaks of is locked, or, skipping what others have locked, its rows.
+  std::optional<LockRequest> lock = {};
 };
 
 struct AggregateCall {
@@ -65,10 +70,16 @@ struct TxnRecordResult {
   std::optional<kv::TxnRecord> record;
 };
 
+// The transaction lets go of all locks in the group of this encoded key; the answer has no result.
+struct UnlockCall {
+  std::string key;
+  kv::TxnId txn;
+};
+
 // Reads as of a timestamp, which the oracle must have given out before, are linearizable at the
 // moment that it stands for: they see exactly what was committed at it or before, in all groups.
-using GatewayCall =
-    std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall, TxnRecordCall>;
+using GatewayCall = std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall,
+                                 TxnRecordCall, UnlockCall>;
 
 struct GatewayRequest {
   // The submitter's own; comes back with the answer.

@@ -1,11 +1,76 @@
 #include "shard/lock_waits.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "kv/key_codec.h"
 #include "kv/txn/command.h"
+#include "shard/answers.h"
 
 namespace flotilla {
+
+namespace {
+
+// Who waits with this request, and with which key; nobody: it is no transaction's.
+std::optional<LockOwner> WaiterOf(const GatewayRequest& request, std::string& key) {
+  if (const LockRequest* const lock = LockOf(request)) {
+    if (const auto* gets = std::get_if<BatchGetCall>(&request.call)) {
+      key = kv::EncodeKey(gets->keyspace, gets->keys.front());
+    } else {
+      const kv::ScanRequest& scan = std::get<ScanCall>(request.call).request;
+      key = kv::RangeStart(scan.keyspace, scan.start);
+    }
+    return lock->owner;
+  }
+  const auto* write = std::get_if<WriteCall>(&request.call);
+  LockOwner owner;
+  std::string_view routing;
+  if (write == nullptr || !kv::PeekTxnId(write->command.view(), owner.txn) ||
+      !kv::PeekTxnCommand(write->command.view(), routing)) {
+    return std::nullopt;
+  }
+  key = routing;
+  owner.since = owner.txn;
+  return owner;
+}
+
+}  // namespace
+
+std::vector<ReportedWait> LockWaits::Waits(std::size_t count) const {
+  std::vector<ReportedWait> waits;
+  std::lock_guard lock(mutex_);
+  for (const auto& [txn, waiting] : waiting_) {
+    for (const Ticket& ticket : waiting) {
+      if (waits.size() >= count) return waits;
+      if (ticket.batch->Answered(ticket.slot)) continue;
+      std::string key;
+      const std::optional<LockOwner> waiter = WaiterOf(ticket.request(), key);
+      if (!waiter || waiter->txn == txn) continue;
+      waits.push_back({.waiter = *waiter,
+                       .key = std::move(key),
+                       .for_whom = {{.txn = txn, .coordinator = {}, .since = txn}}});
+    }
+  }
+  return waits;
+}
+
+std::vector<Ticket> LockWaits::TakeOf(kv::TxnId waiter) {
+  std::vector<Ticket> taken;
+  std::lock_guard lock(mutex_);
+  for (auto& [txn, waiting] : waiting_) {
+    std::erase_if(waiting, [&](Ticket& ticket) {
+      std::string key;
+      const std::optional<LockOwner> owner = WaiterOf(ticket.request(), key);
+      if (!owner || owner->txn != waiter) return false;
+      taken.push_back(std::move(ticket));
+      return true;
+    });
+  }
+  count_ -= taken.size();
+  return taken;
+}
 
 void LockWaits::Wait(kv::TxnId txn, Ticket ticket) {
   std::lock_guard lock(mutex_);

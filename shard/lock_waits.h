@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "kv/txn/locks.h"
+#include "shard/locking/wait_report.h"
 #include "shard/pending_batch.h"
 
 namespace flotilla {
@@ -31,13 +32,17 @@ class LockWaits {
   std::vector<Ticket> Take(kv::TxnId txn);
   std::vector<Ticket> TakeAll();
 
+  // Transactions that wait here, for whom.
+  std::vector<ReportedWait> Waits(std::size_t count) const;
+  std::vector<Ticket> TakeOf(kv::TxnId waiter);
+
   // Steps of younger transactions that have waited for this one long enough.
   std::vector<Ticket> TakeYounger(kv::TxnId txn);
 
  private:
   void ForgetAnswered();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<kv::TxnId, std::vector<Ticket>> waiting_;
   std::size_t count_ = 0;
   std::size_t forget_at_ = 1024;

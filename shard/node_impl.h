@@ -26,6 +26,7 @@
 #include "shard/gossip/gossip.h"
 #include "shard/greeter.h"
 #include "shard/job_runner.h"
+#include "shard/locking/lock_watch.h"
 #include "shard/node.h"
 #include "shard/oracle/oracle_client.h"
 #include "shard/oracle/oracle_server.h"
@@ -93,6 +94,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   void OnMembers(GroupId group, const raft::Configuration& configuration, bool settled) override;
   void OnReplicaFatal(GroupId group, const Status& status) override;
   void OnObstacle(GroupId group, const kv::Obstacle& obstacle) override;
+  void OnLockWait() override;
 
   // node_open.cc
   Status OpenIdentity();
@@ -274,6 +276,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::unique_ptr<raft::SnapshotTransfer> snapshots_;
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<TxnRegistry> transactions_;
+  std::unique_ptr<LockWatch> lock_watch_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<TaskScope> flows_;                 // control strand
   bool reporting_ = false;                           // control strand

@@ -29,6 +29,7 @@ void NodeImpl::MakeTransactions() {
   world.timestamp = [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
     router_->FreshTimestamp(deadline, std::move(done));
   };
+  world.self = [this] { return router_->self(); };
   world.held = [this](GroupId group, kv::TxnId txn) { return HeldBy(group, txn); };
   world.lingers = [this](GroupId group, const kv::Obstacle& obstacle) {
     if (const auto replica = FindReplica(group)) replica->RefuseYounger(obstacle);
@@ -39,7 +40,21 @@ void NodeImpl::MakeTransactions() {
       [this](Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done) {
         transactions_->Write(std::move(command), deadline, std::move(done));
       });
+  LockWatch::World locks;
+  locks.clock = world_.clock;
+  locks.strand = control_.get();
+  locks.calls = calls_.get();
+  locks.self = [this] { return router_->self(); };
+  locks.directory_leader = [this] {
+    const std::shared_ptr<Replica> replica = FindReplica(kDirectoryGroup);
+    return replica ? replica->leader() : NodeId();
+  };
+  locks.replicas = [this] { return Replicas(); };
+  locks.open = [this](const std::vector<kv::TxnId>& txns) { return transactions_->OpenOf(txns); };
+  lock_watch_ = std::make_unique<LockWatch>(std::move(locks));
 }
+
+void NodeImpl::OnLockWait() { lock_watch_->OnWait(); }
 
 std::optional<kv::ShardRange> NodeImpl::HeldBy(GroupId group, kv::TxnId txn) const {
   const std::shared_ptr<Replica> replica = FindReplica(group);
@@ -53,6 +68,7 @@ void NodeImpl::OnObstacle(GroupId group, const kv::Obstacle& obstacle) {
 
 void NodeImpl::LookAtLocks() {
   transactions_->Expire();
+  lock_watch_->Look();
   const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
     if (!replica->leads()) continue;

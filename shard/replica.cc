@@ -78,6 +78,9 @@ void Replica::ReadLocal(const std::vector<Ticket>& tickets) {
   for (const Blocked& blocked : ReadAnswers(*store_, tickets, Origin(), answers)) {
     WaitFor(blocked.obstacle, blocked.ticket);
   }
+  for (const Ticket& ticket : tickets) {
+    if (LockOf(ticket.request()) != nullptr) ServeLocked(ticket, answers);
+  }
 }
 
 void Replica::WaitFor(const kv::Obstacle& obstacle, const Ticket& ticket) {
@@ -85,6 +88,7 @@ void Replica::WaitFor(const kv::Obstacle& obstacle, const Ticket& ticket) {
   const kv::TxnId txn = obstacle.holder.txn;
   lock_waits_.Wait(txn, ticket);
   world_.host->OnObstacle(id_, obstacle);
+  world_.host->OnLockWait();
   // It may have gone before there was anybody to be told.
   if (!store_->locks().Holds(txn) || !leads() || Stopped()) GoOn(lock_waits_.Take(txn));
 }
@@ -96,7 +100,10 @@ void Replica::RefuseYounger(const kv::Obstacle& obstacle) {
   }
 }
 
-void Replica::OnUnlocked(kv::TxnId txn) { GoOn(lock_waits_.Take(txn)); }
+void Replica::OnUnlocked(kv::TxnId txn) {
+  GoOn(lock_waits_.Take(txn));
+  if (!locks_.empty()) Unlock(txn);
+}
 
 void Replica::GoOn(std::vector<Ticket> tickets) {
   std::erase_if(tickets, [](const Ticket& ticket) { return ticket.batch->Answered(ticket.slot); });
@@ -117,6 +124,10 @@ void Replica::OnRun() {
   for (Ticket& ticket : submitted) {
     if (ticket.is_write()) {
       writes_.push_back(std::move(ticket));
+    } else if (std::holds_alternative<UnlockCall>(ticket.request().call)) {
+      AnswerUnlock(ticket);
+    } else if (LockOf(ticket.request()) != nullptr) {
+      locking_.push_back(std::move(ticket));
     } else {
       (AsOf(ticket.request()) ? reads_as_of_ : reads_).push_back(std::move(ticket));
     }
@@ -132,6 +143,7 @@ void Replica::OnRun() {
     return;
   }
   const bool waits = !transfers_.empty() || !writes_.empty() || membership_->busy();
+  TakeLocks();
   if (waits || ExpiryIsNear()) group_->KeepAwake();
   if (granted) OnGranted(*granted);
   AdmitReadsAsOf();  // before the next question to the oracle
@@ -147,6 +159,7 @@ void Replica::Bounce() {
   }
   std::vector<Ticket> tickets = std::exchange(reads_, {});
   for (Ticket& ticket : std::exchange(reads_as_of_, {})) tickets.push_back(std::move(ticket));
+  for (Ticket& ticket : std::exchange(locking_, {})) tickets.push_back(std::move(ticket));
   for (Ticket& ticket : writes_) tickets.push_back(std::move(ticket));
   writes_.clear();
   if (!tickets.empty()) {
@@ -280,6 +293,7 @@ void Replica::BecomeServing() {
   read_floor_ = Timestamp();  // its timestamps are above what earlier leaders' reads had
   expiry_proposed_ms_ = 0;
   expiry_not_before_ = {};
+  locks_.Open();
   serving_.store(true, std::memory_order_relaxed);
 }
 
@@ -305,6 +319,7 @@ void Replica::OnLeadership(const raft::LeadershipChange& change) {
     membership_->OnDeposed();
     GiveUncommittedReadsBack();
     GoOn(lock_waits_.TakeAll());  // to whoever leads
+    GoOn(locks_.Close());
   }
   group_->PostToApply([this, leading] { store_->SetLeading(leading); });
   world_.host->OnLeader(id_, change.leader, leading);
@@ -405,6 +420,9 @@ void Replica::Stop() {
     for (const Ticket& ticket : reads_) answers.Fail(ticket, status);
     for (const Ticket& ticket : reads_as_of_) answers.Fail(ticket, status);
     for (const Ticket& ticket : lock_waits_.TakeAll()) answers.Fail(ticket, status);
+    for (const Ticket& ticket : locks_.Close()) answers.Fail(ticket, status);
+    for (const Ticket& ticket : locking_) answers.Fail(ticket, status);
+    locking_.clear();
     for (auto& [context, round] : rounds_) {
       for (const Ticket& ticket : round.reads) answers.Fail(ticket, status);
       for (Confirm& confirm : round.confirms) confirm.done(status);

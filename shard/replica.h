@@ -32,6 +32,7 @@
 #include "shard/load_meter.h"
 #include "shard/local_timestamps.h"
 #include "shard/lock_waits.h"
+#include "shard/locking/group_locks.h"
 #include "shard/membership.h"
 #include "shard/oracle/asker.h"
 #include "shard/oracle/timestamp_source.h"
@@ -52,6 +53,8 @@ class ReplicaHost {
   virtual void OnReplicaFatal(GroupId group, const Status& status) = 0;
   // Somebody waits for a transaction; on any thread.
   virtual void OnObstacle(GroupId group, const kv::Obstacle& obstacle) = 0;
+  // A transaction, or somebody in the way of one, waits; on any thread.
+  virtual void OnLockWait() = 0;
 };
 
 class Replica final : private raft::GroupListener, public std::enable_shared_from_this<Replica> {
@@ -136,6 +139,18 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // that wait for it. Any thread.
   void RefuseYounger(const kv::Obstacle& obstacle);
 
+  // ---- locks; any thread -----------------------------------------------------------------------
+
+  const GroupLocks& locks() const { return locks_; }
+  // The transaction has ended, or has let go of what it had locked here.
+  void Unlock(kv::TxnId txn);
+  // Ends waits whose time is up, and those that are out of place.
+  void TendLocks(MonoTime now);
+  // Transactions that have waited here for so long.
+  std::vector<ReportedWait> TxnWaits(MonoTime now, Duration at_least, std::size_t count) const;
+  // Whether the transaction waited here; it gets this instead.
+  bool RefuseWaits(kv::TxnId txn, const Status& status);
+
   // Fails what waits. Any thread; see raft::Group::Stop().
   void Stop();
   // Stop(), while the node lives on and no longer finds this replica. `done` runs on the pool once
@@ -193,6 +208,25 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void MoveTime(Timestamp to);
   void FailWrites(const Status& status);
 
+  // replica_locks.cc
+  void AnswerUnlock(const Ticket& ticket);
+  void TakeLocks();
+  // False: it waits, or has been answered.
+  bool AcquireFor(const Ticket& ticket, std::vector<LockSpan> spans, AnswerCollector& answers);
+  // Of a write; likewise.
+  bool MayPropose(const Ticket& ticket);
+  // It has been answered, or is to wait for something else.
+  void OnWritten(const Ticket& ticket, bool applied);
+  void ServeLocked(const Ticket& ticket, AnswerCollector& answers);
+  GatewayAnswer GetLocked(const BatchGetCall& call, std::optional<kv::Obstacle>& obstacle);
+  // `again`: it has been answered, or will be served anew.
+  GatewayAnswer ScanLocked(const Ticket& ticket, std::optional<kv::Obstacle>& obstacle, bool& again,
+                           AnswerCollector& answers);
+  // Leaves the rows that are not locked by others. False: as `again`.
+  bool SkipLocked(const Ticket& ticket, std::size_t limit, kv::ScanPage& page,
+                  AnswerCollector& answers);
+  void Free(GroupLocks::Freed freed);
+
   // What those get who wait for a replica that has stopped.
   Status Ended() const;
   // Answers those whose askers complete a quorum.
@@ -231,6 +265,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::atomic<bool> absorbed_{false};
   LoadMeter load_;
   LockWaits lock_waits_;
+  GroupLocks locks_;
   mutable std::mutex behind_mutex_;
   std::set<NodeId> behind_;
 
@@ -244,6 +279,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   // Raft strand.
   std::deque<Ticket> writes_;
   std::vector<Ticket> reads_;
+  std::vector<Ticket> locking_;  // reads that want locks first
   std::uint64_t next_read_ = 1;
   std::vector<Confirm> confirms_;
   std::map<std::uint64_t, Round> rounds_;

@@ -48,6 +48,7 @@ class Replica::EntryProposal final : public kv::WriteProposal {
     AnswerCollector answers;
     for (std::size_t i = 0; i < results.size(); ++i) {
       const kv::WriteResult& result = results[i];
+      replica_->OnWritten(tickets_[i], result.outcome == kv::WriteOutcome::kApplied);
       if (result.outcome == kv::WriteOutcome::kLocked) {
         replica_->WaitFor(*result.obstacle, tickets_[i]);
         continue;
@@ -58,6 +59,7 @@ class Replica::EntryProposal final : public kv::WriteProposal {
   }
 
   void Fail(const Status& status) override {
+    for (const Ticket& ticket : tickets_) replica_->OnWritten(ticket, false);
     const bool absorbed = replica_->absorbed_.load();
     if (ReasonOf(status) == Reason::kNotLeader && !absorbed) {
       // It surely did not happen: another leader may have it.
@@ -82,7 +84,10 @@ class Replica::EntryProposal final : public kv::WriteProposal {
 
 void Replica::FailWrites(const Status& status) {
   AnswerCollector answers;
-  for (const Ticket& ticket : writes_) answers.Fail(ticket, status);
+  for (const Ticket& ticket : writes_) {
+    OnWritten(ticket, false);
+    answers.Fail(ticket, status);
+  }
   writes_.clear();
   taking_ = 0;  // what comes for these is too old for others
 }
@@ -165,6 +170,11 @@ void Replica::ProposeStamped(Timestamp first, std::uint64_t count) {
     std::size_t bytes = 0;
     while (!writes_.empty() && count > 0 && batch.size() < kEntryCommandsMax) {
       Ticket& ticket = writes_.front();
+      if (!MayPropose(ticket)) {
+        writes_.pop_front();
+        --count;
+        continue;
+      }
       const std::size_t size = std::get<WriteCall>(ticket.request().call).command.size();
       if (!batch.empty() && bytes + size > kEntryBytesMax) break;
       if (ticket.batch->Begin(ticket.slot)) {
@@ -201,6 +211,7 @@ bool Replica::ProposeEntry(Timestamp first, std::vector<Ticket> tickets) {
   if (result.refusal == raft::ProposeRefusal::kTooMuchInFlight) {
     AnswerCollector answers;
     for (const Ticket& ticket : refused) {
+      OnWritten(ticket, false);
       answers.Fail(ticket, Error(Reason::kOverloaded,
                                  fmt::format("group {} has too many unreplicated bytes: slow down "
                                              "and try again",

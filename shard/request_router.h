@@ -59,6 +59,7 @@ class RequestRouter final : public Gateway, private Rerouter {
       std::function<void(Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)>)>;
   void SetSpanningWrites(SpanningWrites writes) { spanning_writes_ = std::move(writes); }
   void SetSelf(NodeId self) { self_.store(self.value()); }
+  NodeId self() const { return NodeId(self_.load()); }
 
   void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
   // Of somebody who has been admitted: not counted, and WRONG_SHARD is an answer.

@@ -40,7 +40,8 @@ class ScatteredGets final : public Scatter {
       BatchGetCall call{.keyspace = call_.keyspace,
                         .consistency = call_.consistency,
                         .keys = {},
-                        .as_of = call_.as_of};
+                        .as_of = call_.as_of,
+                        .lock = call_.lock};
       for (const std::size_t key : keys) call.keys.push_back(call_.keys[key]);
       parts_.push_back(std::move(keys));
       Add(std::move(call));
@@ -110,6 +111,7 @@ class ScatteredScan final : public Scatter {
   void Take(Part, GatewayAnswer& answer) override {
     auto& page = std::get<kv::ScanPage>(answer.result);
     std::move(page.rows.begin(), page.rows.end(), std::back_inserter(page_.rows));
+    std::move(page.locked.begin(), page.locked.end(), std::back_inserter(page_.locked));
     if (!page.more) return;
     if (!page_.more || Before(page.resume_key, page_.resume_key))
       page_.resume_key = page.resume_key;
@@ -179,7 +181,9 @@ void Scatter::OnAnswers(std::vector<GatewayAnswer> answers) {
         again.push_back(part);
         continue;
       }
+      const Timestamp newest = std::max(answer_.origin.timestamp, answer.origin.timestamp);
       answer_.origin = answer.origin;
+      answer_.origin.timestamp = newest;
       if (answer.status.ok()) {
         Take(part, answer);
       } else {

@@ -11,7 +11,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,11 +22,26 @@
 #include "base/types.h"
 #include "kv/request.h"
 #include "kv/txn/types.h"
+#include "shard/locking/lock_request.h"
 
 namespace flotilla {
 
+// When a transaction finds out about others.
+enum class Locking : std::uint8_t {
+  kOptimistic = 1,  // at its commit
+  // On the way: it locks what it writes, and, if serializable, what it reads, and waits for others
+  // who have locked it.
+  kPessimistic = 2,
+};
+
 struct TxnOptions {
   kv::Isolation isolation = kv::Isolation::kSerializable;
+  Locking locking = Locking::kOptimistic;
+  // Of its locks that say nothing else; zero: as long as a call may take.
+  Duration lock_timeout{0};
+  // An earlier try of the same work, whose age it keeps: of those who wait for each other the
+  // youngest is rolled back. Zero: there was none.
+  kv::TxnId first_try = {};
   // Nothing is written: it is never refused, and holds up nobody.
   bool read_only = false;
   // Of a read-only one: it reads as of then; zero: as of its beginning.
@@ -41,12 +58,20 @@ struct TxnMutation {
   std::uint64_t ttl_ms = 0;  // 0: never expires; from the commit on
 };
 
+// How a read locks what it reads, until the end.
+struct TxnLock {
+  LockStrength strength = LockStrength::kUpdate;
+  LockPatience patience = LockPatience::kWait;
+  Duration within{0};  // zero: as the transaction's options say
+};
+
 // How a transaction stands.
 enum class TxnPhase : std::uint8_t { kOpen, kCommitting, kEnded };
 
 struct TransactionInfo {
   kv::TxnId id;
   kv::Isolation isolation = kv::Isolation::kSerializable;
+  Locking locking = Locking::kOptimistic;
   TxnPhase phase = TxnPhase::kOpen;
   Duration age{0};
   std::uint64_t keys_written = 0;
@@ -54,24 +79,41 @@ struct TransactionInfo {
 };
 
 // One transaction. Calls take effect in the order in which they are made. After TXN_ABORTED,
-// TXN_CONFLICT or a failed commit it has ended, and every call says so.
+// TXN_CONFLICT, DEADLOCK or a failed commit it has ended, and every call says so.
+//
+// A read with a lock sees the newest that is committed, whatever the level. So that it and reads as
+// of one timestamp fit together, that timestamp moves up to it until the first of them; from then
+// on it is TXN_CONFLICT when a lock finds something newer.
 class Transaction {
  public:
   // Rolls back, if it has not ended.
   virtual ~Transaction() = default;
 
   virtual kv::TxnId id() const = 0;
-  // What its reads see, but for its own writes: its start.
+  // What its reads see, but for its own writes: its start, before it has locked anything.
   virtual Timestamp start() const = 0;
 
-  // In order of `keys`; what it wrote itself has version 0.
-  virtual void Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, MonoTime deadline,
-                   UniqueFunction<void(StatusOr<std::vector<kv::GetResult>>)> done) = 0;
-  // A page of the range as the transaction sees it; `as_of` is filled in.
-  virtual void Scan(kv::ScanRequest request, MonoTime deadline,
-                    UniqueFunction<void(StatusOr<kv::ScanPage>)> done) = 0;
-  // Kept until the commit. BATCH_TOO_LARGE: it stays as it was.
-  virtual Status Write(std::vector<TxnMutation> mutations) = 0;
+  // In order of `keys`; what it wrote itself has version 0. With a lock: LOCK_TIMEOUT, and it goes
+  // on.
+  using GetDone = UniqueFunction<void(StatusOr<std::vector<kv::GetResult>>)>;
+  virtual void Get(kv::KeyspaceId keyspace, std::vector<std::string> keys,
+                   std::optional<TxnLock> lock, MonoTime deadline, GetDone done) = 0;
+  // A page of the range as the transaction sees it; `as_of` is filled in. With a lock: of all that
+  // the page speaks of, or, skipping what is locked, of its rows.
+  using ScanDone = UniqueFunction<void(StatusOr<kv::ScanPage>)>;
+  virtual void Scan(kv::ScanRequest request, std::optional<TxnLock> lock, MonoTime deadline,
+                    ScanDone done) = 0;
+  void Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, MonoTime deadline,
+           GetDone done) {
+    Get(keyspace, std::move(keys), std::nullopt, deadline, std::move(done));
+  }
+  void Scan(kv::ScanRequest request, MonoTime deadline, ScanDone done) {
+    Scan(std::move(request), std::nullopt, deadline, std::move(done));
+  }
+  // Kept until the commit. BATCH_TOO_LARGE, LOCK_TIMEOUT: it stays as it was. An optimistic one's
+  // is done within the call.
+  virtual void Write(std::vector<TxnMutation> mutations, MonoTime deadline,
+                     UniqueFunction<void(Status)> done) = 0;
 
   // Writes from here on can be taken back; a savepoint of the same name before it is hidden. What
   // was read meanwhile stays read.

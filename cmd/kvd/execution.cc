@@ -71,9 +71,11 @@ void Execution::Run(std::size_t next) {
     mutations.push_back(*mutation);
   }
   if (!mutations.empty()) {
-    if (const Status status = txn_->Write(std::move(mutations)); !status.ok()) {
-      return Failed(status);
-    }
+    txn_->Write(std::move(mutations), deadline_, [self = shared_from_this(), next](Status status) {
+      if (!status.ok()) return self->Failed(status);
+      self->Run(next);
+    });
+    return;
   }
   if (next == operations.size()) return Commit();
   const kv::KeyspaceId keyspace = std::get<DecodedGet>(operations[next]).keyspace;

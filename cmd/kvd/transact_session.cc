@@ -429,7 +429,9 @@ void TransactSession::Write(const LanePtr& lane, const std::shared_ptr<Step>& st
         if (!decoded.ok()) return self->Finish(lane, *step, decoded.status());
         std::vector<TxnMutation> mutations;
         mutations.push_back(*std::move(decoded));
-        self->Finish(lane, *step, step->txn->Write(std::move(mutations)));
+        step->txn->Write(
+            std::move(mutations), step->deadline,
+            [self, lane, step](const Status& status) { self->Finish(lane, *step, status); });
       });
 }
 

@@ -27,6 +27,7 @@ struct Encoder {
     AppendPrefixed(out, prepare.anchor);
     AppendVarint(out, prepare.part);
     AppendVarint(out, prepare.valid_until_ms);
+    AppendFixed64(out, prepare.as_of.value());
     AppendVarint(out, prepare.writes.size());
     for (const TxnWrite& write : prepare.writes) {
       out.push_back(write.deletes ? kDeletes : 0);
@@ -45,6 +46,7 @@ struct Encoder {
     for (const TxnRange& range : prepare.ranges) {
       AppendPrefixed(out, range.start);
       AppendPrefixed(out, range.end);
+      AppendFixed64(out, range.as_of.value());
     }
     AppendTxnParts(out, prepare.parts);
     if (prepare.session) AppendTxnSession(out, prepare.session);
@@ -104,7 +106,8 @@ bool ReadCheck(Reader& reader, TxnCheck& check) {
 }
 
 bool ReadRange(Reader& reader, TxnRange& range) {
-  return reader.Prefixed(range.start) && reader.Prefixed(range.end) && range.start < range.end;
+  return reader.Prefixed(range.start) && reader.Prefixed(range.end) && range.start < range.end &&
+         ReadTimestamp(reader, range.as_of);
 }
 
 template <class One>
@@ -128,9 +131,9 @@ bool Read(Reader& reader, TxnPrepare& prepare) {
   if (!reader.Byte(flags) || flags > (kOnePhase | kHasSession)) return false;
   prepare.one_phase = (flags & kOnePhase) != 0;
   return reader.Prefixed(prepare.anchor) && ReadPart(reader, prepare.part) &&
-         reader.Varint(prepare.valid_until_ms) && ReadAll(reader, prepare.writes, ReadWrite) &&
-         ReadAll(reader, prepare.checks, ReadCheck) && ReadAll(reader, prepare.ranges, ReadRange) &&
-         ReadTxnParts(reader, prepare.parts) &&
+         reader.Varint(prepare.valid_until_ms) && ReadTimestamp(reader, prepare.as_of) &&
+         ReadAll(reader, prepare.writes, ReadWrite) && ReadAll(reader, prepare.checks, ReadCheck) &&
+         ReadAll(reader, prepare.ranges, ReadRange) && ReadTxnParts(reader, prepare.parts) &&
          ((flags & kHasSession) == 0 || ReadTxnSession(reader, prepare.session));
 }
 
@@ -232,6 +235,16 @@ bool PeekTxnCommand(std::string_view encoded, std::string_view& key) {
   std::uint8_t kind = 0;
   TxnId txn;
   return ReadHead(reader, kind, key, txn);
+}
+
+bool PeekOnePhase(std::string_view encoded, TxnId& txn) {
+  Reader reader(encoded);
+  std::uint8_t kind = 0;
+  std::string_view key;
+  std::uint8_t isolation = 0;
+  std::uint8_t flags = 0;
+  return ReadHead(reader, kind, key, txn) && kind == kPrepare && reader.Byte(isolation) &&
+         reader.Byte(flags) && (flags & kOnePhase) != 0;
 }
 
 bool PeekTxnId(std::string_view encoded, TxnId& txn) {

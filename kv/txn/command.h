@@ -28,17 +28,18 @@ struct TxnWrite {
 // A key that must be as the transaction saw it, and stays so until its outcome is known.
 struct TxnCheck {
   std::string_view key = {};
-  // What its newest version must be: not above the transaction's start; or, if `exact`, this one
+  // What its newest version must be: not above `as_of` of the prepare; or, if `exact`, this one
   // (0: none), as a lock that was taken on the way found it.
   bool exact = false;
   Timestamp version = {};
   bool operator==(const TxnCheck&) const = default;
 };
 
-// Encoded bounds, the end exclusive; no version of a key inside is above the start.
+// Encoded bounds, the end exclusive; no version of a key inside is above `as_of`.
 struct TxnRange {
   std::string_view start = {};
   std::string_view end = {};
+  Timestamp as_of = {};  // zero: that of the prepare
   bool operator==(const TxnRange&) const = default;
 };
 
@@ -55,6 +56,8 @@ struct TxnPrepare {
   std::string_view anchor = {};
   std::uint32_t part = 0;
   std::uint64_t valid_until_ms = 0;
+  // What its reads saw, and what it judges others' commits by. Zero: its start.
+  Timestamp as_of = {};
   // All of the transaction: it commits here and now.
   bool one_phase = false;
   std::vector<TxnWrite> writes = {};
@@ -137,6 +140,8 @@ std::string EncodeTxnCommand(const TxnCommand& command);
 Status DecodeTxnCommand(std::string_view encoded, TxnCommand& command);
 // Its routing key. False when it is none; not all of it is looked at.
 bool PeekTxnCommand(std::string_view encoded, std::string_view& key);
+// Whether it commits all of the transaction, and whose it is.
+bool PeekOnePhase(std::string_view encoded, TxnId& txn);
 // Whose step it is.
 bool PeekTxnId(std::string_view encoded, TxnId& txn);
 

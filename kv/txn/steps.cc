@@ -71,6 +71,8 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
   for (const TxnWrite& write : prepare.writes) {
     versions_.WriteVersion(write, std::string(write.key), context.at, context.txn);
   }
+  // Looking twice does no harm.
+  if (prepare.writes.empty()) return result;
   SetRecord(prepare.anchor, context.txn,
             {.state = TxnState::kCommitted,
              .timestamp = context.at,
@@ -140,20 +142,21 @@ bool TxnSteps::IsObstructed(const Context& context, const TxnPrepare& prepare,
   };
   const bool first_wins =
       prepare.isolation >= Isolation::kRepeatableRead && !Planted(Plant::kFirstUnchecked);
-  const Timestamp start(context.txn.value());
+  const Timestamp as_of = prepare.as_of ? prepare.as_of : Timestamp(context.txn.value());
   for (const TxnWrite& write : prepare.writes) {
     if (locked(locks_.AgainstWrite(write.key, context.txn))) return true;
-    if (first_wins && HasChanged(context, write.key, start, false, result)) return true;
+    if (first_wins && HasChanged(context, write.key, as_of, false, result)) return true;
   }
   if (prepare.one_phase && Planted(Plant::kOnePhaseUnchecked)) return false;
   for (const TxnCheck& check : prepare.checks) {
     if (locked(locks_.AgainstRead(check.key, context.txn))) return true;
-    const Timestamp limit = check.exact ? check.version : start;
+    const Timestamp limit = check.exact ? check.version : as_of;
     if (HasChanged(context, check.key, limit, check.exact, result)) return true;
   }
   for (const TxnRange& range : prepare.ranges) {
     if (locked(locks_.AgainstReadIn(range.start, range.end, context.txn))) return true;
-    if (const auto newer = versions_.ChangeAfter(start, range.start, range.end, context.at)) {
+    const Timestamp since = range.as_of ? range.as_of : as_of;
+    if (const auto newer = versions_.ChangeAfter(since, range.start, range.end, context.at)) {
       result = ChangedTo(newer->second, newer->first, context.at);
       return true;
     }

@@ -93,6 +93,8 @@ class Locator {
 
   Location operator()(const TxnRecordCall& call) const { return At(call.anchor); }
 
+  Location operator()(const UnlockCall& call) const { return At(call.key); }
+
  private:
   Location At(std::string_view encoded) const {
     const ShardDescriptor* shard = image_.Locate(encoded);

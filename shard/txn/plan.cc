@@ -23,6 +23,8 @@ struct Item {
   std::string start;
   std::string end = {};  // of a range
   const WriteBuffer::Write* write = nullptr;
+  std::optional<Timestamp> version = {};  // that a key was locked with
+  Timestamp as_of = {};                   // of a range that was locked
 
   std::size_t bytes() const {
     return 32 + start.size() + end.size() + (write != nullptr ? write->value.size() : 0);
@@ -49,15 +51,17 @@ StatusOr<std::vector<Item>> ItemsOf(const CommitRequest& request, const Director
         items.begin(), end, key, [](const Item& item, const auto& k) { return item.start < k; });
     return found != end && found->start == key;
   };
-  for (const std::string& key : request.reads.keys()) {
+  for (const auto& [key, version] : request.reads.keys()) {
     // That a written key is unchanged is checked with the write.
-    if (!is_written(key)) items.push_back({.start = key});
+    if (version || !is_written(key)) items.push_back({.start = key, .version = version});
   }
-  for (const auto& [start, end] : request.reads.ranges()) {
-    const auto shards = image.Overlapping(start, end);
+  for (const auto& [start, range] : request.reads.ranges()) {
+    const auto shards = image.Overlapping(start, range.end);
     if (shards.empty()) return Dropped(kv::KeyspaceOf(start));
     for (const ShardDescriptor* shard : shards) {
-      items.push_back({.start = std::max(start, shard->start), .end = std::min(end, shard->end)});
+      items.push_back({.start = std::max(start, shard->start),
+                       .end = std::min(range.end, shard->end),
+                       .as_of = range.as_of});
     }
   }
   std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
@@ -78,6 +82,7 @@ class Parting {
       prepare.isolation = request_.isolation;
       prepare.part = static_cast<std::uint32_t>(parts_.size() - 1);
       prepare.valid_until_ms = request_.valid_until_ms;
+      prepare.as_of = request_.reads_at;
       spans_.push_back({.first = item.start, .last = item.start});
       group_ = group;
       bytes_ = 0;
@@ -87,9 +92,11 @@ class Parting {
     ++items_;
     kv::TxnPrepare& prepare = parts_.back();
     if (!item.end.empty()) {
-      prepare.ranges.push_back({.start = item.start, .end = item.end});
+      prepare.ranges.push_back({.start = item.start, .end = item.end, .as_of = item.as_of});
     } else if (item.write == nullptr) {
-      prepare.checks.push_back({.key = item.start});
+      prepare.checks.push_back({.key = item.start,
+                                .exact = item.version.has_value(),
+                                .version = item.version.value_or(Timestamp())});
     } else {
       prepare.writes.push_back({.deletes = item.write->deletes,
                                 .key = item.start,
@@ -113,6 +120,7 @@ class Parting {
                                parts_.size(), kv::kTxnPartsMax));
     }
     CommitPlan plan;
+    if (anchor_.empty()) anchor_ = spans_.front().first;  // nothing is written
     plan.anchor = anchor_;
     plan.valid_until_ms = request_.valid_until_ms;
     const bool one_phase = parts_.size() == 1;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,9 @@ struct CommitRequest {
   kv::TxnId txn;
   kv::Isolation isolation = kv::Isolation::kSerializable;
   std::uint64_t valid_until_ms = 0;
-  WriteBuffer::Writes writes;  // not empty
+  Timestamp reads_at;  // what is not under locks was read as of then
+  // Not both empty.
+  WriteBuffer::Writes writes;
   ReadSet reads;
   // Encoded, and one of those that are written; empty: the first of them.
   std::string anchor = {};

@@ -22,29 +22,56 @@ Status TooMuch() {
 
 bool ReadSet::Covers(const std::string& key) const {
   const auto after = ranges_.upper_bound(key);
-  return after != ranges_.begin() && std::prev(after)->second > key;
+  return after != ranges_.begin() && std::prev(after)->second.end > key &&
+         !std::prev(after)->second.as_of;
 }
 
 Status ReadSet::AddKey(std::string key) {
   if (keys_.contains(key) || Covers(key)) return absl::OkStatus();
   if (size() >= kv::kBatchOpsMax) return TooMuch();
-  keys_.insert(std::move(key));
+  keys_.emplace(std::move(key), std::nullopt);
   return absl::OkStatus();
 }
 
-Status ReadSet::AddRange(std::string start, std::string end) {
+// The first version counts: had it changed since, the lock would have been lost. One that was read
+// before without a lock is no newer than the reads' timestamp, or the commit fails.
+Status ReadSet::AddLocked(std::string key, Timestamp version) {
+  const auto known = keys_.find(key);
+  if (known != keys_.end()) {
+    if (!known->second) known->second = version;
+    return absl::OkStatus();
+  }
+  if (size() >= kv::kBatchOpsMax) return TooMuch();
+  keys_.emplace(std::move(key), version);
+  return absl::OkStatus();
+}
+
+Status ReadSet::AddRange(std::string start, std::string end, Timestamp as_of) {
   if (start >= end) return absl::OkStatus();
+  // One that touches it is the same only if it is of the same time.
+  const auto joins = [&](const std::string& first, const Range& range) {
+    if (first > end || range.end < start) return false;
+    return range.as_of == as_of || (first < end && range.end > start);
+  };
+  const auto earlier = [](Timestamp a, Timestamp b) {
+    return !a || !b ? Timestamp() : std::min(a, b);
+  };
   auto first = ranges_.upper_bound(start);
-  if (first != ranges_.begin() && std::prev(first)->second >= start) --first;
+  while (first != ranges_.begin() && joins(std::prev(first)->first, std::prev(first)->second)) {
+    --first;
+  }
   auto last = first;
-  for (; last != ranges_.end() && last->first <= end; ++last) {
+  for (; last != ranges_.end() && joins(last->first, last->second); ++last) {
     start = std::min(start, last->first);
-    end = std::max(end, last->second);
+    end = std::max(end, last->second.end);
+    as_of = earlier(as_of, last->second.as_of);
   }
   if (first == last && size() >= kv::kBatchOpsMax) return TooMuch();
   ranges_.erase(first, last);
-  keys_.erase(keys_.lower_bound(start), keys_.lower_bound(end));
-  ranges_.emplace(std::move(start), std::move(end));
+  std::erase_if(keys_, [&](const auto& key) {
+    return !key.second && !as_of && key.first >= start && key.first < end;
+  });
+  ranges_.emplace(std::move(start), Range{.end = std::move(end), .as_of = as_of});
   return absl::OkStatus();
 }
 

@@ -20,6 +20,10 @@ Status Check(const TxnOptions& options) {
                  "a transaction that writes reads as of its beginning: only a read-only one can "
                  "name a timestamp");
   }
+  if (options.read_only && options.locking == Locking::kPessimistic) {
+    return Error(Reason::kBadRequest,
+                 "a read-only transaction locks nothing: begin it as an optimistic one");
+  }
   if (options.timeout <= Duration(0) || options.timeout > kTimeoutMax) {
     return Error(Reason::kBadRequest, "a transaction's timeout is from 1 ms to 10 minutes");
   }
@@ -42,6 +46,8 @@ TxnRegistry::TxnRegistry(World world)
     mine.gateway = world_.calls.gateway;
     mine.clock = world_.clock;
     mine.timestamp = world_.timestamp;
+    mine.directory = world_.calls.directory;
+    mine.self = world_.self;
     mine.spawn = [this, &lane](UniqueFunction<Task<>(Coordinator&)> begin) {
       if (stopping_.load()) return false;
       // Not dispatched: it may be called with locks held that its end would want.
@@ -57,7 +63,10 @@ TxnRegistry::TxnRegistry(World world)
                                                       .lingers = world_.lingers});
 }
 
-TxnRegistry::~TxnRegistry() = default;
+TxnRegistry::~TxnRegistry() {
+  std::lock_guard lock(open_->mutex);
+  open_->closed = true;
+}
 
 Status TxnRegistry::Refusal() const {
   if (stopping_.load()) return StoppingError();
@@ -154,6 +163,20 @@ void TxnRegistry::Write(Bytes command, MonoTime deadline,
         }
         lane.scope->Spawn(Answer(lane.writes.get(), std::move(command), deadline, std::move(done)));
       });
+}
+
+std::vector<kv::TxnId> TxnRegistry::OpenOf(const std::vector<kv::TxnId>& txns) const {
+  std::vector<kv::TxnId> found;
+  for (const kv::TxnId id : txns) {
+    std::shared_ptr<TransactionImpl> txn;
+    {
+      std::lock_guard lock(open_->mutex);
+      const auto known = open_->by_id.find(id);
+      if (known != open_->by_id.end()) txn = known->second.lock();
+    }
+    if (txn != nullptr && !txn->ended()) found.push_back(id);
+  }
+  return found;
 }
 
 void TxnRegistry::Expire() {

@@ -26,6 +26,7 @@ class TxnRegistry final : public Transactions {
     const Clock* clock = nullptr;
     TxnCalls::World calls;
     TransactionImpl::Take timestamp;
+    std::function<NodeId()> self;
     // See Settler::World.
     std::function<std::optional<kv::ShardRange>(GroupId group, kv::TxnId txn)> held;
     std::function<void(GroupId group, const kv::Obstacle& obstacle)> lingers;
@@ -45,6 +46,8 @@ class TxnRegistry final : public Transactions {
   void Write(Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done);
 
   Settler& settler() { return *settler_; }
+  // Those of them that are here, and have not ended.
+  std::vector<kv::TxnId> OpenOf(const std::vector<kv::TxnId>& txns) const;
   // Rolls back those whose time is up; from time to time.
   void Expire();
   // Ends the flows; what is left of transactions others will settle. `done` on any strand.

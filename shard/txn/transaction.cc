@@ -17,11 +17,16 @@ TransactionImpl::TransactionImpl(const World* world, std::shared_ptr<Open> open,
       options_(options),
       id_(start.value()),
       start_(options.read_timestamp ? options.read_timestamp : start),
-      begun_(world->clock->Now()) {}
+      begun_(world->clock->Now()),
+      reads_at_(start_) {}
 
 TransactionImpl::~TransactionImpl() {
-  std::lock_guard lock(open_->mutex);
-  open_->by_id.erase(id_);
+  {
+    std::lock_guard lock(open_->mutex);
+    open_->by_id.erase(id_);
+    if (open_->closed) return;
+  }
+  LetGo(locked_);
 }
 
 Status TransactionImpl::CheckOpen() const {
@@ -40,10 +45,13 @@ Status TransactionImpl::CheckWritable() const {
 
 void TransactionImpl::BeginRead(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> then) {
   Status open;
+  Timestamp as_of;
   {
     std::lock_guard lock(mutex_);
     open = CheckOpen();
     if (open.ok()) ++reads_open_;
+    if (options_.isolation >= kv::Isolation::kRepeatableRead) reads_at_used_ = true;
+    as_of = reads_at_;
   }
   if (!open.ok()) {
     then(open);
@@ -54,7 +62,7 @@ void TransactionImpl::BeginRead(MonoTime deadline, UniqueFunction<void(StatusOr<
     return;
   }
   if (options_.isolation >= kv::Isolation::kRepeatableRead || options_.read_only) {
-    then(start_);
+    then(as_of);
     return;
   }
   world_->timestamp(deadline, [self = shared_from_this(),
@@ -77,13 +85,18 @@ void TransactionImpl::Read(GatewayCall call, MonoTime deadline,
   world_->gateway->Submit(std::move(requests), std::make_shared<OneAnswer>(std::move(done)));
 }
 
-void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, MonoTime deadline,
-                          UniqueFunction<void(StatusOr<Got>)> done) {
+void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys,
+                          std::optional<TxnLock> lock, MonoTime deadline, GetDone done) {
+  if (!lock && LocksReads()) lock = TxnLock{.strength = LockStrength::kShare};
+  if (lock) {
+    GetLocked(keyspace, std::move(keys), *lock, /*keys_only=*/false, deadline, std::move(done));
+    return;
+  }
   Got results(keys.size());
   std::vector<std::string> others;
   std::vector<std::size_t> places;
   {
-    std::lock_guard lock(mutex_);
+    std::lock_guard guard(mutex_);
     for (std::size_t i = 0; i < keys.size(); ++i) {
       if (auto own = writes_.Find(keyspace, keys[i])) {
         results[i] = *std::move(own);
@@ -144,8 +157,13 @@ void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys
   });
 }
 
-void TransactionImpl::Scan(kv::ScanRequest request, MonoTime deadline,
-                           UniqueFunction<void(StatusOr<kv::ScanPage>)> done) {
+void TransactionImpl::Scan(kv::ScanRequest request, std::optional<TxnLock> lock, MonoTime deadline,
+                           ScanDone done) {
+  if (!lock && LocksReads()) lock = TxnLock{.strength = LockStrength::kShare};
+  if (lock) {
+    ScanLocked(std::move(request), *lock, deadline, std::move(done));
+    return;
+  }
   BeginRead(deadline, [self = shared_from_this(), request = std::move(request), deadline,
                        done = std::move(done)](const StatusOr<Timestamp>& as_of) mutable {
     if (!as_of.ok()) {
@@ -165,7 +183,7 @@ void TransactionImpl::Scan(kv::ScanRequest request, MonoTime deadline,
                   status = self->NoteScan(request, page);
                 }
                 if (status.ok()) {
-                  std::lock_guard lock(self->mutex_);
+                  std::lock_guard guard(self->mutex_);
                   self->writes_.Overlay(request, page);
                 }
                 self->EndRead();
@@ -199,7 +217,7 @@ Status TransactionImpl::NoteScan(const kv::ScanRequest& request, const kv::ScanP
 
 // ---- writes -----------------------------------------------------------------------------------
 
-Status TransactionImpl::Write(std::vector<TxnMutation> mutations) {
+Status TransactionImpl::Add(std::vector<TxnMutation> mutations) {
   std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(CheckWritable());
   return writes_.Add(std::move(mutations));
@@ -231,7 +249,8 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
   request.txn = id_;
   request.isolation = options_.isolation;
   StatusOr<Timestamp> at_once = start_;
-  bool writes = false;
+  bool commits = false;
+  Locked locked;
   {
     std::lock_guard lock(mutex_);
     const Status open = CheckOpen();
@@ -239,19 +258,24 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
       at_once = open;
     } else if (reads_open_ > 0) {
       at_once = Error(Reason::kBadRequest, "a read of the transaction is still under way");
-    } else if (writes_.empty()) {
+    } else if (writes_.empty() && !(Tracks() && found_locked_ && !reads_.empty())) {
+      // Reads as of one timestamp need nothing more.
+      at_once = reads_at_;
       phase_ = TxnPhase::kEnded;
+      locked = std::exchange(locked_, {});
     } else {
       phase_ = TxnPhase::kCommitting;
-      writes = true;
+      commits = true;
       keys_committing_ = writes_.writes().size();
       keys_checked_ = reads_.size();
       request.valid_until_ms = ValidUntil(writes_.bytes());
+      request.reads_at = reads_at_;
       request.writes = writes_.TakeWrites();
       request.reads = std::move(reads_);
     }
   }
-  if (!writes) {
+  if (!commits) {
+    LetGo(locked);
     done(std::move(at_once));
     return;
   }
@@ -265,8 +289,9 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
       Error(Reason::kNodeStopping, "the node is stopping: begin it anew elsewhere");
   {
     std::lock_guard lock(mutex_);
-    End(stopping);
+    locked = End(stopping);
   }
+  LetGo(locked);
   (*shared)(stopping);
 }
 
@@ -274,30 +299,37 @@ Task<> TransactionImpl::Commit(std::shared_ptr<TransactionImpl> self, Coordinato
                                CommitRequest request, MonoTime deadline,
                                UniqueFunction<void(StatusOr<Timestamp>)> done) {
   StatusOr<Timestamp> end = co_await coordinator->Commit(std::move(request), deadline);
+  Locked locked;
   {
     std::lock_guard lock(self->mutex_);
     self->phase_ = TxnPhase::kEnded;
     if (!end.ok()) self->why_ended_ = end.status();
+    locked = std::exchange(self->locked_, {});
+    // Its locks go in each group with what it has prepared there.
+    if (end.ok() && !self->failed_to_lock_) locked.clear();
   }
+  self->LetGo(locked);
   done(std::move(end));
 }
 
-void TransactionImpl::RollBack() {
-  std::lock_guard lock(mutex_);
-  if (phase_ == TxnPhase::kOpen) End(absl::OkStatus());
-}
+void TransactionImpl::RollBack() { Abort(absl::OkStatus()); }
 
-void TransactionImpl::End(Status why) {
+TransactionImpl::Locked TransactionImpl::End(Status why) {
   phase_ = TxnPhase::kEnded;
   why_ended_ = std::move(why);
   writes_ = WriteBuffer();
   reads_ = ReadSet();
+  return std::exchange(locked_, {});
 }
 
 bool TransactionImpl::Abort(const Status& why) {
-  std::lock_guard lock(mutex_);
-  if (phase_ != TxnPhase::kOpen) return false;
-  End(why);
+  Locked locked;
+  {
+    std::lock_guard lock(mutex_);
+    if (phase_ != TxnPhase::kOpen) return false;
+    locked = End(why);
+  }
+  LetGo(locked);
   return true;
 }
 
@@ -310,6 +342,7 @@ TransactionInfo TransactionImpl::Info() const {
   std::lock_guard lock(mutex_);
   return {.id = id_,
           .isolation = options_.isolation,
+          .locking = options_.locking,
           .phase = phase_,
           .age = world_->clock->Now() - begun_,
           .keys_written = keys_committing_ + writes_.writes().size(),

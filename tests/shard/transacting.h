@@ -61,11 +61,18 @@ class Transacting : public Shards {
     return all;
   }
   void Put(const Txn& txn, const std::string& key, const std::string& value) {
-    const Status put = txn->Write({{.keyspace = keyspace_, .key = key, .value = value}});
+    const Status put = Wait(BeginWrite(txn, {.keyspace = keyspace_, .key = key, .value = value}));
     EXPECT_TRUE(put.ok()) << put;
   }
   void Delete(const Txn& txn, const std::string& key) {
-    EXPECT_TRUE(txn->Write({{.keyspace = keyspace_, .deletes = true, .key = key}}).ok());
+    const Status erased =
+        Wait(BeginWrite(txn, {.keyspace = keyspace_, .deletes = true, .key = key}));
+    EXPECT_TRUE(erased.ok()) << erased;
+  }
+  std::shared_ptr<std::optional<Status>> BeginWrite(const Txn& txn, TxnMutation mutation) {
+    auto slot = std::make_shared<std::optional<Status>>();
+    txn->Write({std::move(mutation)}, Soon(), [slot](Status status) { *slot = std::move(status); });
+    return slot;
   }
   std::shared_ptr<std::optional<StatusOr<Timestamp>>> BeginCommit(const Txn& txn) {
     auto slot = std::make_shared<std::optional<StatusOr<Timestamp>>>();

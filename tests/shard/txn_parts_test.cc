@@ -107,7 +107,7 @@ TEST(ReadSet, RangesThatTouchAreOne) {
   EXPECT_EQ(reads.ranges().size(), 2u);
   EXPECT_EQ(reads.keys().size(), 1u);
   EXPECT_TRUE(reads.AddRange("c", "d").ok());
-  EXPECT_EQ(reads.ranges(), (std::map<std::string, std::string>{{"a", "f"}}));
+  EXPECT_EQ(reads.ranges(), (std::map<std::string, ReadSet::Range>{{"a", {"f", {}}}}));
   EXPECT_TRUE(reads.AddKey("d").ok());
   EXPECT_EQ(reads.keys().size(), 1u) << "the range has it";
   for (std::size_t i = reads.size(); i < kv::kBatchOpsMax; ++i) {
@@ -115,6 +115,30 @@ TEST(ReadSet, RangesThatTouchAreOne) {
   }
   EXPECT_EQ(ReasonOf(reads.AddKey("one more")), Reason::kBatchTooLarge);
   EXPECT_TRUE(reads.AddRange("a", "z").ok()) << "it takes in others";
+}
+
+TEST(ReadSet, LockedRangesKeepTheirTimes) {
+  using Ranges = std::map<std::string, ReadSet::Range>;
+  ReadSet reads;
+  EXPECT_TRUE(reads.AddRange("a", "c", Timestamp(10)).ok());
+  EXPECT_TRUE(reads.AddRange("c", "e", Timestamp(20)).ok());
+  EXPECT_EQ(reads.ranges(), (Ranges{{"a", {"c", Timestamp(10)}}, {"c", {"e", Timestamp(20)}}}))
+      << "what was committed at 15 in the second was seen";
+  EXPECT_TRUE(reads.AddRange("d", "g", Timestamp(30)).ok());
+  EXPECT_EQ(reads.ranges(), (Ranges{{"a", {"c", Timestamp(10)}}, {"c", {"g", Timestamp(20)}}}));
+  EXPECT_TRUE(reads.AddKey("f").ok());
+  EXPECT_EQ(reads.keys().size(), 1u) << "read as of another time";
+  EXPECT_TRUE(reads.AddRange("b", "d").ok());
+  EXPECT_EQ(reads.ranges(), (Ranges{{"a", {"g", {}}}}));
+}
+
+TEST(ReadSet, ALockedKeyKeepsTheVersionThatWasFoundFirst) {
+  ReadSet reads;
+  EXPECT_TRUE(reads.AddKey("k").ok());
+  EXPECT_TRUE(reads.AddLocked("k", Timestamp(5)).ok());
+  EXPECT_TRUE(reads.AddLocked("k", Timestamp(9)).ok());
+  EXPECT_TRUE(reads.AddKey("k").ok());
+  EXPECT_EQ(reads.keys().at("k"), Timestamp(5));
 }
 
 // Two shards, up to "m" and from there on.

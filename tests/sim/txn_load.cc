@@ -343,8 +343,9 @@ void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t
 void TxnLoad::Write(std::size_t lane, const Key& key, bool final, std::int64_t balance) {
   Lane& own = lanes_[lane];
   const std::string value = TxnHistory::ValueOf(own.run.number, final, balance);
-  const Status written =
-      own.txn->Write({{.keyspace = IdOf(own.node, key.keyspace), .key = key.name, .value = value}});
+  Status written;
+  own.txn->Write({{.keyspace = IdOf(own.node, key.keyspace), .key = key.name, .value = value}},
+                 Deadline(own.node), [&written](Status status) { written = std::move(status); });
   // An ended one says so again at its commit.
   if (written.ok()) own.run.writes[NameOf(key)] = value;
 }
