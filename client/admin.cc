@@ -173,6 +173,14 @@ StatusOr<v1::ListTransactionsResponse> Admin::ListTransactions(const std::string
   return At(address, &v1::Transactions::Stub::List, v1::ListTransactionsRequest());
 }
 
+StatusOr<v1::ListLocksResponse> Admin::ListLocks(const std::string& address) {
+  return At(address, &v1::Transactions::Stub::ListLocks, v1::ListLocksRequest());
+}
+
+StatusOr<v1::ListDeadlocksResponse> Admin::ListDeadlocks(const std::string& address) {
+  return At(address, &v1::Transactions::Stub::ListDeadlocks, v1::ListDeadlocksRequest());
+}
+
 Status Admin::AbortTransaction(const std::string& address, std::uint64_t transaction_id) {
   v1::AbortTransactionRequest request;
   request.set_transaction_id(transaction_id);

@@ -46,6 +46,8 @@ class Admin {
 
   // Of the transactions that this very node keeps.
   StatusOr<v1::ListTransactionsResponse> ListTransactions(const std::string& address);
+  StatusOr<v1::ListLocksResponse> ListLocks(const std::string& address);
+  StatusOr<v1::ListDeadlocksResponse> ListDeadlocks(const std::string& address);
   Status AbortTransaction(const std::string& address, std::uint64_t transaction_id);
 
   // Any node adds up what all shards say.

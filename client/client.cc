@@ -190,6 +190,7 @@ StatusOr<Timestamp> Client::Transact(const TransactOptions& options,
       Transaction txn(transactor_, keyspace_, each);
       const Status done = body(txn);
       end = done.ok() ? txn.Commit() : StatusOr<Timestamp>(done);
+      if (each.first_try == 0) each.first_try = txn.id();
     }
     if (end.ok() || !MayRunAgain(end.status())) return end;
     const Duration pause = transactor_->BackoffAfter(attempt);

@@ -159,8 +159,33 @@ enum class Isolation : std::uint8_t {
   kSerializable,     // and whatever was read is unchanged at the commit
 };
 
+// When a transaction finds out about others.
+enum class Locking {
+  kOptimistic,  // at its commit
+  // On the way: it locks what it writes, and, if serializable, what it reads, and waits for others
+  // who have.
+  kPessimistic,
+};
+
+// Of a read: what it reads is locked until the transaction ends, and is the newest. At
+// kRepeatableRead and kSerializable lock before the first read without a lock.
+struct TxnLock {
+  bool share = false;  // others may share it; else nobody else locks it
+  // What to do when somebody else has locked it: wait in line; fail with LOCK_TIMEOUT; leave it out
+  // (keys are `skipped`, rows do not appear).
+  enum class Patience { kWait, kNoWait, kSkipLocked } patience = Patience::kWait;
+  // LOCK_TIMEOUT after waiting for so long. Zero: as the transaction has it.
+  Duration timeout{0};
+};
+
 struct TransactionOptions {
   Isolation isolation = Isolation::kSerializable;
+  Locking locking = Locking::kOptimistic;
+  // Of its locks: LOCK_TIMEOUT after waiting for so long. Zero: as long as each call may take.
+  Duration lock_timeout{0};
+  // The id() of an earlier try of the same work, whose age it keeps: of transactions that wait for
+  // each other the youngest is rolled back. Transact() sees to it.
+  std::uint64_t first_try = 0;
   // It writes nothing, is never refused, and holds up nobody.
   bool read_only = false;
   // Of a read-only one: as of when it reads; any timestamp that the cluster has given. Zero: as of
@@ -178,6 +203,8 @@ struct TxnCallOptions {
   std::optional<std::string> keyspace = {};
   // Of reads. Zero: ClientOptions::timeout. The transaction's end is the limit.
   Duration timeout{0};
+  // Of reads. None: as the transaction's locking says.
+  std::optional<TxnLock> lock = {};
   // Of puts, from the commit on. Zero: never; else at least a millisecond.
   std::chrono::milliseconds ttl{0};
 };
@@ -199,6 +226,8 @@ struct GetResult {
   std::string value = {};
   Timestamp version = {};
   Expiry expires_at = {};
+  // Of a transaction's read that skips what is locked: it was not looked at.
+  bool skipped = false;
 };
 
 struct PutResult {

@@ -43,6 +43,26 @@ void SetKeyspace(const TxnCallOptions& options, Request& request) {
   if (options.keyspace) request.set_keyspace(*options.keyspace);
 }
 
+template <class Request>
+void SetLock(const TxnCallOptions& options, Request& request) {
+  if (!options.lock) return;
+  v1::TxnLock& lock = *request.mutable_lock();
+  lock.set_strength(options.lock->share ? v1::LOCK_STRENGTH_SHARE : v1::LOCK_STRENGTH_UPDATE);
+  switch (options.lock->patience) {
+    case TxnLock::Patience::kWait:
+      lock.set_patience(v1::LOCK_PATIENCE_WAIT);
+      break;
+    case TxnLock::Patience::kNoWait:
+      lock.set_patience(v1::LOCK_PATIENCE_NO_WAIT);
+      break;
+    case TxnLock::Patience::kSkipLocked:
+      lock.set_patience(v1::LOCK_PATIENCE_SKIP_LOCKED);
+      break;
+  }
+  if (options.lock->timeout > Duration(0))
+    ToDuration(options.lock->timeout, *lock.mutable_timeout());
+}
+
 std::uint32_t PageRows(const ScanOptions& range) {
   const std::uint32_t page = std::clamp<std::uint32_t>(range.page_size, 1, 10'000);
   return range.limit == 0 ? page
@@ -64,6 +84,7 @@ class Transaction::State : public std::enable_shared_from_this<State> {
         const TransactionOptions& options)
       : transactor_(std::move(transactor)),
         seat_(transactor_->NewSeat()),
+        held_bytes_max_(options.locking == Locking::kPessimistic ? 0 : kHeldBytesMax),
         deadline_(transactor_->Now() + options.timeout) {
     v1::TxnBegin& begin = *begin_.mutable_begin();
     begin.set_keyspace(options.keyspace.empty() ? client_keyspace : options.keyspace);
@@ -71,6 +92,11 @@ class Transaction::State : public std::enable_shared_from_this<State> {
     begin.set_read_only(options.read_only);
     begin.set_read_timestamp(options.read_timestamp.value());
     ToDuration(options.timeout, *begin.mutable_timeout());
+    if (options.locking == Locking::kPessimistic) begin.set_locking(v1::LOCKING_PESSIMISTIC);
+    if (options.lock_timeout > Duration(0)) {
+      ToDuration(options.lock_timeout, *begin.mutable_lock_timeout());
+    }
+    begin.set_first_transaction_id(options.first_try);
   }
 
   // `decode` gets the response and the result to fill in; false: it does not fit.
@@ -125,7 +151,7 @@ class Transaction::State : public std::enable_shared_from_this<State> {
       if (held_.empty()) held_bytes_ = 0;
       held_bytes_ += bytes;
       held_.push_back(std::move(call));
-      if (held_bytes_ < kHeldBytesMax && held_.size() < kHeldCallsMax) return absl::OkStatus();
+      if (held_bytes_ < held_bytes_max_ && held_.size() < kHeldCallsMax) return absl::OkStatus();
       calls = TakeHeld();
     }
     transactor_->Send(seat_, std::move(calls), kAlways);
@@ -256,6 +282,7 @@ class Transaction::State : public std::enable_shared_from_this<State> {
 
   const std::shared_ptr<Transactor> transactor_;
   const std::shared_ptr<TxnSeat> seat_;
+  const std::size_t held_bytes_max_;  // 0: writes are sent at once, so that what they lock is
   const MonoTime deadline_;
   v1::TxnRequest begin_;
 
@@ -284,6 +311,7 @@ v1::TxnRequest GetOf(std::string key, const TxnCallOptions& options) {
   v1::TxnRequest request;
   request.mutable_get()->set_key(std::move(key));
   SetKeyspace(options, *request.mutable_get());
+  SetLock(options, *request.mutable_get());
   return request;
 }
 
@@ -292,6 +320,7 @@ v1::TxnRequest BatchGetOf(std::vector<std::string> keys, const TxnCallOptions& o
   v1::TxnBatchGet& get = *request.mutable_batch_get();
   for (std::string& key : keys) get.add_keys(std::move(key));
   SetKeyspace(options, get);
+  SetLock(options, get);
   return request;
 }
 
@@ -307,6 +336,7 @@ v1::TxnRequest ScanOf(const ScanOptions& range, const std::string& token,
   scan.set_limit(PageRows(range));
   scan.set_continuation_token(token);
   SetKeyspace(options, scan);
+  SetLock(options, scan);
   return request;
 }
 

@@ -19,7 +19,8 @@
 //
 // It begins at a node with its first read, its commit or a Flush(), and not before. Writes stay
 // here until then, or until there is a mebibyte of them: a transaction that only writes costs one
-// message. What is wrong with a write the next Flush() says, or the commit, which then fails.
+// message. Those of a pessimistic one are sent at once, and not waited for. What is wrong with a
+// write the next Flush() says, or the commit, which then fails.
 //
 // Threads: one at a time. Callbacks run as those of Client (client.h), and may make calls. Calls
 // take effect in the order in which they are made, so the next need not wait for the last.
@@ -51,8 +52,8 @@ class Transaction {
   Transaction& operator=(const Transaction&) = delete;
 
   // ---- reads; they see the transaction's own writes, whose version is 0
-  // -------------------------- TXN_CONFLICT, TXN_ABORTED, LOCK_TIMEOUT, UNREACHABLE: it has ended,
-  // and nothing happened.
+  // -------------------------- TXN_CONFLICT, TXN_ABORTED, DEADLOCK, UNREACHABLE: it has ended, and
+  // nothing happened. LOCK_TIMEOUT of a read with a lock: it goes on as it was.
 
   StatusOr<GetResult> Get(std::string key, const TxnCallOptions& options = {});
   void GetAsync(std::string key, const TxnCallOptions& options, Callback<GetResult> done);

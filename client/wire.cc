@@ -340,12 +340,16 @@ const v1::ResponseHeader* HeaderOf(const v1::Response& response) {
   return nullptr;
 }
 
-GetResult ToGetResult(v1::GetResult& result) { return ResultOf(result); }
+GetResult ToGetResult(v1::GetResult& result) {
+  GetResult out = ResultOf(result);
+  out.skipped = result.skipped();
+  return out;
+}
 
 std::vector<GetResult> ToGetResults(google::protobuf::RepeatedPtrField<v1::GetResult>& results) {
   std::vector<GetResult> out;
   out.reserve(static_cast<std::size_t>(results.size()));
-  for (v1::GetResult& one : results) out.push_back(ResultOf(one));
+  for (v1::GetResult& one : results) out.push_back(ToGetResult(one));
   return out;
 }
 

@@ -26,6 +26,7 @@
 #include "shard/directory/image.h"
 #include "shard/gateway.h"
 #include "shard/gossip/gossip.h"
+#include "shard/locking/lock_info.h"
 #include "shard/placement/balancer.h"
 #include "shard/transactions.h"
 
@@ -137,6 +138,10 @@ class Node {
 
   virtual Gateway& gateway() = 0;
   virtual Transactions& transactions() = 0;
+  // Of transactions, in the groups that this node leads; any thread.
+  virtual std::vector<LockInfo> Locks(std::size_t count) const = 0;
+  // The last ones whose victims waited here, oldest first; any thread.
+  virtual std::vector<FoundDeadlock> Deadlocks() const = 0;
 
   // True when the node is a member, its groups are open, and it knows the directory and its leader.
   virtual bool Ready() const = 0;

@@ -47,6 +47,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   // Node
   void Start(UniqueFunction<void(Status)> on_fatal) override;
   Gateway& gateway() override { return *router_; }
+  std::vector<LockInfo> Locks(std::size_t count) const override;
+  std::vector<FoundDeadlock> Deadlocks() const override { return lock_watch_->Deadlocks(); }
   Transactions& transactions() override { return *transactions_; }
   bool Ready() const override;
   NodeState state() const override { return state_.load(); }

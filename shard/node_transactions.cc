@@ -54,6 +54,35 @@ void NodeImpl::MakeTransactions() {
   lock_watch_ = std::make_unique<LockWatch>(std::move(locks));
 }
 
+std::vector<LockInfo> NodeImpl::Locks(std::size_t count) const {
+  std::vector<LockInfo> infos;
+  const MonoTime now = world_.clock->Now();
+  const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
+  for (const std::shared_ptr<Replica>& replica : Replicas()) {
+    if (!replica->leads()) continue;
+    for (LockTable::Listed& one : replica->locks().List(now, count - infos.size())) {
+      const bool updates = one.span.strength == LockStrength::kUpdate;
+      infos.push_back({.group = replica->id(),
+                       .kind = updates ? LockInfo::Kind::kUpdate : LockInfo::Kind::kShare,
+                       .span = std::move(one.span),
+                       .owner = one.owner,
+                       .held = one.held,
+                       .waiting = one.waiting});
+    }
+    for (kv::Obstacle& one : replica->store().locks().Holders(count - infos.size())) {
+      const bool checks = one.kind == kv::LockKind::kShared;
+      const std::uint64_t since_ms = std::min(now_ms, MillisecondsOf(one.holder.prepared));
+      const kv::TxnId txn = one.holder.txn;
+      infos.push_back({.group = replica->id(),
+                       .kind = checks ? LockInfo::Kind::kChecked : LockInfo::Kind::kIntent,
+                       .span = {.start = std::move(one.key)},
+                       .owner = {.txn = txn, .coordinator = {}, .since = txn},
+                       .held = std::chrono::milliseconds(now_ms - since_ms)});
+    }
+  }
+  return infos;
+}
+
 void NodeImpl::OnLockWait() { lock_watch_->OnWait(); }
 
 std::optional<kv::ShardRange> NodeImpl::HeldBy(GroupId group, kv::TxnId txn) const {

@@ -37,6 +37,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddCountCommands(*app, session);
   AddBatchCommand(*app, session);
   AddTxnCommands(*app, session);
+  AddLockCommands(*app, session);
   AddStatusCommand(*app, session);
   AddMemberCommands(*app, session);
   AddNodeCommands(*app, session);

@@ -23,6 +23,7 @@ void AddScanCommand(CLI::App& app, Session& session);         // scan
 void AddCountCommands(CLI::App& app, Session& session);       // count, sum
 void AddBatchCommand(CLI::App& app, Session& session);        // batch
 void AddTxnCommands(CLI::App& app, Session& session);         // txn
+void AddLockCommands(CLI::App& app, Session& session);        // lock
 void AddStatusCommand(CLI::App& app, Session& session);       // status
 void AddMemberCommands(CLI::App& app, Session& session);      // member, leader, snapshot
 void AddNodeCommands(CLI::App& app, Session& session);        // node, timestamp

@@ -35,6 +35,19 @@ StatusOr<ClusterView> AskEveryNode(Session& session) {
   return view;
 }
 
+StatusOr<std::set<std::string>> AnsweringNodes(Session& session) {
+  ASSIGN_OR_RETURN(const ClusterView view, AskEveryNode(session));
+  std::set<std::string> addresses;
+  for (const StatusLine& line : view.lines) {
+    if (line.reachable) {
+      addresses.insert(line.address);
+    } else {
+      session.Note(fmt::format("not asked: {}", line.error));
+    }
+  }
+  return addresses;
+}
+
 std::string RoleName(v1::Role role) { return Lower(v1::Role_Name(role), "ROLE_"); }
 
 void AddPart(const StatusLine& line, JsonObject& json) {

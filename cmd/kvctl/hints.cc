@@ -31,8 +31,11 @@ std::string HintFor(const Status& status) {
     }
     case Reason::kTxnConflict:
     case Reason::kTxnAborted:
-    case Reason::kLockTimeout:
       return "begin it anew, and read again";
+    case Reason::kDeadlock:
+      return "begin it anew, and read again; `kvctl lock deadlocks` shows the last ones";
+    case Reason::kLockTimeout:
+      return "try again, or begin it anew; `kvctl lock list` shows who has locked what";
     case Reason::kTxnNotFound:
       return "`kvctl txn list` shows those that are open";
     case Reason::kOutcomeUnknown:

@@ -137,12 +137,7 @@ Status ShowTimestamp(Session& session) {
                    admin->Directory(&v1::Directory::Stub::GetTimestamp, {}));
   const std::uint64_t ms = now.timestamp() >> kTimestampCounterBits;
   const std::uint64_t counter = now.timestamp() & ((1u << kTimestampCounterBits) - 1);
-  const auto seconds = static_cast<std::time_t>(ms / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  const std::string time = fmt::format("{}.{:03}Z", text, ms % 1000);
+  const std::string time = UtcTime(ms);
   Report(session,
          JsonObject()
              .Number64("timestamp", now.timestamp())

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
+
 namespace flotilla::kvctl {
 namespace {
 
@@ -171,6 +173,15 @@ std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::s
   }
   if (in_word) words.push_back(std::move(word));
   return words;
+}
+
+std::string UtcTime(std::uint64_t ms) {
+  const auto seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  return fmt::format("{}.{:03}Z", text, ms % 1000);
 }
 
 std::string PrefixEnd(std::string_view prefix) {

@@ -25,6 +25,9 @@ std::string HumanBytes(std::uint64_t bytes);
 // "3d 4h", "12m 5s", "8s".
 std::string HumanSeconds(std::uint64_t seconds);
 
+// "2026-01-31T12:00:00.250Z", of milliseconds since the epoch.
+std::string UtcTime(std::uint64_t ms);
+
 // The words of a line as a shell would see them: blanks separate, "..." and '...' keep together;
 // outside of '...' a backslash makes \n, \t, \xNN or the next character itself. Nothing when a
 // quote is not closed or an escape is broken; `error` then says which.

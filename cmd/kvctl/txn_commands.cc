@@ -1,4 +1,4 @@
-// txn, txn list|abort.
+// txn, txn list|show|abort.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "cmd/kvctl/asking.h"
 #include "cmd/kvctl/json.h"
 #include "cmd/kvctl/line_editor.h"
+#include "cmd/kvctl/locks.h"
 #include "cmd/kvctl/names.h"
 #include "cmd/kvctl/table.h"
 #include "cmd/kvctl/txn_script.h"
@@ -23,20 +24,28 @@ struct TxnFlags {
   std::string commands;
   std::string isolation = "serializable";
   bool read_only = false;
+  bool pessimistic = false;
   std::string lifetime = "60s";
+  std::string lock_timeout;
 };
+
+StatusOr<Duration> DurationOf(const char* flag, const std::string& text) {
+  const auto duration = ParseDuration(text);
+  if (duration) return *duration;
+  return Error(Reason::kBadRequest,
+               fmt::format("{} {} is not a duration: write 30s or 5m", flag, text));
+}
 
 StatusOr<client::TransactionOptions> OptionsOf(const Session& session, const TxnFlags& flags) {
   client::TransactionOptions options;
   ASSIGN_OR_RETURN(options.isolation, IsolationNamed(flags.isolation));
   options.read_only = flags.read_only || session.flags.at != 0;
   options.read_timestamp = Timestamp(session.flags.at);
-  const auto lifetime = ParseDuration(flags.lifetime);
-  if (!lifetime) {
-    return Error(Reason::kBadRequest,
-                 fmt::format("--lifetime {} is not a duration: write 30s or 5m", flags.lifetime));
+  ASSIGN_OR_RETURN(options.timeout, DurationOf("--lifetime", flags.lifetime));
+  if (flags.pessimistic) options.locking = client::Locking::kPessimistic;
+  if (!flags.lock_timeout.empty()) {
+    ASSIGN_OR_RETURN(options.lock_timeout, DurationOf("--lock-timeout", flags.lock_timeout));
   }
-  options.timeout = *lifetime;
   return options;
 }
 
@@ -98,22 +107,15 @@ Status Transact(Session& session, const TxnFlags& flags) {
       [&lines](std::string& line) { return static_cast<bool>(std::getline(lines, line)); });
 }
 
-// Addresses of the nodes that answer; says which do not.
-StatusOr<std::set<std::string>> Nodes(Session& session) {
-  ASSIGN_OR_RETURN(const ClusterView view, AskEveryNode(session));
-  std::set<std::string> addresses;
-  for (const StatusLine& line : view.lines) {
-    if (line.reachable) {
-      addresses.insert(line.address);
-    } else {
-      session.Note(fmt::format("not asked: {}", line.error));
-    }
-  }
-  return addresses;
+Status NotOpen(std::uint64_t id) {
+  return Error(
+      Reason::kTxnNotFound,
+      fmt::format("no node has transaction {} open: it has ended, or is being committed", id));
 }
 
-Status ListTransactions(Session& session) {
-  ASSIGN_OR_RETURN(const std::set<std::string> nodes, Nodes(session));
+// Of all nodes, oldest first.
+StatusOr<std::vector<v1::TransactionStatus>> OpenTransactions(Session& session) {
+  ASSIGN_OR_RETURN(const std::set<std::string> nodes, AnsweringNodes(session));
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   std::vector<v1::TransactionStatus> open;
   for (const std::string& node : nodes) {
@@ -126,11 +128,23 @@ Status ListTransactions(Session& session) {
   }
   std::sort(open.begin(), open.end(),
             [](const auto& a, const auto& b) { return a.transaction_id() < b.transaction_id(); });
+  return open;
+}
+
+// `only`: no others; 0: all.
+Status ListTransactions(Session& session, std::uint64_t only) {
+  ASSIGN_OR_RETURN(std::vector<v1::TransactionStatus> open, OpenTransactions(session));
+  if (only != 0) {
+    std::erase_if(open, [&](const auto& one) { return one.transaction_id() != only; });
+    if (open.empty()) return NotOpen(only);
+  }
   const Format format = session.FormatFor(true);
-  Table table({">transaction", "node", ">age", "isolation", "phase", ">written", ">read"});
+  Table table(
+      {">transaction", "node", ">age", "isolation", "locking", "phase", ">written", ">read"});
   JsonArray json;
   for (const v1::TransactionStatus& one : open) {
     const std::string isolation = Lower(v1::Isolation_Name(one.isolation()), "ISOLATION_");
+    const std::string locking = Lower(v1::Locking_Name(one.locking()), "LOCKING_");
     const std::string phase = Lower(v1::TransactionPhase_Name(one.phase()), "TRANSACTION_PHASE_");
     const std::int64_t age_ms = one.age().seconds() * 1000 + one.age().nanos() / 1'000'000;
     const std::string age = fmt::format("{:.1f}s", static_cast<double>(age_ms) / 1000);
@@ -140,6 +154,7 @@ Status ListTransactions(Session& session) {
                    .Number64("node_id", one.node_id())
                    .Number64("age_ms", static_cast<std::uint64_t>(age_ms))
                    .Text("isolation", isolation)
+                   .Text("locking", locking)
                    .Text("phase", phase)
                    .Number64("keys_written", one.keys_written())
                    .Number64("keys_read", one.keys_read())
@@ -149,7 +164,7 @@ Status ListTransactions(Session& session) {
                                     isolation, phase));
     } else {
       table.Add({fmt::format("{}", one.transaction_id()), fmt::format("n{}", one.node_id()), age,
-                 isolation, phase, fmt::format("{}", one.keys_written()),
+                 isolation, locking, phase, fmt::format("{}", one.keys_written()),
                  fmt::format("{}", one.keys_read())});
     }
   }
@@ -163,7 +178,7 @@ Status ListTransactions(Session& session) {
 
 // No node knows of the others' transactions: all of them are asked.
 Status AbortTransaction(Session& session, std::uint64_t id) {
-  ASSIGN_OR_RETURN(const std::set<std::string> nodes, Nodes(session));
+  ASSIGN_OR_RETURN(const std::set<std::string> nodes, AnsweringNodes(session));
   ASSIGN_OR_RETURN(auto* const admin, session.Admin());
   Status last;
   for (const std::string& node : nodes) {
@@ -175,9 +190,7 @@ Status AbortTransaction(Session& session, std::uint64_t id) {
     }
     if (ReasonOf(last) != Reason::kTxnNotFound) return last;
   }
-  return Error(
-      Reason::kTxnNotFound,
-      fmt::format("no node has transaction {} open: it has ended, or is being committed", id));
+  return NotOpen(id);
 }
 
 }  // namespace
@@ -197,6 +210,10 @@ void AddTxnCommands(CLI::App& app, Session& session) {
   txn->add_option("--isolation", flags->isolation,
                   "read-uncommitted, read-committed, repeatable-read or serializable (default)");
   txn->add_flag("--read-only", flags->read_only, "nothing will be written; --at implies it");
+  txn->add_flag("--pessimistic", flags->pessimistic,
+                "lock what is written, and, if serializable, what is read, on the way");
+  txn->add_option("--lock-timeout", flags->lock_timeout,
+                  "how long to wait for a lock; default: as long as --timeout");
   txn->add_option("--lifetime", flags->lifetime,
                   "a transaction that takes longer is rolled back; default 60s, up to 10m");
   txn->footer(std::string("From a terminal without -f and -c: type them.\n") + kTxnCommands);
@@ -204,7 +221,14 @@ void AddTxnCommands(CLI::App& app, Session& session) {
     if (txn->get_subcommands().empty()) run(Transact(session, *flags));
   });
   CLI::App* command = txn->add_subcommand("list", "Show the transactions that are open");
-  command->callback([=, &session] { run(ListTransactions(session)); });
+  command->callback([=, &session] { run(ListTransactions(session, 0)); });
+  command = txn->add_subcommand("show", "Show a transaction, and what it has locked");
+  command->add_option("TRANSACTION", *id, "its number")->required();
+  command->callback([=, &session] {
+    Status status = ListTransactions(session, *id);
+    if (status.ok()) status = ListLocks(session, *id);
+    run(status);
+  });
   command = txn->add_subcommand("abort", "Roll a transaction back");
   command->add_option("TRANSACTION", *id, "its number")->required();
   command->callback([=, &session] { run(AbortTransaction(session, *id)); });

@@ -25,8 +25,34 @@ Status Mistake(std::string_view usage) {
   return Error(Reason::kBadRequest, fmt::format("expected `{}`", usage));
 }
 
+// `for update|share [nowait|skip-locked]`, at the end; it is taken out.
+Status TakeLock(std::vector<std::string>& words, client::TxnCallOptions& options) {
+  std::size_t count = words.size();
+  client::TxnLock lock;
+  if (count >= 3 && words[count - 3] == "for") {
+    const std::string& patience = words[--count];
+    if (patience == "nowait") {
+      lock.patience = client::TxnLock::Patience::kNoWait;
+    } else if (patience == "skip-locked") {
+      lock.patience = client::TxnLock::Patience::kSkipLocked;
+    } else {
+      return Mistake("... for update|share [nowait|skip-locked]");
+    }
+  }
+  if (count < 2 || words[count - 2] != "for") return absl::OkStatus();
+  const std::string& strength = words[count - 1];
+  if (strength != "update" && strength != "share") {
+    return Mistake("... for update|share [nowait|skip-locked]");
+  }
+  lock.share = strength == "share";
+  options.lock = lock;
+  words.resize(count - 2);
+  return absl::OkStatus();
+}
+
 // It is over, whatever was to come.
 bool Ends(const Status& status) {
+  if (ReasonOf(status) == Reason::kLockTimeout) return false;
   return InfoOf(ReasonOf(status)).retry == Retry::kRestartTxn ||
          ReasonOf(status) == Reason::kUnreachable || ReasonOf(status) == Reason::kTxnNotFound;
 }
@@ -34,8 +60,11 @@ bool Ends(const Status& status) {
 }  // namespace
 
 const char kTxnCommands[] =
-    "begin [LEVEL] [read-only]   read-uncommitted, read-committed, repeatable-read, serializable\n"
+    "begin [LEVEL] [read-only|pessimistic]\n"
+    "                            read-uncommitted, read-committed, repeatable-read, serializable\n"
     "get KEY...                  put KEY VALUE       delete KEY...       scan [FROM [TO]]\n"
+    "get KEY... for update|share [nowait|skip-locked]                    scan ... for update|share "
+    "...\n"
     "savepoint NAME              rollback [to NAME]  commit\n"
     "Words with blanks go in quotes; `#` starts a comment. Without `begin` the first command "
     "begins.";
@@ -80,6 +109,18 @@ std::vector<std::string> TxnScript::Complete(const std::vector<std::string>& wor
   } else if (words.front() == "begin") {
     for (const auto& [text, level] : kLevels) offer(text);
     offer("read-only");
+    offer("pessimistic");
+  } else if (words.size() > 2 && (words.front() == "get" || words.front() == "scan")) {
+    const std::string& before = words[words.size() - 2];
+    if (before == "for") {
+      offer("update");
+      offer("share");
+    } else if (before == "update" || before == "share") {
+      offer("nowait");
+      offer("skip-locked");
+    } else {
+      offer("for");
+    }
   } else if (words.front() == "rollback") {
     offer("to");
   }
@@ -117,11 +158,14 @@ Status TxnScript::RunWords(const Words& words) {
     RETURN_IF_ERROR(txn->SetSavepoint(arguments[0]));
     return Taken();
   }
+  client::TxnCallOptions options;
+  if (name == "get" || name == "scan") RETURN_IF_ERROR(TakeLock(arguments, options));
   for (std::string& argument : arguments) {
     ASSIGN_OR_RETURN(argument, session_.Argument(argument));
   }
-  if (name == "get") return arguments.empty() ? Mistake("get KEY...") : Get(arguments);
-  if (name == "scan") return arguments.size() > 2 ? Mistake("scan [FROM [TO]]") : Scan(arguments);
+  if (name == "get") return arguments.empty() ? Mistake("get KEY...") : Get(arguments, options);
+  if (name == "scan")
+    return arguments.size() > 2 ? Mistake("scan [FROM [TO]]") : Scan(arguments, options);
   if (name == "put") {
     if (arguments.size() != 2) return Mistake("put KEY VALUE");
     ASSIGN_OR_RETURN(client::Transaction* const txn, Open());
@@ -167,6 +211,8 @@ Status TxnScript::Begin(const Words& words) {
   for (const std::string& word : words) {
     if (word == "read-only") {
       options.read_only = true;
+    } else if (word == "pessimistic") {
+      options.locking = client::Locking::kPessimistic;
     } else {
       ASSIGN_OR_RETURN(options.isolation, IsolationNamed(word));
     }
@@ -184,12 +230,14 @@ Status TxnScript::Begin(const Words& words) {
   return absl::OkStatus();
 }
 
-Status TxnScript::Get(const Words& keys) {
+Status TxnScript::Get(const Words& keys, const client::TxnCallOptions& options) {
   ASSIGN_OR_RETURN(client::Transaction* const txn, Open());
-  ASSIGN_OR_RETURN(const std::vector<client::GetResult> results, txn->BatchGet(keys));
+  ASSIGN_OR_RETURN(const std::vector<client::GetResult> results, txn->BatchGet(keys, options));
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (session_.FormatFor(false) == Format::kJson) {
       session_.PrintLine(GetJson(keys[i], results[i]));
+    } else if (results[i].skipped) {
+      session_.Note(fmt::format("key {} is locked", session_.Show(keys[i])));
     } else if (!results[i].found) {
       session_.Note(fmt::format("key {} does not exist", session_.Show(keys[i])));
     } else if (keys.size() == 1) {
@@ -201,14 +249,14 @@ Status TxnScript::Get(const Words& keys) {
   return absl::OkStatus();
 }
 
-Status TxnScript::Scan(const Words& bounds) {
+Status TxnScript::Scan(const Words& bounds, const client::TxnCallOptions& options) {
   client::ScanOptions range;
   if (!bounds.empty()) range.start = bounds[0];
   if (bounds.size() > 1) range.end = bounds[1];
   ASSIGN_OR_RETURN(client::Transaction* const txn, Open());
   std::string token;
   do {
-    ASSIGN_OR_RETURN(client::ScanPage page, txn->GetPage(range, token));
+    ASSIGN_OR_RETURN(client::ScanPage page, txn->GetPage(range, token, options));
     for (const client::Row& row : page.rows) {
       session_.PrintLine(session_.FormatFor(false) == Format::kJson
                              ? RowJson(row, /*keys_only=*/false)

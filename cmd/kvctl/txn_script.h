@@ -36,8 +36,8 @@ class TxnScript {
 
   Status RunWords(const Words& words);
   Status Begin(const Words& words);
-  Status Get(const Words& keys);
-  Status Scan(const Words& bounds);
+  Status Get(const Words& keys, const client::TxnCallOptions& options);
+  Status Scan(const Words& bounds, const client::TxnCallOptions& options);
   Status RollBack(const Words& words);
   Status Commit();
   // A transaction, begun with `options_` if there is none.

@@ -144,7 +144,10 @@ void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,
   response.set_not_integers(total.not_integers);
 }
 
-void EncodeResult(kv::GetResult& result, v1::GetResult& out) { EncodeGet(result, out); }
+void EncodeResult(kv::GetResult& result, v1::GetResult& out) {
+  EncodeGet(result, out);
+  out.set_skipped(result.skipped);
+}
 
 void EncodeRows(std::vector<kv::ScanRow>& rows, google::protobuf::RepeatedPtrField<v1::Row>& out) {
   out.Reserve(static_cast<int>(rows.size()));

@@ -17,6 +17,11 @@ bool IsRead(const v1::TxnRequest& request) {
   return request.has_get() || request.has_batch_get() || request.has_scan();
 }
 
+// What it finds others are to see.
+bool Locks(const v1::TxnRequest& request) {
+  return request.get().has_lock() || request.batch_get().has_lock() || request.scan().has_lock();
+}
+
 // The transaction lacks something after it has failed.
 bool Changes(const v1::TxnRequest& request) {
   return request.has_begin() || request.has_put() || request.has_delete_() ||
@@ -147,7 +152,8 @@ void TransactSession::TakeIn(v1::TxnRequest& request, MonoTime now) {
 
 bool TransactSession::MayStart(const Lane& lane, const Step& step) {
   if (lane.alone) return false;
-  return lane.reads == 0 || (lane.reads_together && IsRead(step.request));
+  if (lane.reads == 0) return true;
+  return lane.reads_together && IsRead(step.request) && !Locks(step.request);
 }
 
 void TransactSession::Advance(std::uint64_t number, const LanePtr& lane, Lock& lock) {
@@ -156,7 +162,7 @@ void TransactSession::Advance(std::uint64_t number, const LanePtr& lane, Lock& l
   while (!closed_ && !lane->waiting.empty() && MayStart(*lane, lane->waiting.front())) {
     auto step = std::make_shared<Step>(std::move(lane->waiting.front()));
     lane->waiting.pop_front();
-    if (IsRead(step->request)) {
+    if (IsRead(step->request) && !Locks(step->request)) {
       ++lane->reads;
     } else {
       lane->alone = true;
@@ -182,7 +188,7 @@ void TransactSession::Advance(std::uint64_t number, const LanePtr& lane, Lock& l
 }
 
 void TransactSession::Finish(const LanePtr& lane, const Step& step, v1::TxnResponse response) {
-  const bool read = IsRead(step.request);
+  const bool read = IsRead(step.request) && !Locks(step.request);
   const std::uint64_t number = step.request.transaction();
   response.set_id(step.request.id());
   v1::TransactResponse message;
@@ -378,7 +384,7 @@ void TransactSession::Get(const LanePtr& lane, const std::shared_ptr<Step>& step
       },
       [self = shared_from_this(), lane, step](StatusOr<DecodedGet> decoded) {
         if (!decoded.ok()) return self->Finish(lane, *step, decoded.status());
-        step->txn->Get(decoded->keyspace, std::move(decoded->keys), step->deadline,
+        step->txn->Get(decoded->keyspace, std::move(decoded->keys), decoded->lock, step->deadline,
                        [self, lane, step](StatusOr<std::vector<kv::GetResult>> got) {
                          Status status = got.ok() ? CheckResults(*got) : got.status();
                          if (!status.ok()) return self->Finish(lane, *step, status);
@@ -403,7 +409,7 @@ void TransactSession::Scan(const LanePtr& lane, const std::shared_ptr<Step>& ste
       [self = shared_from_this(), lane, step](StatusOr<DecodedScan> decoded) {
         if (!decoded.ok()) return self->Finish(lane, *step, decoded.status());
         step->txn->Scan(
-            std::move(decoded->request), step->deadline,
+            std::move(decoded->request), decoded->lock, step->deadline,
             [self, lane, step, token = std::move(decoded->token)](StatusOr<kv::ScanPage> page) {
               if (!page.ok()) return self->Finish(lane, *step, page.status());
               v1::TxnResponse response;

@@ -9,6 +9,11 @@
 #include "cmd/kvd/rpc.h"
 
 namespace flotilla {
+namespace {
+
+constexpr std::size_t kLocksMax = 1'000;
+
+}  // namespace
 
 TransactionsService::TransactionsService(const TransactSession::Options& options, Node* node,
                                          Executor* executor, const Clock* clock,
@@ -86,6 +91,39 @@ grpc::ServerUnaryReactor* TransactionsService::Abort(grpc::CallbackServerContext
                                                      v1::AbortTransactionResponse*) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(ToGrpc(node_->transactions().Abort(kv::TxnId(request->transaction_id()))));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* TransactionsService::ListLocks(grpc::CallbackServerContext* context,
+                                                         const v1::ListLocksRequest* request,
+                                                         v1::ListLocksResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const std::size_t limit =
+      request->limit() == 0 ? kLocksMax : std::min<std::size_t>(request->limit(), kLocksMax);
+  node_->Info([this, limit, response, reactor](const NodeInfo& info) {
+    std::vector<LockInfo> locks = node_->Locks(limit + 1);
+    response->set_node_id(info.node.value());
+    response->set_more(locks.size() > limit);
+    locks.resize(std::min(locks.size(), limit));
+    const auto image = node_->DirectoryView();
+    for (const LockInfo& one : locks) Encode(one, *image, *response->add_locks());
+    reactor->Finish(grpc::Status::OK);
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* TransactionsService::ListDeadlocks(grpc::CallbackServerContext* context,
+                                                             const v1::ListDeadlocksRequest*,
+                                                             v1::ListDeadlocksResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  node_->Info([this, response, reactor](const NodeInfo& info) {
+    std::vector<FoundDeadlock> found = node_->Deadlocks();
+    std::reverse(found.begin(), found.end());
+    response->set_node_id(info.node.value());
+    const auto image = node_->DirectoryView();
+    for (const FoundDeadlock& one : found) Encode(one, *image, *response->add_deadlocks());
+    reactor->Finish(grpc::Status::OK);
+  });
   return reactor;
 }
 

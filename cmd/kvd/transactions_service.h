@@ -33,6 +33,12 @@ class TransactionsService final : public v1::Transactions::CallbackService {
   grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context,
                                   const v1::AbortTransactionRequest* request,
                                   v1::AbortTransactionResponse* response) override;
+  grpc::ServerUnaryReactor* ListLocks(grpc::CallbackServerContext* context,
+                                      const v1::ListLocksRequest* request,
+                                      v1::ListLocksResponse* response) override;
+  grpc::ServerUnaryReactor* ListDeadlocks(grpc::CallbackServerContext* context,
+                                          const v1::ListDeadlocksRequest* request,
+                                          v1::ListDeadlocksResponse* response) override;
 
  private:
   Random NextRandom();

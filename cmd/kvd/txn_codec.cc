@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cmd/kvd/decode_parts.h"
+#include "kv/key_codec.h"
 
 namespace flotilla {
 namespace {
@@ -64,15 +65,87 @@ v1::TransactionPhase EncodePhase(TxnPhase phase) {
   return v1::TRANSACTION_PHASE_UNSPECIFIED;
 }
 
-Status DecodeTimeout(const google::protobuf::Duration& timeout, Duration& out) {
+// From 1 ms to 10 minutes.
+Status DecodeTime(const google::protobuf::Duration& time, const char* what, Duration& out) {
   constexpr std::int64_t kSecondsMax = 600;
-  const bool sane = timeout.seconds() >= 0 && timeout.seconds() <= kSecondsMax &&
-                    timeout.nanos() >= 0 && timeout.nanos() < 1'000'000'000;
-  out = sane ? std::chrono::seconds(timeout.seconds()) + Duration(timeout.nanos()) : Duration(0);
+  const bool sane = time.seconds() >= 0 && time.seconds() <= kSecondsMax && time.nanos() >= 0 &&
+                    time.nanos() < 1'000'000'000;
+  out = sane ? std::chrono::seconds(time.seconds()) + Duration(time.nanos()) : Duration(0);
   if (out >= std::chrono::milliseconds(1) && out <= std::chrono::seconds(kSecondsMax)) {
     return absl::OkStatus();
   }
-  return Error(Reason::kBadRequest, "a transaction's timeout is from 1 ms to 10 minutes");
+  return Error(Reason::kBadRequest, fmt::format("{} is from 1 ms to 10 minutes", what));
+}
+
+void EncodeTime(Duration time, google::protobuf::Duration& out) {
+  out.set_seconds(time.count() / 1'000'000'000);
+  out.set_nanos(static_cast<std::int32_t>(time.count() % 1'000'000'000));
+}
+
+StatusOr<Locking> DecodeLocking(v1::Locking locking) {
+  switch (locking) {
+    case v1::LOCKING_UNSPECIFIED:
+    case v1::LOCKING_OPTIMISTIC:
+      return Locking::kOptimistic;
+    case v1::LOCKING_PESSIMISTIC:
+      return Locking::kPessimistic;
+    default:
+      return Error(Reason::kBadRequest,
+                   "this server does not know the locking asked for: use OPTIMISTIC or "
+                   "PESSIMISTIC");
+  }
+}
+
+template <class Request>
+Status DecodeLock(const Request& request, std::optional<TxnLock>& out) {
+  if (!request.has_lock()) return absl::OkStatus();
+  const v1::TxnLock& lock = request.lock();
+  TxnLock& read = out.emplace();
+  switch (lock.strength()) {
+    case v1::LOCK_STRENGTH_SHARE:
+      read.strength = LockStrength::kShare;
+      break;
+    case v1::LOCK_STRENGTH_UNSPECIFIED:
+    case v1::LOCK_STRENGTH_UPDATE:
+      read.strength = LockStrength::kUpdate;
+      break;
+    default:
+      return Error(Reason::kBadRequest,
+                   "this server does not know the lock asked for: use SHARE or UPDATE");
+  }
+  switch (lock.patience()) {
+    case v1::LOCK_PATIENCE_UNSPECIFIED:
+    case v1::LOCK_PATIENCE_WAIT:
+      read.patience = LockPatience::kWait;
+      break;
+    case v1::LOCK_PATIENCE_NO_WAIT:
+      read.patience = LockPatience::kNoWait;
+      break;
+    case v1::LOCK_PATIENCE_SKIP_LOCKED:
+      read.patience = LockPatience::kSkipLocked;
+      break;
+    default:
+      return Error(Reason::kBadRequest,
+                   "this server does not know what to do when it is locked: use WAIT, NO_WAIT or "
+                   "SKIP_LOCKED");
+  }
+  return lock.has_timeout() ? DecodeTime(lock.timeout(), "a lock's timeout", read.within)
+                            : absl::OkStatus();
+}
+
+std::string NameOf(const DirectoryImage& image, kv::KeyspaceId keyspace) {
+  const KeyspaceDescriptor* const found = image.Find(keyspace);
+  return found == nullptr ? std::string() : found->name;
+}
+
+// An encoded key as its keyspace's name and the user's key.
+template <class Message>
+void EncodeKeyOf(const std::string& encoded, const DirectoryImage& image, Message& out) {
+  kv::KeyspaceId keyspace;
+  std::string key;
+  if (!kv::DecodeKey(encoded, keyspace, key)) keyspace = kv::KeyspaceOf(encoded);
+  out.set_keyspace(NameOf(image, keyspace));
+  out.set_key(std::move(key));
 }
 
 Status CheckWriteSize(const std::string& key, std::size_t value_bytes) {
@@ -125,7 +198,14 @@ StatusOr<DecodedBegin> Decode(const v1::TxnBegin& begin, KeyspaceNames& names) {
   ASSIGN_OR_RETURN(out.options.isolation, DecodeIsolation(begin.isolation()));
   out.options.read_only = begin.read_only();
   out.options.read_timestamp = Timestamp(begin.read_timestamp());
-  if (begin.has_timeout()) RETURN_IF_ERROR(DecodeTimeout(begin.timeout(), out.options.timeout));
+  if (begin.has_timeout()) {
+    RETURN_IF_ERROR(DecodeTime(begin.timeout(), "a transaction's timeout", out.options.timeout));
+  }
+  ASSIGN_OR_RETURN(out.options.locking, DecodeLocking(begin.locking()));
+  if (begin.has_lock_timeout()) {
+    RETURN_IF_ERROR(DecodeTime(begin.lock_timeout(), "a lock's timeout", out.options.lock_timeout));
+  }
+  out.options.first_try = kv::TxnId(begin.first_transaction_id());
   return out;
 }
 
@@ -133,6 +213,7 @@ StatusOr<DecodedGet> Decode(v1::TxnGet& get, kv::KeyspaceId fallback, KeyspaceNa
   DecodedGet out;
   ASSIGN_OR_RETURN(out.keyspace, KeyspaceOf(get, fallback, names));
   RETURN_IF_ERROR(CheckReadKey(get.key()));
+  RETURN_IF_ERROR(DecodeLock(get, out.lock));
   out.keys.push_back(std::move(*get.mutable_key()));
   return out;
 }
@@ -141,6 +222,7 @@ StatusOr<DecodedGet> Decode(v1::TxnBatchGet& get, kv::KeyspaceId fallback, Keysp
   DecodedGet out;
   ASSIGN_OR_RETURN(out.keyspace, KeyspaceOf(get, fallback, names));
   RETURN_IF_ERROR(CheckReadKeys(get.keys()));
+  RETURN_IF_ERROR(DecodeLock(get, out.lock));
   out.keys.assign(std::make_move_iterator(get.mutable_keys()->begin()),
                   std::make_move_iterator(get.mutable_keys()->end()));
   return out;
@@ -151,6 +233,7 @@ StatusOr<DecodedScan> Decode(v1::TxnScan& scan, kv::KeyspaceId fallback, kv::Txn
   DecodedScan out;
   ASSIGN_OR_RETURN(out.request.keyspace, KeyspaceOf(scan, fallback, names));
   RETURN_IF_ERROR(DecodeBounds(scan));
+  RETURN_IF_ERROR(DecodeLock(scan, out.lock));
   out.token = {.keyspace = out.request.keyspace,
                .start = scan.start(),
                .end = scan.end(),
@@ -239,12 +322,43 @@ bool Holds(const kv::WriteOp& condition, const kv::GetResult& found) {
 void Encode(const TransactionInfo& info, NodeId node, v1::TransactionStatus& out) {
   out.set_transaction_id(info.id.value());
   out.set_node_id(node.value());
-  out.mutable_age()->set_seconds(info.age.count() / 1'000'000'000);
-  out.mutable_age()->set_nanos(static_cast<std::int32_t>(info.age.count() % 1'000'000'000));
+  EncodeTime(info.age, *out.mutable_age());
   out.set_isolation(EncodeIsolation(info.isolation));
   out.set_phase(EncodePhase(info.phase));
   out.set_keys_written(info.keys_written);
   out.set_keys_read(info.keys_read);
+  out.set_locking(info.locking == Locking::kPessimistic ? v1::LOCKING_PESSIMISTIC
+                                                        : v1::LOCKING_OPTIMISTIC);
+}
+
+void Encode(const LockInfo& info, const DirectoryImage& image, v1::Lock& out) {
+  constexpr v1::LockKind kKinds[] = {v1::LOCK_KIND_SHARE, v1::LOCK_KIND_UPDATE,
+                                     v1::LOCK_KIND_INTENT, v1::LOCK_KIND_CHECKED};
+  out.set_shard_id(info.group.value());
+  EncodeKeyOf(info.span.start, image, out);
+  kv::KeyspaceId keyspace;
+  std::string end;
+  if (!info.span.end.empty()) {
+    out.set_ranges(true);
+    if (kv::DecodeKey(info.span.end, keyspace, end)) out.set_end(std::move(end));
+  }
+  out.set_kind(kKinds[static_cast<std::size_t>(info.kind)]);
+  out.set_transaction_id(info.owner.txn.value());
+  out.set_coordinator_node_id(info.owner.coordinator.value());
+  EncodeTime(info.held, *out.mutable_held());
+  out.set_waiting(info.waiting);
+}
+
+void Encode(const FoundDeadlock& found, const DirectoryImage& image, v1::Deadlock& out) {
+  out.mutable_at()->set_seconds(found.at.count() / 1'000'000);
+  out.mutable_at()->set_nanos(static_cast<std::int32_t>(found.at.count() % 1'000'000 * 1'000));
+  out.set_victim_transaction_id(found.deadlock.victim.value());
+  for (const Deadlock::Step& step : found.deadlock.cycle) {
+    v1::DeadlockStep& one = *out.add_steps();
+    one.set_transaction_id(step.waiter.txn.value());
+    one.set_coordinator_node_id(step.waiter.coordinator.value());
+    EncodeKeyOf(step.key, image, one);
+  }
 }
 
 }  // namespace flotilla

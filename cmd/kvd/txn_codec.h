@@ -4,6 +4,7 @@
 // a request is as it was. Otherwise keys and values are moved out of it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "cmd/kvd/scan_token.h"
 #include "flotilla/v1/transactions.pb.h"
 #include "kv/request.h"
+#include "shard/directory/image.h"
+#include "shard/locking/lock_info.h"
 #include "shard/transactions.h"
 
 namespace flotilla {
@@ -24,9 +27,11 @@ struct DecodedBegin {
 struct DecodedGet {
   kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
   std::vector<std::string> keys;
+  std::optional<TxnLock> lock;
 };
 struct DecodedScan {
   kv::ScanRequest request;
+  std::optional<TxnLock> lock;
   ScanToken token;
 };
 
@@ -55,6 +60,10 @@ struct DecodedExecute {
 StatusOr<DecodedExecute> Decode(v1::ExecuteRequest& request, KeyspaceNames& names);
 // Whether the comparison holds for what was read.
 bool Holds(const kv::WriteOp& condition, const kv::GetResult& found);
+
+// `image`: knows the names of keyspaces.
+void Encode(const LockInfo& info, const DirectoryImage& image, v1::Lock& out);
+void Encode(const FoundDeadlock& found, const DirectoryImage& image, v1::Deadlock& out);
 
 // `node`: who coordinates it.
 void Encode(const TransactionInfo& info, NodeId node, v1::TransactionStatus& out);

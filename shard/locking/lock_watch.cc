@@ -109,7 +109,7 @@ void LockWatch::Break(const std::vector<Deadlock>& deadlocks) {
   }
 }
 
-std::vector<LockWatch::Found> LockWatch::Deadlocks() const {
+std::vector<FoundDeadlock> LockWatch::Deadlocks() const {
   std::lock_guard lock(mutex_);
   return {found_.begin(), found_.end()};
 }

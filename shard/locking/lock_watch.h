@@ -24,6 +24,7 @@
 #include "base/executor.h"
 #include "raft/peer_calls.h"
 #include "shard/locking/deadlock_detector.h"
+#include "shard/locking/lock_info.h"
 #include "shard/locking/wait_report.h"
 
 namespace flotilla {
@@ -51,11 +52,7 @@ class LockWatch {
   // Locks that nobody waits for; now and then.
   void Look();
   // Those of the last deadlocks whose victims waited here; the newest last. Any thread.
-  struct Found {
-    std::chrono::microseconds at;  // by the wall clock
-    Deadlock deadlock;
-  };
-  std::vector<Found> Deadlocks() const;
+  std::vector<FoundDeadlock> Deadlocks() const;
 
  private:
   void Tick();
@@ -78,7 +75,7 @@ class LockWatch {
   std::map<NodeId, MonoTime> silent_since_;
 
   mutable std::mutex mutex_;
-  std::deque<Found> found_;
+  std::deque<FoundDeadlock> found_;
   // Timers and answers may outlive this object by a moment; they ask here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -33,6 +33,7 @@ struct Inspector {
     CHECK_LE(call.request.filter_value.size(), kv::kValueBytesMax);
   }
   void operator()(const TxnRecordCall&) const { CHECK(false) << "nodes alone ask for this"; }
+  void operator()(const UnlockCall&) const { CHECK(false) << "nodes alone ask for this"; }
 
   static void ExpectKey(const std::string& key) {
     CHECK(!key.empty());

@@ -114,6 +114,8 @@ class FakeNode final : public Node {
   void Start(UniqueFunction<void(Status)>) override {}
   Gateway& gateway() override { return gateway_; }
   Transactions& transactions() override { return transactions_; }
+  std::vector<LockInfo> Locks(std::size_t) const override { return {}; }
+  std::vector<FoundDeadlock> Deadlocks() const override { return {}; }
   bool Ready() const override { return true; }
   NodeState state() const override { return NodeState::kServing; }
   bool Leads(GroupId) const override { return false; }

@@ -26,23 +26,26 @@ class FakeTransactions final : public Transactions {
 
     kv::TxnId id() const override { return kv::TxnId(id_); }
     Timestamp start() const override { return Timestamp(id_ + 1000); }
-    void Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, MonoTime,
-             Done<Got> done) override {
+    void Get(kv::KeyspaceId keyspace, std::vector<std::string> keys, std::optional<TxnLock> lock,
+             MonoTime, Done<Got> done) override {
       std::string all = "get " + std::to_string(keyspace.value());
       for (const std::string& key : keys) all += " " + key;
+      all += Named(lock);
       Note(all);
       owner_->gets.push_back(std::move(done));
     }
-    void Scan(kv::ScanRequest request, MonoTime, Done<kv::ScanPage> done) override {
-      Note("scan " + request.start + ".." + request.end);
+    void Scan(kv::ScanRequest request, std::optional<TxnLock> lock, MonoTime,
+              Done<kv::ScanPage> done) override {
+      Note("scan " + request.start + ".." + request.end + Named(lock));
       owner_->scans.push_back(std::move(done));
     }
-    Status Write(std::vector<TxnMutation> mutations) override {
+    void Write(std::vector<TxnMutation> mutations, MonoTime,
+               UniqueFunction<void(Status)> done) override {
       for (const TxnMutation& one : mutations) {
         Note((one.deletes ? "delete " : "put ") + one.key +
              (one.ttl_ms == 0 ? "" : " for " + std::to_string(one.ttl_ms)));
       }
-      return std::exchange(owner_->next_write, absl::OkStatus());
+      done(std::exchange(owner_->next_write, absl::OkStatus()));
     }
     Status SetSavepoint(const std::string& name) override {
       Note("savepoint " + name);
@@ -59,6 +62,13 @@ class FakeTransactions final : public Transactions {
     void RollBack() override { Note("rollback"); }
 
    private:
+    static std::string Named(const std::optional<TxnLock>& lock) {
+      if (!lock) return "";
+      std::string name = lock->strength == LockStrength::kShare ? " for share" : " for update";
+      if (lock->patience == LockPatience::kNoWait) name += " nowait";
+      if (lock->patience == LockPatience::kSkipLocked) name += " skip locked";
+      return name;
+    }
     void Note(const std::string& what) {
       owner_->journal.push_back(std::to_string(id_) + ": " + what);
     }
