@@ -20,7 +20,8 @@ std::optional<LockOwner> WaiterOf(const GatewayRequest& request, std::string& ke
       key = kv::EncodeKey(gets->keyspace, gets->keys.front());
     } else {
       const kv::ScanRequest& scan = std::get<ScanCall>(request.call).request;
-      key = kv::RangeStart(scan.keyspace, scan.start);
+      key = kv::IsHashed(scan.keyspace) ? kv::KeyspaceStart(scan.keyspace)
+                                        : kv::RangeStart(scan.keyspace, scan.start);
     }
     return lock->owner;
   }

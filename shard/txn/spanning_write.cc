@@ -28,8 +28,8 @@ GatewayAnswer Failed(Status status) {
 // Nothing happened, and it may go better as of a later time.
 bool RunsAgain(const Status& status) {
   const Reason reason = ReasonOf(status);
-  return reason == Reason::kTxnConflict || reason == Reason::kTxnAborted ||
-         reason == Reason::kTimestampTooOld;
+  return reason == Reason::kTxnConflict || reason == Reason::kDeadlock ||
+         reason == Reason::kTxnAborted || reason == Reason::kTimestampTooOld;
 }
 
 bool IsRange(const kv::WriteOp& op) { return op.kind == kv::WriteKind::kDeleteRange; }

@@ -132,6 +132,7 @@ void ListLoad::Begin(std::size_t lane) {
   const double level = random_.Unit();
   if (level > 0.6) options.isolation = static_cast<kv::Isolation>(1 + random_.Below(3));
   options.read_only = random_.Chance(0.2);
+  if (!options.read_only && random_.Chance(0.3)) options.locking = Locking::kPessimistic;
   own.run.isolation = options.isolation;
   own.run.read_only = options.read_only;
   own.plans.clear();
@@ -188,12 +189,17 @@ void ListLoad::Read(std::size_t lane, const Plan& plan) {
     List found = got->front().found ? Decode(got->front().value) : List();
     if (plan.act == Act::kAppend && !now.run.read_only) {
       load.Append(lane, plan.slot, name, std::move(found));
-    } else {
-      now.run.steps.push_back({.key = name, .found = std::move(found)});
+      return;
     }
+    now.run.steps.push_back({.key = name, .found = std::move(found)});
     load.Later(lane);
   };
-  own.txn->Get(KeyspaceOf(own.node, plan.slot), {name}, Deadline(own.node),
+  std::optional<TxnLock> lock;
+  if (!own.run.read_only && random_.Chance(plan.act == Act::kAppend ? 0.4 : 0.1)) {
+    lock = TxnLock{.strength =
+                       plan.act == Act::kAppend ? LockStrength::kUpdate : LockStrength::kShare};
+  }
+  own.txn->Get(KeyspaceOf(own.node, plan.slot), {name}, lock, Deadline(own.node),
                Guard<StatusOr<std::vector<kv::GetResult>>>(lane, std::move(then)));
 }
 
@@ -203,12 +209,20 @@ void ListLoad::Append(std::size_t lane, std::size_t slot, const std::string& nam
   const ListElement element = next_element_++;
   List after = found;
   after.push_back(element);
-  const Status written = own.txn->Write(
-      {{.keyspace = KeyspaceOf(own.node, slot), .key = name, .value = Encode(after)}});
-  // One that has ended says so again at its commit.
-  own.run.steps.push_back({.key = name, .found = std::move(found)});
-  if (written.ok()) own.run.steps.back().appended = element;
   if (++slots_[slot].appended >= kAppendsMax) slots_[slot] = {.list = slots_[slot].list + 1};
+  auto then = [lane, element, name, found = std::move(found)](ListLoad& load,
+                                                              const Status& written) mutable {
+    load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(written)));
+    if (!written.ok()) {
+      load.Abort(lane);
+      return;
+    }
+    load.lanes_[lane].run.steps.push_back(
+        {.key = name, .found = std::move(found), .appended = element});
+    load.Later(lane);
+  };
+  own.txn->Write({{.keyspace = KeyspaceOf(own.node, slot), .key = name, .value = Encode(after)}},
+                 Deadline(own.node), Guard<Status>(lane, std::move(then)));
 }
 
 // The list that there is, with the one before and the one to come.
@@ -233,7 +247,9 @@ void ListLoad::Scan(std::size_t lane, const Plan& plan) {
     }
     load.Later(lane);
   };
-  own.txn->Scan(std::move(request), Deadline(own.node),
+  std::optional<TxnLock> lock;
+  if (!own.run.read_only && random_.Chance(0.15)) lock.emplace();
+  own.txn->Scan(std::move(request), lock, Deadline(own.node),
                 Guard<StatusOr<kv::ScanPage>>(lane, std::move(then)));
 }
 

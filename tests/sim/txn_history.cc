@@ -123,6 +123,15 @@ std::optional<Timestamp> TxnHistory::VersionSeen(const TxnRead& read, Timestamp 
   return std::nullopt;
 }
 
+Timestamp TxnHistory::ReadsAt(const TxnRun& run) const {
+  Timestamp at = run.start;
+  if (!run.locks) return at;
+  for (const TxnRead& read : run.reads) {
+    if (!read.locked) at = std::max(at, read.version);
+  }
+  return at;
+}
+
 std::string TxnHistory::CheckRun(const TxnRun& run) const {
   const auto name = [&] {
     return fmt::format("transaction {} (start {}, commit {})", run.number, run.start.value(),
@@ -136,17 +145,27 @@ std::string TxnHistory::CheckRun(const TxnRun& run) const {
   };
   const bool snapshot = run.read_only || run.isolation >= kv::Isolation::kRepeatableRead;
   const bool writes = run.commit && !run.writes.empty();
+  const Timestamp reads_at = ReadsAt(run);
   for (const TxnRead& read : run.reads) {
-    if (!snapshot) break;
-    if (read.version > run.start) {
+    if (!snapshot && !read.locked) continue;
+    if (read.locked) {
+      const Timestamp next = Next(read.key, read.version);
+      const bool judged = writes || (run.commit && run.isolation == kv::Isolation::kSerializable);
+      if (judged && read.version && next && next < run.commit) {
+        return fmt::format("{} locked version {} of '{}', which had {} when it committed", name(),
+                           read.version.value(), read.key, by(read.key, next));
+      }
+      continue;
+    }
+    if (read.version > reads_at) {
       return fmt::format("{} read version {} of '{}'", name(), read.version.value(), read.key);
     }
     std::string failure;
-    const std::optional<Timestamp> version = VersionSeen(read, run.start, failure);
+    const std::optional<Timestamp> version = VersionSeen(read, reads_at, failure);
     if (!failure.empty()) return fmt::format("{} {}", name(), failure);
     if (!version) continue;
     const Timestamp next = Next(read.key, *version);
-    if (next && next <= run.start) {
+    if (next && next <= reads_at) {
       return fmt::format("{} read version {} of '{}', which had {} by then", name(),
                          read.version.value(), read.key, by(read.key, next));
     }
@@ -157,7 +176,13 @@ std::string TxnHistory::CheckRun(const TxnRun& run) const {
   }
   if (!writes || run.isolation < kv::Isolation::kRepeatableRead) return "";
   for (const auto& [key, value] : run.writes) {
-    const Timestamp next = Next(key, run.start);
+    // What was locked before the first other read may be of after the start.
+    const bool before =
+        run.locks && std::none_of(run.reads.begin(), run.reads.end(), [&](const auto& read) {
+          return !read.locked && read.key == key;
+        });
+    if (before) continue;
+    const Timestamp next = Next(key, reads_at);
     if (next && next < run.commit) {
       return fmt::format("{} wrote '{}', of which others had written {}", name(), key,
                          by(key, next));

@@ -4,7 +4,10 @@
 // is the one that the store itself claims. Held against it are:
 // - a version has one value, and all final values of a transaction have its commit timestamp;
 // - nothing is read of a transaction that was refused, nor a value that was overwritten within one;
-// - a read as of a timestamp saw the newest version by then;
+// - reads as of a timestamp saw the newest versions by then: by the start, or, of one that locks,
+// by
+//   some time between its start and its commit;
+// - what was read under a lock was still the newest when the transaction was committed;
 // - serializable: what was read was still the newest when the transaction was committed;
 //   repeatable read: what was written was not written by others since its start;
 // - a transaction that began after another was acknowledged has larger timestamps.
@@ -26,7 +29,8 @@ namespace flotilla::sim {
 
 struct TxnRead {
   std::string key;
-  Timestamp version;  // zero: there was none, or it was deleted
+  Timestamp version;    // zero: there was none, or it was deleted
+  bool locked = false;  // the newest there was, and so until the commit
 };
 
 // One transaction that was begun.
@@ -34,6 +38,7 @@ struct TxnRun {
   std::uint64_t number = 0;
   kv::Isolation isolation = kv::Isolation::kSerializable;
   bool read_only = false;
+  bool locks = false;  // some of what it read or wrote: its reads may be of a later time than start
   Timestamp start;
   Timestamp after;   // the largest that was acknowledged before it began
   Timestamp commit;  // zero: not, as far as it knows
@@ -64,6 +69,8 @@ class TxnHistory {
   // What is not known to have been committed, and was seen, was.
   void NoteSeen();
   std::string CheckRun(const TxnRun& run) const;
+  // Of one that locks: as of when it read what it had not locked.
+  Timestamp ReadsAt(const TxnRun& run) const;
   // The version that a read as of that time saw. Nothing: nobody can tell, since a transaction that
   // deletes the key may have been committed or not. In `failure`: what it should have seen.
   std::optional<Timestamp> VersionSeen(const TxnRead& read, Timestamp as_of,

@@ -158,8 +158,11 @@ void TxnLoad::Begin(std::size_t lane) {
     options.isolation = static_cast<kv::Isolation>(1 + random_.Below(3));
   }
   options.read_only = opened_ && !own.large && random_.Chance(0.25);
+  if (!options.read_only && random_.Chance(0.3)) options.locking = Locking::kPessimistic;
   own.run.isolation = options.isolation;
   own.run.read_only = options.read_only;
+  own.run.locks = options.locking == Locking::kPessimistic;
+  own.locks_reads = own.run.locks && options.isolation == kv::Isolation::kSerializable;
   cluster_->node(node)->transactions().Begin(
       options, Deadline(node),
       Guard<StatusOr<std::shared_ptr<Transaction>>>(
@@ -187,16 +190,18 @@ void TxnLoad::Step(std::size_t lane) {
     return;
   }
   if (own.transfers && !opened_) {
-    for (const Key& key : Accounts()) Write(lane, key, true, kMoney);
-    Commit(lane);
+    std::vector<Change> all;
+    for (const Key& key : Accounts()) all.push_back(PutOf(lane, key, true, kMoney));
+    Write(lane, std::move(all), &TxnLoad::Commit);
     return;
   }
   if (own.large) {
     const std::uint64_t first = random_.Below(kLargeKeys);
+    std::vector<Change> all;
     for (std::uint64_t i = random_.Between(kLargeKeysMin, kLargeKeys); i > 0; --i) {
-      Write(lane, LargeKey((first + i) % kLargeKeys), true, 0);
+      all.push_back(PutOf(lane, LargeKey((first + i) % kLargeKeys), true, 0));
     }
-    Commit(lane);
+    Write(lane, std::move(all), &TxnLoad::Commit);
     return;
   }
   if (own.transfers && own.run.read_only) {
@@ -232,15 +237,14 @@ void TxnLoad::Step(std::size_t lane) {
          keyspace);
   } else {
     const Key key = AnyKey(false);
-    if (!own.run.read_only) {
-      if (random_.Chance(0.15)) Write(lane, key, false, 0);
-      if (random_.Chance(0.2)) {
-        Delete(lane, key);
-      } else {
-        Write(lane, key, true, 0);
-      }
+    if (own.run.read_only) {
+      Later(lane, &TxnLoad::Step);
+      return;
     }
-    Later(lane, &TxnLoad::Step);
+    std::vector<Change> changes;
+    if (random_.Chance(0.15)) changes.push_back(PutOf(lane, key, false, 0));
+    changes.push_back(random_.Chance(0.2) ? DeletionOf(lane, key) : PutOf(lane, key, true, 0));
+    Write(lane, std::move(changes), &TxnLoad::Step);
   }
 }
 
@@ -250,6 +254,8 @@ void TxnLoad::Read(std::size_t lane, const std::vector<Key>& keys) {
   auto values = std::make_shared<std::vector<std::string>>(keys.size());
   auto open = std::make_shared<std::size_t>(0);
   auto failed = std::make_shared<bool>(false);
+  const std::optional<TxnLock> lock = AnyLock(lane);
+  own.run.locks |= lock.has_value();
   std::vector<std::vector<std::size_t>> places(keyspaces_.size());
   for (std::size_t i = 0; i < keys.size(); ++i) places[keys[i].keyspace].push_back(i);
   for (const auto& one : places) *open += one.empty() ? 0 : 1;
@@ -257,8 +263,8 @@ void TxnLoad::Read(std::size_t lane, const std::vector<Key>& keys) {
     if (places[keyspace].empty()) continue;
     std::vector<std::string> names;
     for (const std::size_t place : places[keyspace]) names.push_back(keys[place].name);
-    auto then = [lane, keys, values, open, failed, mine = places[keyspace]](
-                    TxnLoad& load, StatusOr<std::vector<kv::GetResult>> got) {
+    auto then = [lane, keys, values, open, failed, locked = lock || own.locks_reads,
+                 mine = places[keyspace]](TxnLoad& load, StatusOr<std::vector<kv::GetResult>> got) {
       load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(got.status())));
       Lane& lane_now = load.lanes_[lane];
       *failed |= !got.ok();
@@ -269,7 +275,8 @@ void TxnLoad::Read(std::size_t lane, const std::vector<Key>& keys) {
         if (lane_now.run.writes.contains(name)) continue;
         // What is provisional has no version, and may never be committed.
         if (result.found && !result.version) continue;
-        lane_now.run.reads.push_back({.key = name, .version = result.version});
+        if (result.skipped) continue;
+        lane_now.run.reads.push_back({.key = name, .version = result.version, .locked = locked});
         if (result.found) load.history_.NoteVersion(name, result.version, result.value);
       }
       if (--*open > 0) return;
@@ -281,14 +288,15 @@ void TxnLoad::Read(std::size_t lane, const std::vector<Key>& keys) {
         load.Commit(lane);
       } else if (lane_now.transfers) {
         const auto amount = static_cast<std::int64_t>(load.random_.Between(1, 20));
-        load.Write(lane, keys[0], true, TxnHistory::BalanceOf((*values)[0]) - amount);
-        load.Write(lane, keys[1], true, TxnHistory::BalanceOf((*values)[1]) + amount);
-        load.Later(lane, &TxnLoad::Commit);
+        load.Write(lane,
+                   {load.PutOf(lane, keys[0], true, TxnHistory::BalanceOf((*values)[0]) - amount),
+                    load.PutOf(lane, keys[1], true, TxnHistory::BalanceOf((*values)[1]) + amount)},
+                   &TxnLoad::Commit);
       } else {
         load.Later(lane, &TxnLoad::Step);
       }
     };
-    own.txn->Get(IdOf(own.node, keyspace), std::move(names), Deadline(own.node),
+    own.txn->Get(IdOf(own.node, keyspace), std::move(names), lock, Deadline(own.node),
                  Guard<StatusOr<std::vector<kv::GetResult>>>(lane, std::move(then)));
   }
 }
@@ -305,7 +313,11 @@ void TxnLoad::LookAtTotal(std::size_t lane, const std::vector<std::string>& valu
 
 void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t keyspace) {
   Lane& own = lanes_[lane];
-  auto then = [lane, request, keyspace](TxnLoad& load, StatusOr<kv::ScanPage> page) {
+  const std::optional<TxnLock> lock = AnyLock(lane);
+  own.run.locks |= lock.has_value();
+  const bool skips = lock && lock->patience == LockPatience::kSkipLocked;
+  auto then = [lane, request, keyspace, locked = lock || own.locks_reads, skips](
+                  TxnLoad& load, StatusOr<kv::ScanPage> page) {
     load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(page.status())));
     Lane& lane_now = load.lanes_[lane];
     if (!page.ok()) {
@@ -327,7 +339,8 @@ void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t
       const std::string key = fmt::format("txn{}", i);
       const std::string name = load.NameOf({keyspace, key});
       if (key < span.start || key >= span.end || lane_now.run.writes.contains(name)) continue;
-      lane_now.run.reads.push_back({.key = name, .version = found[key]});
+      if (skips && !found.contains(key)) continue;
+      lane_now.run.reads.push_back({.key = name, .version = found[key], .locked = locked});
     }
     if (!page->more) {
       load.Later(lane, &TxnLoad::Step);
@@ -337,24 +350,59 @@ void TxnLoad::Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t
     (rest.reverse ? rest.end : rest.start) = page->resume_key;
     if (load.Lives(lane_now)) load.Scan(lane, rest, keyspace);
   };
-  own.txn->Scan(request, Deadline(own.node), Guard<StatusOr<kv::ScanPage>>(lane, std::move(then)));
+  own.txn->Scan(request, lock, Deadline(own.node),
+                Guard<StatusOr<kv::ScanPage>>(lane, std::move(then)));
 }
 
-void TxnLoad::Write(std::size_t lane, const Key& key, bool final, std::int64_t balance) {
-  Lane& own = lanes_[lane];
-  const std::string value = TxnHistory::ValueOf(own.run.number, final, balance);
-  Status written;
-  own.txn->Write({{.keyspace = IdOf(own.node, key.keyspace), .key = key.name, .value = value}},
-                 Deadline(own.node), [&written](Status status) { written = std::move(status); });
-  // An ended one says so again at its commit.
-  if (written.ok()) own.run.writes[NameOf(key)] = value;
+TxnLoad::Change TxnLoad::PutOf(std::size_t lane, const Key& key, bool final,
+                               std::int64_t balance) const {
+  return {.key = key,
+          .value = TxnHistory::ValueOf(lanes_[lane].run.number, final, balance),
+          .deletes = false};
 }
 
-void TxnLoad::Delete(std::size_t lane, const Key& key) {
+TxnLoad::Change TxnLoad::DeletionOf(std::size_t lane, const Key& key) const {
+  return {.key = key, .value = TxnHistory::DeletedBy(lanes_[lane].run.number), .deletes = true};
+}
+
+void TxnLoad::Write(std::size_t lane, std::vector<Change> changes,
+                    void (TxnLoad::*then)(std::size_t)) {
   Lane& own = lanes_[lane];
-  const Status written = own.txn->Write(
-      {{.keyspace = IdOf(own.node, key.keyspace), .deletes = true, .key = key.name}});
-  if (written.ok()) own.run.writes[NameOf(key)] = TxnHistory::DeletedBy(own.run.number);
+  if (!Lives(own)) {
+    Ended(lane);
+    return;
+  }
+  std::vector<TxnMutation> mutations;
+  for (const Change& change : changes) {
+    mutations.push_back({.keyspace = IdOf(own.node, change.key.keyspace),
+                         .deletes = change.deletes,
+                         .key = change.key.name,
+                         .value = change.deletes ? std::string() : change.value});
+  }
+  auto done = [lane, changes = std::move(changes), then](TxnLoad& load, const Status& written) {
+    load.loop_->Trace(static_cast<std::uint64_t>(ReasonOf(written)));
+    Lane& now = load.lanes_[lane];
+    if (!written.ok()) {
+      now.txn->RollBack();
+      load.Ended(lane);
+      return;
+    }
+    for (const Change& change : changes) now.run.writes[load.NameOf(change.key)] = change.value;
+    load.Later(lane, then);
+  };
+  own.txn->Write(std::move(mutations), Deadline(own.node), Guard<Status>(lane, std::move(done)));
+}
+
+// Some of those that may write lock what they read.
+std::optional<TxnLock> TxnLoad::AnyLock(std::size_t lane) {
+  Lane& own = lanes_[lane];
+  if (own.run.read_only || !random_.Chance(own.transfers ? 0.4 : 0.15)) return std::nullopt;
+  TxnLock lock;
+  if (!own.transfers && random_.Chance(0.3)) lock.strength = LockStrength::kShare;
+  const double patience = random_.Unit();
+  if (patience < 0.1) lock.patience = LockPatience::kNoWait;
+  if (!own.transfers && patience > 0.85) lock.patience = LockPatience::kSkipLocked;
+  return lock;
 }
 
 void TxnLoad::PutPlain(std::size_t lane) {

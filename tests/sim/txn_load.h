@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,7 @@ class TxnLoad {
     std::uint64_t generation = 0;  // of its transaction; answers to others are of no interest
     bool busy = false;
     bool transfers = false;
+    bool locks_reads = false;  // all of them
     bool large = false;
     int node = 0;
     std::uint64_t life = 0;  // of its process
@@ -60,8 +62,16 @@ class TxnLoad {
   void Step(std::size_t lane);
   void Read(std::size_t lane, const std::vector<Key>& keys);
   void Scan(std::size_t lane, const kv::ScanRequest& request, std::size_t keyspace);
-  void Write(std::size_t lane, const Key& key, bool final, std::int64_t balance);
-  void Delete(std::size_t lane, const Key& key);
+  struct Change {
+    Key key;
+    std::string value;  // or what the history has for a deletion
+    bool deletes = false;
+  };
+  Change PutOf(std::size_t lane, const Key& key, bool final, std::int64_t balance) const;
+  Change DeletionOf(std::size_t lane, const Key& key) const;
+  // All at once; then, after a while, the next.
+  void Write(std::size_t lane, std::vector<Change> changes, void (TxnLoad::*then)(std::size_t));
+  std::optional<TxnLock> AnyLock(std::size_t lane);
   void PutPlain(std::size_t lane);
   void LookAtTotal(std::size_t lane, const std::vector<std::string>& values);
   void Commit(std::size_t lane);
