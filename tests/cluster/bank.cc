@@ -49,9 +49,13 @@ class Bank {
       // Snapshot isolation is enough for this one: both are written.
       const auto isolation =
           random.Chance(0.5) ? Isolation::kSerializable : Isolation::kRepeatableRead;
+      const auto locking = random.Chance(0.3) ? Locking::kPessimistic : Locking::kOptimistic;
+      TxnCallOptions reads;
+      if (random.Chance(0.3)) reads.lock.emplace();
       const auto end = client_->Transact(
-          {.transaction = {.isolation = isolation}}, [&](Transaction& txn) -> Status {
-            ASSIGN_OR_RETURN(const auto both, txn.BatchGet({Account(from), Account(to)}));
+          {.transaction = {.isolation = isolation, .locking = locking}},
+          [&](Transaction& txn) -> Status {
+            ASSIGN_OR_RETURN(const auto both, txn.BatchGet({Account(from), Account(to)}, reads));
             const std::int64_t left = std::stoll(both[0].value) - amount;
             if (left < 0) return absl::FailedPreconditionError("too poor");
             RETURN_IF_ERROR(txn.Put(Account(from), fmt::format("{}", left)));

@@ -125,6 +125,55 @@ class Transactions(harness.Cluster):
         self.assertIn("-c:1", wrong.stderr)
         self.assertEqual(self.rows(keyspace="money"), {"a": "1", "b": "2"})
 
+    def test_locks_are_waited_for_and_shown(self):
+        self.txn("put a 1; put b 1; commit")
+        holder = self.open_script("--pessimistic")
+        self.assertEqual(self.ask(holder, "get a for update")["value_text"], "1")
+        number = self.listed()[0]["transaction_id"]
+        refused = self.txn("get a for update nowait; commit", check=False)
+        self.assertEqual(refused.returncode, 4)
+        self.assertIn(f"locked by transaction {number}", refused.stderr)
+        self.assertIn("kvctl lock list", refused.stderr)
+        skipped = self.txn("get a b for update skip-locked; commit")
+        self.assertEqual(skipped.stdout, "b\t1\ncommitted\n")
+        self.assertIn("key a is locked", skipped.stderr)
+        late = self.txn("put a 2; commit", "--pessimistic", "--lock-timeout", "300ms", check=False)
+        self.assertEqual(late.returncode, 4)
+        # Who waits in line reads what the one before has written.
+        waiter = self.open_script()
+        self.say(waiter, "get a for update")
+        locks = wait_for("the next in line", lambda: [
+            lock for lock in json.loads(self.kvctl("lock", "list", "-o", "json").stdout)["locks"]
+            if lock["waiting"] == "1"])
+        self.assertEqual(
+            [(lock["key_text"], lock["kind"], lock["transaction_id"], lock["keyspace"])
+             for lock in locks], [("a", "update", number, "money")])
+        self.assertIn("update", self.kvctl("txn", "show", number).stdout)
+        self.say(holder, "put a 5")
+        self.assertEqual(self.finish(holder, "commit"), 0)
+        self.assertEqual(json.loads(waiter.stdout.readline())["value_text"], "5")
+        self.assertEqual(self.finish(waiter, "put a 6; commit"), 0)
+        wait_for("no lock to be left", lambda: not json.loads(
+            self.kvctl("lock", "list", "-o", "json").stdout)["locks"])
+
+    def test_a_deadlock_costs_the_youngest_and_is_remembered(self):
+        self.txn("put a 1; put b 1; put c 1; put d 1; commit")
+        keys = ("a", "b", "c", "d")
+        scripts = [self.open_script() for _ in keys]
+        for script, key in zip(scripts, keys):
+            self.assertEqual(self.ask(script, f"get {key} for update")["value_text"], "1")
+        for script, key in zip(scripts, keys[1:] + keys[:1]):
+            self.say(script, f"get {key} for update")
+        self.assertEqual(scripts[3].wait(timeout=30), 4)
+        self.assertIn("the youngest of those that wait for each other", scripts[3].stderr.read())
+        for script in reversed(scripts[:3]):
+            self.assertEqual(json.loads(script.stdout.readline())["value_text"], "1")
+            self.assertEqual(self.finish(script, "commit"), 0)
+        found = json.loads(self.kvctl("lock", "deadlocks", "-o", "json").stdout)["deadlocks"]
+        self.assertEqual(len(found), 1, found)
+        self.assertEqual(sorted(step["key_text"] for step in found[0]["steps"]), list(keys))
+        self.assertEqual(self.kvctl("lock", "deadlocks").stdout.count("yes"), 1)
+
     def test_a_conflict_has_its_own_exit_code(self):
         self.txn("put a 1; put b 1; commit")
         for level, code in (("serializable", 4), ("repeatable-read", 0)):
