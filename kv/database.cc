@@ -12,6 +12,7 @@
 #include <rocksdb/write_buffer_manager.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/timer_slack.h"
@@ -22,6 +23,7 @@
 #include "kv/key_codec.h"
 #include "kv/lean_env.h"
 #include "kv/memtable.h"
+#include "kv/version_counts.h"
 
 namespace flotilla::kv {
 namespace {
@@ -85,6 +87,9 @@ std::size_t MemtableBytes(const StoreOptions& options) {
   return options.inline_background_work ? 64 * options.memtable_bytes : options.memtable_bytes;
 }
 
+// Of a file, and so of most slices of a vacuum. RocksDB's own choice, with memtables of usual size.
+std::uint64_t TableBytesMax(const StoreOptions& options) { return 2 * options.memtable_bytes; }
+
 rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
                                          const StoreResources& resources) {
   rocksdb::BlockBasedTableOptions table;
@@ -121,6 +126,7 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.level0_stop_writes_trigger = 64;
   family.max_write_buffer_number = kWriteBuffers;
   family.max_bytes_for_level_base = 8 * options.memtable_bytes;
+  family.target_file_size_base = TableBytesMax(options);
   family.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,
                                   rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
                                   rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
@@ -128,8 +134,26 @@ rocksdb::ColumnFamilyOptions VersionsFamily(const StoreOptions& options,
   family.enable_blob_files = true;
   family.min_blob_size = 64 << 10;
   family.enable_blob_garbage_collection = true;
+  family.table_properties_collector_factories.push_back(std::make_shared<VersionCounterFactory>());
+  // RocksDB would have every file compacted once a month: vacuums do that where there is something
+  // to drop.
+  family.periodic_compaction_seconds = 0;
+  family.ttl = 0;
   family.compaction_filter_factory = std::make_shared<CollectorFactory>(std::move(collector));
   return family;
+}
+
+std::string TableName(std::uint64_t number) { return fmt::format("{:06}.sst", number); }
+
+// Of a path; 0: it is none.
+std::uint64_t TableNumber(std::string_view path) {
+  path.remove_prefix(path.rfind('/') + 1);
+  std::uint64_t number = 0;
+  for (const char digit : path.substr(0, path.find('.'))) {
+    if (digit < '0' || digit > '9') return 0;
+    number = 10 * number + static_cast<std::uint64_t>(digit - '0');
+  }
+  return number;
 }
 
 // Some file systems refuse it (older tmpfs, some overlays).
@@ -217,6 +241,7 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
     database->env_ = std::make_unique<LeanEnv>(resources.env);
   }
   db_options.env = database->env_.get();
+  database->table_bytes_max_ = TableBytesMax(options);
   const std::vector<rocksdb::ColumnFamilyDescriptor> families{
       // Unused; but RocksDB resumes after a full disk only once the largest memtable would fit.
       {rocksdb::kDefaultColumnFamilyName, SmallFamily(options, resources)},
@@ -344,6 +369,61 @@ void Database::CountWithin(const ShardRange& range, StoreSizes& sizes) const {
   scale(sizes.disk_bytes);
 }
 
+StatusOr<std::vector<VersionTable>> Database::Tables() const {
+  rocksdb::TablePropertiesCollection properties;
+  RETURN_IF_ERROR(FromRocks(db_->GetPropertiesOfAllTables(versions_, &properties),
+                            "reading the properties of tables"));
+  std::map<std::uint64_t, VersionCounts> counts;
+  for (const auto& [path, table] : properties) {
+    counts[TableNumber(path)] = CountsOf(*table);
+  }
+  rocksdb::ColumnFamilyMetaData files;
+  db_->GetColumnFamilyMetaData(versions_, &files);
+  std::vector<VersionTable> tables;
+  for (const rocksdb::LevelMetaData& level : files.levels) {
+    for (const rocksdb::SstFileMetaData& file : level.files) {
+      VersionTable& table = tables.emplace_back();
+      table.number = file.file_number;
+      table.level = level.level;
+      const std::size_t suffix = std::min(file.smallestkey.size(), kTimestampBytes);
+      table.first = file.smallestkey.substr(0, file.smallestkey.size() - suffix);
+      table.last = file.largestkey;
+      table.bytes = file.size;
+      table.busy = file.being_compacted;
+      table.counts = counts[file.file_number];
+    }
+  }
+  return tables;
+}
+
+int Database::base_level() const {
+  std::uint64_t level = 0;
+  const bool known =
+      db_->GetIntProperty(versions_, rocksdb::DB::Properties::kBaseLevel, &level) && level > 0;
+  return known ? static_cast<int>(level) : last_level();
+}
+
+int Database::last_level() const { return db_->NumberLevels(versions_) - 1; }
+
+Status Database::Compact(const VacuumSlice& slice) {
+  rocksdb::CompactionOptions options;
+  options.compression = rocksdb::kDisableCompressionOption;  // the family's
+  options.output_file_size_limit = table_bytes_max_;
+  std::vector<std::string> names;
+  names.reserve(slice.tables.size());
+  for (const std::uint64_t table : slice.tables) {
+    names.push_back(TableName(table));
+  }
+  const rocksdb::Status done = db_->CompactFiles(options, versions_, names, slice.output_level);
+  // Aborted: a compaction has one of them; or it has just ended, and they are gone.
+  if (!done.IsAborted() && !done.IsInvalidArgument()) return FromRocks(done, "compacting");
+  return Error(Reason::kShardBusy,
+               fmt::format("another compaction is under way ({}): it is tried again in a moment",
+                           done.ToString()));
+}
+
+void Database::EndCompactions() { rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/false); }
+
 void Database::PrepareForLoad(bool reads) {
   const std::string keep = reads ? "kFlushOnly" : "kDisable";
   db_->SetOptions(versions_,
@@ -368,6 +448,7 @@ StoreResources MakeStoreResources(rocksdb::Env* env, const ResourceOptions& opti
   resources.write_buffer = std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes,
                                                                          resources.block_cache);
   resources.unflushed_bytes = std::make_shared<UnflushedBytes::Total>(0);
+  resources.readers = std::make_shared<ReaderHorizon>();
   if (options.background_bytes_per_second_max > 0) {
     // Not tuned by itself: RocksDB's tuning takes minutes to find out that more is needed, while
     // writers wait.

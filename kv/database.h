@@ -17,6 +17,7 @@
 
 #include "base/status.h"
 #include "kv/store.h"
+#include "kv/vacuum_plan.h"
 
 namespace flotilla::kv {
 
@@ -26,6 +27,8 @@ struct CollectorState {
   std::atomic<std::uint64_t> safe_point{0};
   // Tombstones that nothing lies under may go up to this one.
   std::atomic<std::uint64_t> tombstone_point{0};
+  // A slice of a vacuum is being compacted, under whose versions nothing lies.
+  std::atomic<bool> slice_complete{false};
   std::atomic<std::uint64_t> collected{0};
 };
 
@@ -88,6 +91,14 @@ class Database {
   void DropFilesOutside(const ShardRange& range);
   // Keys and bytes of the range, as part of what the files hold, which may have more.
   void CountWithin(const ShardRange& range, StoreSizes& sizes) const;
+  // The files of `versions` with what is counted in them.
+  StatusOr<std::vector<VersionTable>> Tables() const;
+  int base_level() const;
+  int last_level() const;
+  // Compacts these in the calling thread. SHARD_BUSY: another compaction has some of them.
+  Status Compact(const VacuumSlice& slice);
+  // Compactions under way end soon; there are none from here on.
+  void EndCompactions();
   // A write may have to wait for the disk now. Any thread.
   bool MayWait() const { return busy_->flushing.load() || busy_->stalls.load() > 0; }
   // Much is written from here on: further memtables get a bloom filter, which costs memory.
@@ -100,6 +111,7 @@ class Database {
   StatusOr<bool> HasRows(rocksdb::ColumnFamilyHandle* family) const;
 
   std::unique_ptr<rocksdb::Env> env_;
+  std::uint64_t table_bytes_max_ = 0;
   const std::shared_ptr<Busy> busy_ = std::make_shared<Busy>();
   // With inline_background_work, a writer that is stopped until memtables are flushed would wait
   // for itself.

@@ -192,7 +192,7 @@ Status StoreImpl::PutInPlace(const std::string& directory) {
     row_cache_.Forget();
     range_cache_.Forget();
   }
-  database_.reset();
+  CloseDatabase();
   RunBackgroundWork();
   if (Exists(current)) {
     RETURN_IF_ERROR(RemoveFlatDirectory(old));

@@ -7,6 +7,7 @@
 // entry: no clock, no configuration of the node, no iteration order of a hash table.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -21,6 +22,7 @@
 #include "kv/shard_range.h"
 #include "kv/txn/locks.h"
 #include "kv/unflushed_bytes.h"
+#include "kv/vacuum_plan.h"
 #include "raft/state_machine.h"
 
 namespace rocksdb {
@@ -36,6 +38,17 @@ class Store;
 
 inline constexpr std::uint64_t kKeepAll = UINT64_MAX;
 
+// What a node knows of those who read as of a time: no safe point of its groups passes them. Any
+// thread. Only ever a hint: a read below the safe point is refused, whatever was known of it.
+struct ReaderHorizon {
+  // Nobody reads as of a time before this; 0: that is not known.
+  std::atomic<std::uint64_t> oldest{UINT64_MAX};
+  // For so long a reader keeps what the retention does not.
+  std::atomic<std::uint64_t> hold_ms_max{UINT64_MAX};
+  // One who began less than this ago need not have been heard of.
+  std::atomic<std::uint64_t> unheard_ms{0};
+};
+
 // What all groups of a node share.
 struct StoreResources {
   // Production: the default Env. The simulator: its own file system, and background work that runs
@@ -45,6 +58,7 @@ struct StoreResources {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer;
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter;
   std::shared_ptr<UnflushedBytes::Total> unflushed_bytes;
+  std::shared_ptr<ReaderHorizon> readers;
 };
 
 // Over all groups.
@@ -122,6 +136,32 @@ struct StoreCounts {
   std::uint64_t sessions = 0;
   std::uint64_t applied_commands = 0;
   std::uint64_t locks = 0;  // of transactions
+};
+
+// Versions in a group's files, as they were when sizes were looked up last.
+struct VersionStats {
+  std::uint64_t versions = 0;
+  // Superseded, as far as their own file tells; bytes of keys and values before compression.
+  std::uint64_t dead = 0;
+  std::uint64_t dead_bytes = 0;
+  // Of those, and of deletions, what may go now.
+  std::uint64_t due = 0;
+  std::uint64_t due_bytes = 0;
+  // When the first of the dead was superseded, and the last; zero: there are none.
+  Timestamp dead_first;
+  Timestamp dead_last;
+  std::uint64_t file_bytes = 0;
+
+  std::uint64_t live() const { return versions - dead; }
+};
+
+// One pass of the collector over a group's files, in slices (kv/vacuum_plan.h).
+struct VacuumPass {
+  bool thorough = false;
+  VacuumCursor cursor;
+  // What has been done so far.
+  std::uint64_t slices = 0;
+  std::uint64_t bytes_read = 0;  // of files
 };
 
 // A waiting write: the answers of one proposed entry, command by command.
@@ -213,6 +253,21 @@ class Store : public raft::StateMachine {
   virtual StoreCounts Counts() const = 0;
   // How long superseded versions are kept at least, from here on. Any thread.
   virtual void SetRetention(std::chrono::milliseconds retention) = 0;
+
+  // ---- the collector; any thread unless it says otherwise ---------------------------------------
+
+  virtual VersionStats Versions() const = 0;
+  // Reads as of a time below it are refused.
+  virtual Timestamp safe_point() const = 0;
+  // What the collector goes by: the safe point that is on disk.
+  virtual Timestamp collects_up_to() const = 0;
+  // UINT64_MAX: its keyspace is not known yet.
+  virtual std::uint64_t retention_ms() const = 0;
+  // Compacts the next slice of the pass; false: there is none, the pass is over. SHARD_BUSY: other
+  // compactions are in the way; NOT_READY, DISK_FULL: later. A blocking strand, one pass at a time.
+  // Nobody waits for it but who takes the state away.
+  virtual StatusOr<bool> CollectSlice(VacuumPass& pass) = 0;
+
   // Bytes of writes that no flush has begun with. Any thread.
   virtual std::uint64_t unflushed_bytes() const = 0;
   // Looks the sizes up again, which RocksDB holds up for as long as a flush waits for the disk. A

@@ -46,7 +46,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, const StoreResources& resource
 
 StoreImpl::~StoreImpl() {
   // First, for its threads call OnFlushed.
-  database_ = nullptr;
+  CloseDatabase();
   std::vector<FlushWait> waits;
   {
     std::lock_guard lock(flush_mutex_);
@@ -399,23 +399,6 @@ Status StoreImpl::Written(const rocksdb::WriteBatch& batch, const raft::Entry& l
   return absl::OkStatus();
 }
 
-void StoreImpl::MoveSafePoint() {
-  const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
-  const std::uint64_t retention_ms = retention_ms_.load(std::memory_order_relaxed);
-  if (now_ms <= retention_ms) return;
-  // Whoever reads around an intent reads as of a time before it.
-  const std::uint64_t safe =
-      std::min((now_ms - retention_ms) << kTimestampCounterBits, locks_.CompleteUpTo().value());
-  if (safe > safe_point_.load()) safe_point_.store(safe);
-}
-
-void StoreImpl::CollectUpTo(std::uint64_t safe_point, std::uint64_t last_timestamp) {
-  constexpr std::uint64_t kAgeMax = kTxnAgeMsMax << kTimestampCounterBits;
-  const std::uint64_t of_age = last_timestamp > kAgeMax ? last_timestamp - kAgeMax : 0;
-  collector_->safe_point.store(safe_point);
-  collector_->tombstone_point.store(std::min(safe_point, of_age));
-}
-
 // ---- durability -----------------------------------------------------------------------------
 
 Status StoreImpl::RequestFlush() {
@@ -546,6 +529,7 @@ void StoreImpl::MeasureDatabase() {
   // What RocksDB says depends on random heights in its skip lists: see MemtableBytes().
   if (options_.inline_background_work) sizes.memtable_bytes = unflushed_.load();
   database_->CountWithin(range_, sizes);
+  MeasureVersions();
   std::lock_guard lock(sizes_mutex_);
   sizes_ = sizes;
 }

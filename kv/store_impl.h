@@ -67,6 +67,13 @@ class StoreImpl final : public Store {
   StoreSizes Sizes() const override;
   StoreCounts Counts() const override;
   void MeasureSizes() override;
+  VersionStats Versions() const override;
+  Timestamp safe_point() const override { return Timestamp(safe_point_.load()); }
+  Timestamp collects_up_to() const override { return Timestamp(collector_->safe_point.load()); }
+  std::uint64_t retention_ms() const override {
+    return retention_ms_.load(std::memory_order_relaxed);
+  }
+  StatusOr<bool> CollectSlice(VacuumPass& pass) override;
   void SetRetention(std::chrono::milliseconds retention) override {
     retention_ms_.store(static_cast<std::uint64_t>(retention.count()), std::memory_order_relaxed);
   }
@@ -136,10 +143,6 @@ class StoreImpl final : public Store {
   bool MustPrepare() const;
   void PrepareForLoad();
   void NoteCommit(raft::Index index);
-  // What was superseded longer ago than the retention may go from now on.
-  void MoveSafePoint();
-  // A state is on disk that had this safe point and last timestamp.
-  void CollectUpTo(std::uint64_t safe_point, std::uint64_t last_timestamp);
   // Whether it raises the epoch.
   bool NoteConfiguration(const raft::Entry& entry);
   Status RefreshNextExpiry();
@@ -148,6 +151,16 @@ class StoreImpl final : public Store {
   Status RequestFlush();
   void OnFlushed(std::uint64_t sequence);
   void OnBackgroundError(const Status& status);
+
+  // store_vacuum.cc
+  // What was superseded longer ago than the retention, and before anybody reads, may go from now
+  // on.
+  void MoveSafePoint();
+  // A state is on disk that had this safe point and last timestamp.
+  void CollectUpTo(std::uint64_t safe_point, std::uint64_t last_timestamp);
+  void MeasureVersions();
+  // Once no slice is under way. With the database's lock, alone.
+  void CloseDatabase();
 
   // split.cc
   // Applies one kControl entry, alone.
@@ -217,7 +230,9 @@ class StoreImpl final : public Store {
   // Readers share it; the installation of a snapshot and a change of the range take it alone. An
   // installation that was cut short leaves no database.
   mutable WriterFirstMutex database_mutex_;
-  std::unique_ptr<Database> database_;
+  std::shared_ptr<Database> database_;
+  // Held while a slice of a vacuum is compacted; taken with the database's lock, and kept without.
+  std::mutex slice_mutex_;
   ShardRange range_;
 
   std::once_flag damage_searched_;
@@ -255,6 +270,7 @@ class StoreImpl final : public Store {
 
   mutable std::mutex sizes_mutex_;
   StoreSizes sizes_;
+  VersionStats versions_;
 
   mutable std::mutex flush_mutex_;
   std::deque<Committed> commits_;

@@ -45,6 +45,7 @@ class Machine {
   Store& store(GroupId group = kParent) { return *stores_.at(group); }
   bool Has(GroupId group) const { return stores_.contains(group); }
   sim::SimFileSystem& disk() { return *disk_; }
+  ReaderHorizon& readers() { return *resources_.readers; }
   std::vector<GroupId> groups() const;
   // The one whose range has the key; there is one.
   GroupId Holder(std::string_view key);
