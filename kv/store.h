@@ -157,6 +157,8 @@ struct VersionStats {
 
 // One pass of the collector over a group's files, in slices (kv/vacuum_plan.h).
 struct VacuumPass {
+  // As in VacuumRules.
+  double fraction_min = 0.05;
   bool thorough = false;
   VacuumCursor cursor;
   // What has been done so far.

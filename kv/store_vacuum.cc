@@ -77,6 +77,7 @@ StatusOr<bool> StoreImpl::CollectSlice(VacuumPass& pass) {
   ASSIGN_OR_RETURN(const std::vector<VersionTable> tables, database->Tables());
   const VacuumRules rules{.safe_point = Timestamp(collector_->safe_point.load()),
                           .tombstone_point = Timestamp(collector_->tombstone_point.load()),
+                          .fraction_min = pass.fraction_min,
                           .thorough = pass.thorough,
                           .base_level = database->base_level(),
                           .last_level = database->last_level()};

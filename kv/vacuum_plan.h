@@ -30,7 +30,7 @@ struct VacuumRules {
   Timestamp safe_point;
   Timestamp tombstone_point;
   // Tables are taken of whose versions so much may go, from 0 to 1.
-  double fraction_min = 0.05;
+  double fraction_min = 0;
   // All are taken from which anything may go, and those of different levels that overlap: what
   // supersedes each other there is in no count.
   bool thorough = false;

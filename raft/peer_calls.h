@@ -35,6 +35,7 @@ enum class PeerMethod : std::uint32_t {
   kGossip = 9,      // one way: shard/gossip/codec.h
   kWaits = 10,      // who waits for whom: shard/locking/wait_report.h
   kOpenTxns = 11,   // which of these go on: as above
+  kReaders = 12,    // one way: shard/vacuum/readers.h
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there
   kPropose = 17,  // forming: promise to join this cluster

@@ -29,6 +29,9 @@
 #include "shard/locking/lock_info.h"
 #include "shard/placement/balancer.h"
 #include "shard/transactions.h"
+#include "shard/vacuum/readers.h"
+#include "shard/vacuum/trigger.h"
+#include "shard/vacuum/vacuum_report.h"
 
 namespace flotilla {
 
@@ -63,6 +66,9 @@ struct NodeOptions {
   // Whether the balancer moves, splits and merges shards by itself, and how.
   bool balance = true;
   BalancerOptions balancer;
+
+  // When old versions are dropped, and how long transactions may hold that up.
+  VacuumOptions vacuum;
 
   Duration election_timeout = std::chrono::milliseconds(150);
   Duration heartbeat_interval = std::chrono::milliseconds(50);
@@ -114,6 +120,12 @@ struct GroupInfo {
   kv::ShardRange range;
   kv::StoreSizes sizes;
   kv::StoreCounts counts;
+  // Of this node's replica: what is in its files, and how far back it can be read.
+  kv::VersionStats versions;
+  Timestamp safe_point;
+  Timestamp last_timestamp;
+  std::uint64_t retention_ms = 0;  // UINT64_MAX: not known yet
+  VacuumReport vacuum;
 };
 
 struct NodeInfo {
@@ -123,6 +135,8 @@ struct NodeInfo {
   std::string address;
   raft::LogStats log;
   std::vector<GroupInfo> groups;
+  // Of all nodes, as far as this one has heard.
+  std::optional<OldestReader> oldest_reader;
 };
 
 class Node {
@@ -189,6 +203,9 @@ class Node {
   // Group 0, here and below: the first data group.
   virtual void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
                                   UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
+  // Of this node's replica: drops all versions that the retention does not keep. GROUP_NOT_FOUND,
+  // OVERLOADED, DISK_FULL, NODE_STOPPING. It takes its time; `done` on any strand.
+  virtual void RunVacuum(GroupId group, UniqueFunction<void(StatusOr<VacuumReport>)> done) = 0;
   struct SnapshotTaken {
     raft::Index index;
     std::uint64_t bytes = 0;

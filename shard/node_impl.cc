@@ -1,5 +1,6 @@
 #include "shard/node_impl.h"
 
+#include <rocksdb/rate_limiter.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ constexpr int kLooksWithoutLeaderMax = 4;
 constexpr Duration kMeasuringMax = std::chrono::milliseconds(300);
 // What follows from messages to so many groups leaves together, and waits for no more of them.
 constexpr int kGroupsTogether = 32;
+constexpr std::int64_t kNoRate = std::int64_t{1} << 40;
 
 }  // namespace
 
@@ -32,9 +34,11 @@ NodeImpl::NodeImpl(const NodeOptions& options, const World& world)
       map_({.on_change = [this] { OnDirectoryChange(); },
             .on_damage =
                 [this](const Status& status) { Fatal(Annotate(status, "the directory")); }}),
+      readers_(world.clock->Now()),
       tick_(std::max<Duration>(options.election_timeout / kTicksPerElectionTimeout,
                                std::chrono::milliseconds(1))),
-      measuring_(world.executor->NewBlockingStrand("measuring")) {
+      measuring_(world.executor->NewBlockingStrand("measuring")),
+      slices_(world.executor->NewBlockingStrand("vacuum")) {
   CHECK(world_.logger != nullptr);
 }
 
@@ -311,6 +315,7 @@ void NodeImpl::GatherInfo(UniqueFunction<void(NodeInfo)> done) {
     std::lock_guard lock(mutex_);
     gathering->info.node = identity_.node;
     gathering->info.cluster = identity_.cluster;
+    gathering->info.oldest_reader = oldest_reader_;
   }
   gathering->info.state = state_.load();
   gathering->info.address = options_.advertise_address;
@@ -337,6 +342,11 @@ void NodeImpl::GatherInfo(UniqueFunction<void(NodeInfo)> done) {
       group.range = replica->store().range();
       group.sizes = replica->store().Sizes();
       group.counts = replica->store().Counts();
+      group.versions = replica->store().Versions();
+      group.safe_point = replica->store().safe_point();
+      group.last_timestamp = replica->store().last_timestamp();
+      group.retention_ms = replica->store().retention_ms();
+      group.vacuum = vacuum_->Report(group.group);
       std::unique_lock lock(gathering->mutex);
       gathering->info.groups.push_back(std::move(group));
       if (--gathering->missing > 0) return;
@@ -512,6 +522,8 @@ void NodeImpl::StopParts(Closure done) {
     replicas_.clear();
   }
   awake_.clear();
+  // A vacuum's last slice need not be gentle.
+  if (resources_.rate_limiter) resources_.rate_limiter->SetBytesPerSecond(kNoRate);
   for (const std::shared_ptr<Replica>& replica : replicas) replica->Stop();
   calls_->Stop();
   world_.transport->Stop();

@@ -33,6 +33,7 @@
 #include "shard/replica.h"
 #include "shard/request_router.h"
 #include "shard/txn/registry.h"
+#include "shard/vacuum/vacuum.h"
 
 namespace flotilla {
 
@@ -73,6 +74,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                       UniqueFunction<void(Status)> done) override;
   void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
                           UniqueFunction<void(StatusOr<NodeId>)> done) override;
+  void RunVacuum(GroupId group, UniqueFunction<void(StatusOr<VacuumReport>)> done) override;
   void TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
                        UniqueFunction<void(StatusOr<SnapshotTaken>)> done) override;
   void ListMembers(MonoTime deadline,
@@ -174,6 +176,13 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::optional<kv::ShardRange> HeldBy(GroupId group, kv::TxnId txn) const;
   // Locks and records that are there for longer than a commit takes.
   void LookAtLocks();
+
+  // node_vacuum.cc
+  void MakeVacuum();
+  // Others, of this node's oldest reader.
+  void TellReaders();
+  // What all groups here keep for readers.
+  void MoveHorizon();
 
   // node_load.cc
   void StartTelling();
@@ -306,7 +315,12 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
   std::shared_ptr<Formation> formation_;  // control strand
   std::shared_ptr<Greeter> greeter_;      // control strand
 
+  std::unique_ptr<Vacuum> vacuum_;  // control strand
+  ReaderWatch readers_;             // control strand
+  bool told_reader_ = false;        // control strand
+
   mutable std::mutex mutex_;
+  std::optional<OldestReader> oldest_reader_;
   Identity identity_;
   std::shared_ptr<gossip::Gossip> gossip_;  // of a member
   std::map<NodeId, std::string> addresses_;
@@ -353,6 +367,7 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
 
   std::atomic<int> measurements_waiting_{0};
   std::unique_ptr<Strand> measuring_;  // blocking: sizes of stores; it ends before these do
+  std::unique_ptr<Strand> slices_;     // blocking: compactions of old versions; as measuring_
 };
 
 }  // namespace flotilla

@@ -51,6 +51,8 @@ void NodeImpl::TellRegularly() {
   const Duration before = std::exchange(tell_period_, rests ? kRestingPeriod : kPeriod);
   control_->After(tell_period_, [this] { TellRegularly(); });
   MeasureLoad(before);
+  TellReaders();
+  vacuum_->Look();
   if (const auto gossip = FindGossip()) gossip->SetLoad(own_load_);
   Tell();
 }
@@ -113,6 +115,7 @@ bool NodeImpl::WorthALook() {
 void NodeImpl::MeasureLoad(Duration since_last) {
   ++periods_;
   own_load_ = {};
+  const std::shared_ptr<const DirectoryImage> image = map_.image();
   double requests_per_s = 0;
   std::vector<std::shared_ptr<Replica>> to_measure;
   for (const std::shared_ptr<Replica>& replica : Replicas()) {
@@ -122,7 +125,10 @@ void NodeImpl::MeasureLoad(Duration since_last) {
     const bool busy = load.writes_per_s >= 1;
     const int every = replica->asleep() ? kSizesEveryAsleep : kSizesEvery;
     const auto turn = static_cast<int>(replica->id().value() % static_cast<std::uint64_t>(every));
-    if (busy || periods_ % every == turn) to_measure.push_back(replica);
+    if (busy || periods_ % every == turn) {
+      to_measure.push_back(replica);
+      FollowPolicy(*image, *replica);
+    }
     const kv::StoreSizes sizes = replica->store().Sizes();
     known.bytes = sizes.disk_bytes + sizes.memtable_bytes;
     known.keys = sizes.keys_estimate;

@@ -81,6 +81,7 @@ Status NodeImpl::OpenData() {
       [this](NodeId node) { return AddressOf(node); });
   MakeOracle();
   MakeTransactions();
+  MakeVacuum();
   jobs_ = std::make_unique<JobRunner>(
       JobRunner::World{.directory = &map_,
                        .editor = editor_.get(),

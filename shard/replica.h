@@ -90,6 +90,9 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   bool asleep() const { return group_->asleep(); }
   // Asleep, although keys are about to expire.
   bool Overslept() const { return leads() && asleep() && ExpiryIsNear(); }
+  // The leader brings the group's time to about this, which is now, though nothing is written. It
+  // may come to nothing. Any thread.
+  void MoveTimeTo(std::uint64_t ms);
   // The node's disk is nearly full: writes are refused.
   void SetSpaceIsLow(bool low) { space_is_low_.store(low, std::memory_order_relaxed); }
 
@@ -203,6 +206,8 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   void ProposeStamped(Timestamp first, std::uint64_t count);
   // False when the group refused for now.
   bool ProposeEntry(Timestamp first, std::vector<Ticket> tickets);
+  // Replicated time is to pass this: a key expires, or somebody wants it to; 0: nobody does.
+  std::uint64_t TimeWantedMs() const;
   bool ExpiryIsNear() const;
   void ProposeExpiry();
   void MoveTime(Timestamp to);
@@ -261,6 +266,7 @@ class Replica final : private raft::GroupListener, public std::enable_shared_fro
   std::atomic<bool> leads_{false};
   std::atomic<bool> serving_{false};
   std::atomic<bool> space_is_low_{false};
+  std::atomic<std::uint64_t> time_wanted_ms_{0};
   // Its keys belong to another group, and no more entries take effect here.
   std::atomic<bool> absorbed_{false};
   LoadMeter load_;

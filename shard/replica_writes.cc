@@ -227,8 +227,21 @@ bool Replica::ProposeEntry(Timestamp first, std::vector<Ticket> tickets) {
   return false;
 }
 
+void Replica::MoveTimeTo(std::uint64_t ms) {
+  time_wanted_ms_.store(ms);
+  group_->Post([replica = shared_from_this()] { replica->group_->Wake(); });
+}
+
+std::uint64_t Replica::TimeWantedMs() const {
+  const std::uint64_t expiry = store_->next_expiry_ms();
+  const std::uint64_t wanted = time_wanted_ms_.load();
+  // A group that is frozen stands still.
+  if (wanted <= MillisecondsOf(store_->last_timestamp()) || store_->members_fixed()) return expiry;
+  return expiry == 0 ? wanted : std::min(expiry, wanted);
+}
+
 bool Replica::ExpiryIsNear() const {
-  const std::uint64_t next_ms = store_->next_expiry_ms();
+  const std::uint64_t next_ms = TimeWantedMs();
   if (next_ms == 0) return false;
   const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
   return now_ms + kExpiryNearMs >= next_ms;
@@ -236,7 +249,7 @@ bool Replica::ExpiryIsNear() const {
 
 // Keys expire in replicated time: an empty entry moves it past an expiry that has come.
 void Replica::ProposeExpiry() {
-  const std::uint64_t next_ms = store_->next_expiry_ms();
+  const std::uint64_t next_ms = TimeWantedMs();
   if (next_ms == 0 || expiry_proposed_ms_ >= next_ms || taking_ != 0) return;
   const std::uint64_t now_ms = MillisecondsOf(world_.clock->WallNow());
   if (now_ms < next_ms + kExpirySlackMs || DiskFull()) return;
@@ -246,10 +259,12 @@ void Replica::ProposeExpiry() {
 }
 
 void Replica::MoveTime(Timestamp to) {
-  const std::uint64_t next_ms = store_->next_expiry_ms();
+  const std::uint64_t next_ms = TimeWantedMs();
   const std::uint64_t to_ms = MillisecondsOf(to);
   if (next_ms == 0 || expiry_proposed_ms_ >= next_ms) return;
-  if (to_ms < next_ms) {
+  // Somebody wants the time of now, whatever his clock says that it is.
+  const bool wanted = time_wanted_ms_.exchange(0) == next_ms;
+  if (to_ms < next_ms && !wanted) {
     const std::uint64_t pause_ms = std::min(next_ms - to_ms, kExpiryPauseMsMax);
     expiry_not_before_ = world_.clock->Now() + std::chrono::milliseconds(pause_ms);
     return;

@@ -123,6 +123,18 @@ std::vector<TransactionInfo> TxnRegistry::List() const {
   return infos;
 }
 
+std::optional<OldestReader> TxnRegistry::FindOldestReader(Duration age_min) const {
+  std::optional<OldestReader> oldest;
+  const MonoTime begun_by = world_.clock->Now() - age_min;
+  for (const auto& txn : Open()) {
+    const std::optional<Timestamp> reads_at =
+        txn->begun() <= begun_by ? txn->reads_at() : std::nullopt;
+    if (!reads_at || (oldest && oldest->reads_at <= *reads_at)) continue;
+    oldest = OldestReader{.reads_at = *reads_at, .txn = txn->id(), .node = {}};
+  }
+  return oldest;
+}
+
 Status TxnRegistry::Abort(kv::TxnId id) {
   std::shared_ptr<TransactionImpl> txn;
   {

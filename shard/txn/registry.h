@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/executor.h"
@@ -16,6 +17,7 @@
 #include "shard/txn/settler.h"
 #include "shard/txn/spanning_write.h"
 #include "shard/txn/transaction.h"
+#include "shard/vacuum/readers.h"
 
 namespace flotilla {
 
@@ -44,6 +46,9 @@ class TxnRegistry final : public Transactions {
   // An atomic write whose keys lie in several shards (shard/txn/spanning_write.h); `done` on any
   // thread.
   void Write(Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done);
+  // Of those that are open for so long, the one that reads as of the earliest time; its node is not
+  // filled in.
+  std::optional<OldestReader> FindOldestReader(Duration age_min) const;
 
   Settler& settler() { return *settler_; }
   // Those of them that are here, and have not ended.

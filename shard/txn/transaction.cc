@@ -1,5 +1,7 @@
 #include "shard/txn/transaction.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -61,7 +63,7 @@ void TransactionImpl::BeginRead(MonoTime deadline, UniqueFunction<void(StatusOr<
     then(Timestamp());
     return;
   }
-  if (options_.isolation >= kv::Isolation::kRepeatableRead || options_.read_only) {
+  if (ReadsAtStart()) {
     then(as_of);
     return;
   }
@@ -141,7 +143,7 @@ void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys
                done = std::move(done)](GatewayAnswer answer) mutable {
                 self->EndRead();
                 if (!answer.status.ok()) {
-                  done(std::move(answer.status));
+                  done(self->NoteFailure(std::move(answer.status)));
                   return;
                 }
                 if (auto* one = std::get_if<kv::GetResult>(&answer.result)) {
@@ -176,7 +178,7 @@ void TransactionImpl::Scan(kv::ScanRequest request, std::optional<TxnLock> lock,
     txn->Read(std::move(call), deadline,
               [self = std::move(self), request = std::move(request),
                done = std::move(done)](GatewayAnswer answer) mutable {
-                Status status = std::move(answer.status);
+                Status status = self->NoteFailure(std::move(answer.status));
                 kv::ScanPage page;
                 if (status.ok()) {
                   page = std::get<kv::ScanPage>(std::move(answer.result));
@@ -331,6 +333,29 @@ bool TransactionImpl::Abort(const Status& why) {
   }
   LetGo(locked);
   return true;
+}
+
+std::optional<Timestamp> TransactionImpl::reads_at() const {
+  std::lock_guard lock(mutex_);
+  if (phase_ != TxnPhase::kOpen || !ReadsAtStart()) return std::nullopt;
+  return start_;
+}
+
+Status TransactionImpl::NoteFailure(Status status) {
+  // Who names a time may name another.
+  const bool outlived =
+      ReasonOf(status) == Reason::kTimestampTooOld && ReadsAtStart() && !options_.read_timestamp;
+  if (!outlived) return status;
+  const double age_s = std::chrono::duration<double>(world_->clock->Now() - begun_).count();
+  Status why = Error(
+      Reason::kTxnAborted,
+      fmt::format("the transaction reads as of its beginning, {:.0f} s ago, which is longer than "
+                  "old versions are kept for it ({}): begin it anew, and let it take less time, or "
+                  "have versions kept for longer (`kvctl keyspace alter --retention`, `kvd "
+                  "--vacuum-hold`)",
+                  age_s, MessageOf(status)));
+  Abort(why);
+  return why;
 }
 
 bool TransactionImpl::ended() const {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,9 @@ class TransactionImpl final : public Transaction,
   // By somebody else's will. False: it is being committed, or has ended.
   bool Abort(const Status& why);
   bool ended() const;
+  // As of when it reads; nothing: it reads the newest, or no more.
+  std::optional<Timestamp> reads_at() const;
+  MonoTime begun() const { return begun_; }
   MonoTime expires() const { return begun_ + options_.timeout; }
 
  private:
@@ -86,6 +90,11 @@ class TransactionImpl final : public Transaction,
     return dirty && !options_.read_only ? kv::Consistency::kProvisional
                                         : kv::Consistency::kLinearizable;
   }
+  bool ReadsAtStart() const {
+    return options_.isolation >= kv::Isolation::kRepeatableRead || options_.read_only;
+  }
+  // What a read has failed with; the end of a transaction whose past is kept no longer.
+  Status NoteFailure(Status status);
   bool Tracks() const {
     return options_.isolation == kv::Isolation::kSerializable && !options_.read_only;
   }

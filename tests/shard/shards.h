@@ -17,7 +17,7 @@ namespace flotilla {
 
 class Shards : public ::testing::Test {
  public:
-  explicit Shards(int nodes = 5) : world_(ByHand(), nodes) {}
+  explicit Shards(int nodes = 5, const NodeOptions& options = ByHand()) : world_(options, nodes) {}
 
   // Replicas stay where the tests put them.
   static NodeOptions ByHand() {

@@ -15,7 +15,7 @@ namespace flotilla {
 
 class Transacting : public Shards {
  public:
-  Transacting() : Shards(3) {}
+  explicit Transacting(const NodeOptions& options = ByHand()) : Shards(3, options) {}
 
   using Txn = std::shared_ptr<Transaction>;
 

@@ -106,6 +106,12 @@ Climate DrawClimate(Random& random, int nodes, bool sharded) {
   if (sharded) DrawShards(apart, climate);
   if (apart.Chance(0.3)) climate.snapshot_bytes_per_second_max = 128 << 10;
   if (apart.Chance(0.5)) climate.log_bytes_soft_max = 512 << 10;
+  climate.vacuum.automatic = apart.Chance(0.8);
+  climate.vacuum.versions_min = OneOf<std::uint64_t>(apart, {1, 20, 200});
+  climate.vacuum.fraction_min = OneOf<double>(apart, {0, 0.2, 1});
+  climate.vacuum.age_max = std::chrono::seconds(OneOf<int>(apart, {2, 20}));
+  climate.vacuum.hold_max = std::chrono::seconds(OneOf<int>(apart, {1, 300}));
+  climate.vacuum.unheard_max = std::chrono::milliseconds(OneOf<int>(apart, {0, 1'000, 4'000}));
   return climate;
 }
 
@@ -116,6 +122,7 @@ void Apply(const Climate& climate, NodeOptions& options) {
   options.compact_after_bytes = climate.compact_after_bytes;
   options.store.memtable_bytes = climate.memtable_bytes;
   options.store.session_idle_ms_max = climate.session_idle_ms_max;
+  options.vacuum = climate.vacuum;
   options.log.segment_bytes = 64 << 10;
   options.log.cache_bytes = 16 << 10;
   options.log.live_bytes_soft_max = climate.log_bytes_soft_max;

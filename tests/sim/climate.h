@@ -73,6 +73,7 @@ struct Climate {
   std::size_t memtable_bytes = 0;
   std::uint64_t session_idle_ms_max = 0;
   std::uint64_t retention_ms = 0;
+  VacuumOptions vacuum;
 };
 
 Climate DrawClimate(Random& random, int nodes, bool sharded);
