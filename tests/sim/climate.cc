@@ -110,8 +110,8 @@ Climate DrawClimate(Random& random, int nodes, bool sharded) {
   climate.vacuum.versions_min = OneOf<std::uint64_t>(apart, {1, 20, 200});
   climate.vacuum.fraction_min = OneOf<double>(apart, {0, 0.2, 1});
   climate.vacuum.age_max = std::chrono::seconds(OneOf<int>(apart, {2, 20}));
-  climate.vacuum.hold_max = std::chrono::seconds(OneOf<int>(apart, {1, 300}));
-  climate.vacuum.unheard_max = std::chrono::milliseconds(OneOf<int>(apart, {0, 1'000, 4'000}));
+  climate.vacuum.hold_max = std::chrono::seconds(OneOf<int>(apart, {1, 300, 300}));
+  climate.vacuum.unheard_max = std::chrono::milliseconds(OneOf<int>(apart, {0, 1'000, 4'000, 4'000}));
   return climate;
 }
 

@@ -133,11 +133,12 @@ int main(int argc, char** argv) {
       "{} leaders, {} answers with timestamps, {} rejected appends, {} snapshots, {} changes of "
       "members, {} nodes that stopped "
       "for a failed disk, {} writes that found no room until their deadline, {} jobs on shards, {} "
-      "passes over all markers, {} snapshots read again, {} transactions, {} totals, "
-      "{} on lists\n",
+      "passes over all markers, {} snapshots read again, {} transactions, {} totals, {} on lists, "
+      "{} "
+      "vacuums, {} versions collected, {} reads of long transactions\n",
       rare.leaders, rare.timestamps, rare.rejections, rare.snapshots, rare.member_changes,
       rare.stopped_themselves, rare.refused_for_room, rare.jobs, rare.passes, rare.snapshot_reads,
-      rare.transactions, rare.totals, rare.lists);
+      rare.transactions, rare.totals, rare.lists, rare.vacuums, rare.collected, rare.long_reads);
   const double seconds_run = static_cast<double>(virtual_time.count()) / 1e9;
   fmt::print("{:.0f} virtual seconds, {:.0f} per second of CPU\n", seconds_run,
              seconds_run / CpuSeconds());

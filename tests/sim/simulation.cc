@@ -13,6 +13,7 @@
 #include "tests/sim/administrator.h"
 #include "tests/sim/climate.h"
 #include "tests/sim/list_load.h"
+#include "tests/sim/long_reader.h"
 #include "tests/sim/marker_watch.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/operator.h"
@@ -70,7 +71,8 @@ class Simulation {
         markers_(&loop_, &cluster_, random_.Next()),
         snapshots_(&loop_, &cluster_, Keyspaces(), random_.Next()),
         transactions_(&loop_, &cluster_, Keyspaces(), random_.Next()),
-        lists_(&loop_, &cluster_, Keyspaces(), random_.Next()) {
+        lists_(&loop_, &cluster_, Keyspaces(), random_.Next()),
+        long_reader_(&loop_, &cluster_, Keyspaces()) {
     if (climate_.quiesce_after > Duration(0)) network_.SetKeepAlive(kKeepAlive);
     network_.SetObserver([this](const raft::PeerMessage& message, std::uint64_t life) {
       watch_.Note(message, life);
@@ -183,6 +185,13 @@ class Simulation {
     if (failure_.empty()) failure_ = markers_.failure();
     if (failure_.empty()) failure_ = snapshots_.failure();
     if (failure_.empty()) failure_ = transactions_.failure();
+    if (failure_.empty()) failure_ = long_reader_.failure();
+  }
+
+  // Nodes hear of a transaction before anything goes that it reads, and it may hold that up.
+  bool ReadersAreKept() const {
+    return climate_.vacuum.unheard_max >= std::chrono::seconds(4) &&
+           climate_.vacuum.hold_max >= std::chrono::seconds(60);
   }
 
   template <class Condition>
@@ -235,6 +244,14 @@ class Simulation {
                [&] { return transactions_.committed() > committed + 10; })) {
       return;
     }
+    if (ReadersAreKept()) {
+      long_reader_.Start();
+      if (!Await(
+              "a long transaction to read on", [this] { return long_reader_.done(); },
+              kOrderWithin)) {
+        return;
+      }
+    }
     transactions_.End();
     lists_.End();
     if (!Await("transactions to end", [this] { return transactions_.idle() && lists_.idle(); })) {
@@ -249,7 +266,22 @@ class Simulation {
     if (!Await("shards to be in order", [this] { return ShardsInOrder(); }, kOrderWithin)) {
       return;
     }
-    Await("replicas to agree", [this] { return ReplicasAgree(); }, kOrderWithin);
+    if (!Await("replicas to agree", [this] { return ReplicasAgree(); }, kOrderWithin)) return;
+    CountVacuums();
+  }
+
+  // Of those processes that live to the end.
+  void CountVacuums() {
+    for (int node = 0; node < cluster_.size(); ++node) {
+      if (!cluster_.running(node)) continue;
+      cluster_.node(node)->Info([counts = counts_](const NodeInfo& info) {
+        for (const GroupInfo& group : info.groups) {
+          counts->vacuums += group.vacuum.runs;
+          counts->collected += group.counts.versions_collected;
+        }
+      });
+    }
+    loop_.RunFor(kSlice);
   }
 
   // Nothing of a transaction is left anywhere.
@@ -347,6 +379,9 @@ class Simulation {
     result.rare.transactions = transactions_.committed();
     result.rare.totals = transactions_.totals();
     result.rare.lists = lists_.committed();
+    result.rare.vacuums = counts_->vacuums;
+    result.rare.collected = counts_->collected;
+    result.rare.long_reads = long_reader_.looks();
     return result;
   }
 
@@ -367,6 +402,8 @@ class Simulation {
   SnapshotWatch snapshots_;
   TxnLoad transactions_;
   ListLoad lists_;
+  LongReader long_reader_;
+  const std::shared_ptr<RareEvents> counts_ = std::make_shared<RareEvents>();
   std::string disorder_;
   std::string failure_;
 };
@@ -387,6 +424,9 @@ RareEvents& RareEvents::operator+=(const RareEvents& other) {
   transactions += other.transactions;
   totals += other.totals;
   lists += other.lists;
+  vacuums += other.vacuums;
+  collected += other.collected;
+  long_reads += other.long_reads;
   return *this;
 }
 

@@ -37,6 +37,9 @@ struct RareEvents {
   std::uint64_t transactions = 0;        // committed
   std::uint64_t totals = 0;              // of all accounts, at one moment
   std::uint64_t lists = 0;               // transactions on lists, committed
+  std::uint64_t vacuums = 0;             // of a group on a node
+  std::uint64_t collected = 0;           // versions
+  std::uint64_t long_reads = 0;          // of a transaction that lasts
 
   RareEvents& operator+=(const RareEvents& other);
 };
