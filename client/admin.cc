@@ -187,6 +187,21 @@ Status Admin::AbortTransaction(const std::string& address, std::uint64_t transac
   return At(address, &v1::Transactions::Stub::Abort, request).status();
 }
 
+StatusOr<v1::VacuumStatusResponse> Admin::VacuumStatus(const std::string& address) {
+  return At(address, &v1::Cluster::Stub::VacuumStatus, v1::VacuumStatusRequest());
+}
+
+StatusOr<v1::VacuumRunResponse> Admin::VacuumRun(const std::string& address,
+                                                 std::uint64_t group_id) {
+  v1::VacuumRunRequest request;
+  request.set_group_id(group_id);
+  return At(address, &v1::Cluster::Stub::VacuumRun, request);
+}
+
+StatusOr<v1::HistoryResponse> Admin::History(const v1::HistoryRequest& request) {
+  return AnyEndpoint(&v1::KV::Stub::History, request);
+}
+
 StatusOr<v1::AggregateResponse> Admin::Aggregate(const v1::AggregateRequest& request) {
   return AnyEndpoint(&v1::KV::Stub::Aggregate, request);
 }

@@ -1,5 +1,5 @@
 // Admin: the calls of the services Cluster and Directory, for tools: status, members, leadership,
-// snapshots; keyspaces, shards, jobs; open transactions; and KV.Aggregate.
+// snapshots; keyspaces, shards, jobs; open transactions; vacuums; KV.History and KV.Aggregate.
 //
 // Thin on purpose: requests and answers are the API's own messages. Blocking; any thread.
 #pragma once
@@ -50,6 +50,12 @@ class Admin {
   StatusOr<v1::ListDeadlocksResponse> ListDeadlocks(const std::string& address);
   Status AbortTransaction(const std::string& address, std::uint64_t transaction_id);
 
+  // Of the replicas of this very node.
+  StatusOr<v1::VacuumStatusResponse> VacuumStatus(const std::string& address);
+  StatusOr<v1::VacuumRunResponse> VacuumRun(const std::string& address, std::uint64_t group_id);
+
+  // The versions of a key, by its group's leader.
+  StatusOr<v1::HistoryResponse> History(const v1::HistoryRequest& request);
   // Any node adds up what all shards say.
   StatusOr<v1::AggregateResponse> Aggregate(const v1::AggregateRequest& request);
 

@@ -88,7 +88,9 @@ std::size_t MemtableBytes(const StoreOptions& options) {
 }
 
 // Of a file, and so of most slices of a vacuum. RocksDB's own choice, with memtables of usual size.
-std::uint64_t TableBytesMax(const StoreOptions& options) { return 2 * options.memtable_bytes; }
+std::uint64_t TableBytesMax(const StoreOptions& options) {
+  return std::max<std::uint64_t>(2 * options.memtable_bytes, 256 << 10);
+}
 
 rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
                                          const StoreResources& resources) {

@@ -16,6 +16,10 @@ inline constexpr std::uint32_t kScanRowsMax = 10'000;
 inline constexpr std::uint32_t kScanRowsDefault = 1'000;
 inline constexpr std::size_t kScanBytesMax = 3 << 20;
 
+// One page of a key's history: versions; of bytes as of a scan.
+inline constexpr std::uint32_t kHistoryVersionsMax = 1'000;
+inline constexpr std::uint32_t kHistoryVersionsDefault = 100;
+
 // One page of an aggregate: rows looked at, and bytes of their keys and values.
 inline constexpr std::uint32_t kAggregateRowsMax = 20'000;
 inline constexpr std::size_t kAggregateBytesMax = 16 << 20;

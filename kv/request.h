@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "kv/txn/types.h"
 
 namespace flotilla::kv {
 
@@ -192,6 +193,49 @@ struct AggregatePage {
 // Adds a page to those before it; `more` and `resume` are the page's. BAD_REQUEST when the sum
 // leaves the range of its type.
 Status AddPage(const AggregatePage& page, AggregatePage& total);
+
+// Versions of one key, the newest first: those before a timestamp; zero: all.
+struct HistoryRequest {
+  KeyspaceId keyspace = kDefaultKeyspace;
+  std::string key = {};
+  Timestamp before = {};
+  std::uint32_t limit = 0;  // 0: kHistoryVersionsDefault
+
+  bool operator==(const HistoryRequest&) const = default;
+};
+
+// kExpired: the key's time had come. kUnknown: it has been collected.
+enum class VersionKind : std::uint8_t { kUnknown = 0, kPut = 1, kDeleted = 2, kExpired = 3 };
+
+// What came after a version; of one before `before`, its timestamp alone may be known.
+struct Successor {
+  Timestamp timestamp = {};
+  VersionKind kind = VersionKind::kUnknown;
+  TxnId transaction = {};
+
+  bool operator==(const Successor&) const = default;
+};
+
+struct HistoryVersion {
+  Timestamp timestamp = {};
+  VersionKind kind = VersionKind::kPut;
+  TxnId transaction = {};                    // that created it; zero: a plain write
+  std::uint64_t expires_at_ms = 0;           // as of ScanRow
+  std::string value = {};                    // of kPut
+  std::optional<Successor> superseded = {};  // none: it is the newest
+
+  bool operator==(const HistoryVersion&) const = default;
+};
+
+struct HistoryPage {
+  std::vector<HistoryVersion> versions = {};
+  // There are older ones: go on with before = the timestamp of the last.
+  bool more = false;
+  // Versions that were superseded at this timestamp or before may be gone.
+  Timestamp complete_since = {};
+
+  bool operator==(const HistoryPage&) const = default;
+};
 
 enum class Consistency : std::uint8_t {
   kLinearizable = 1,  // the newest, confirmed by read index

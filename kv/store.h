@@ -211,6 +211,9 @@ class Store : public raft::StateMachine {
   // BAD_REQUEST when the sum overflows.
   virtual StatusOr<AggregatePage> Aggregate(const AggregateRequest& request,
                                             InTheWay obstacle = nullptr) = 0;
+  // All versions of a key that are there.
+  virtual StatusOr<HistoryPage> History(const HistoryRequest& request,
+                                        InTheWay obstacle = nullptr) = 0;
   // The newest, and what transactions are about to make of it, which may yet be rolled back. Such
   // values have no version.
   virtual StatusOr<std::vector<GetResult>> ProvisionalGet(

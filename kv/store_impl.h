@@ -53,6 +53,7 @@ class StoreImpl final : public Store {
                                             const GetRules& rules) override;
   StatusOr<ScanPage> Scan(const ScanRequest& request, InTheWay obstacle) override;
   StatusOr<AggregatePage> Aggregate(const AggregateRequest& request, InTheWay obstacle) override;
+  StatusOr<HistoryPage> History(const HistoryRequest& request, InTheWay obstacle) override;
   StatusOr<std::vector<GetResult>> ProvisionalGet(
       KeyspaceId keyspace, const std::vector<std::string_view>& keys) override;
   StatusOr<ScanPage> ProvisionalScan(const ScanRequest& request) override;

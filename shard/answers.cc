@@ -144,6 +144,8 @@ class ReadServer {
                        : store_.Scan(scan->request, obstacle));
     } else if (const auto* aggregate = std::get_if<AggregateCall>(&request.call)) {
       take(store_.Aggregate(aggregate->request, obstacle));
+    } else if (const auto* history = std::get_if<HistoryCall>(&request.call)) {
+      take(store_.History(history->request, obstacle));
     } else if (const auto* record = std::get_if<TxnRecordCall>(&request.call)) {
       auto known = store_.Record(record->anchor, record->txn);
       if (known.ok()) answer.result = TxnRecordResult{.record = *std::move(known)};
@@ -257,6 +259,9 @@ bool Fits(const GatewayRequest& request, const GatewayAnswer& answer) {
     return std::holds_alternative<TxnRecordResult>(answer.result);
   }
   if (std::holds_alternative<UnlockCall>(request.call)) return true;
+  if (std::holds_alternative<HistoryCall>(request.call)) {
+    return std::holds_alternative<kv::HistoryPage>(answer.result);
+  }
   return std::holds_alternative<kv::ScanPage>(answer.result);
 }
 

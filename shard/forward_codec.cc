@@ -24,6 +24,7 @@ enum class RequestKind : std::uint8_t {
   kAggregate = 5,
   kTxnRecord = 6,
   kUnlock = 7,
+  kHistory = 8,
 };
 enum class AnswerKind : std::uint8_t {
   kError = 1,
@@ -34,6 +35,7 @@ enum class AnswerKind : std::uint8_t {
   kAggregate = 6,
   kTxnRecord = 7,
   kDone = 8,
+  kHistory = 9,
 };
 
 Status Malformed() { return Error(Reason::kBadRequest, "a peer sent a malformed forwarded batch"); }
@@ -89,6 +91,12 @@ struct RequestEncoder {
     AppendByte(out, static_cast<std::uint8_t>(RequestKind::kUnlock));
     AppendPrefixed(out, call.key);
     AppendFixed64(out, call.txn.value());
+  }
+  void operator()(const HistoryCall& call) const {
+    const kv::HistoryRequest& request = call.request;
+    Head(RequestKind::kHistory, request.keyspace, call.consistency, request.before);
+    AppendPrefixed(out, request.key);
+    AppendVarint(out, request.limit);
   }
 
  private:
@@ -235,6 +243,18 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       request.call = std::move(call);
       return true;
     }
+    case RequestKind::kHistory: {
+      HistoryCall call;
+      std::uint64_t limit = 0;
+      if (!ReadHead(reader, call.request.keyspace, call.consistency, call.request.before) ||
+          !ReadText(reader, call.request.key) || !reader.Varint(limit) ||
+          limit > kv::kHistoryVersionsMax) {
+        return false;
+      }
+      call.request.limit = static_cast<std::uint32_t>(limit);
+      request.call = std::move(call);
+      return true;
+    }
     case RequestKind::kTxnRecord: {
       TxnRecordCall call;
       std::uint64_t txn = 0;
@@ -324,6 +344,25 @@ struct AnswerEncoder {
     AppendPrefixed(out, result.record ? kv::EncodeTxnRecord(*result.record) : std::string());
   }
 
+  void operator()(const kv::HistoryPage& page) const {
+    Kind(AnswerKind::kHistory);
+    AppendVarint(out, page.versions.size());
+    for (const kv::HistoryVersion& version : page.versions) {
+      AppendVarint(out, version.timestamp.value());
+      AppendByte(out, static_cast<std::uint8_t>(version.kind));
+      AppendVarint(out, version.transaction.value());
+      AppendVarint(out, version.expires_at_ms);
+      AppendPrefixed(out, version.value);
+      AppendByte(out, version.superseded ? 1 : 0);
+      if (!version.superseded) continue;
+      AppendVarint(out, version.superseded->timestamp.value());
+      AppendByte(out, static_cast<std::uint8_t>(version.superseded->kind));
+      AppendVarint(out, version.superseded->transaction.value());
+    }
+    AppendByte(out, page.more ? 1 : 0);
+    AppendVarint(out, page.complete_since.value());
+  }
+
   void Kind(AnswerKind kind) const { AppendByte(out, static_cast<std::uint8_t>(kind)); }
 };
 
@@ -360,6 +399,44 @@ bool ReadAggregatePage(Reader& reader, kv::AggregatePage& page) {
     return false;
   }
   page.sum = static_cast<std::int64_t>(sum);
+  page.more = more != 0;
+  return true;
+}
+
+bool ReadKind(Reader& reader, kv::VersionKind& kind) {
+  std::uint8_t byte = 0;
+  if (!reader.Byte(byte)) return false;
+  kind = static_cast<kv::VersionKind>(byte);
+  return byte <= static_cast<std::uint8_t>(kv::VersionKind::kExpired);
+}
+
+bool ReadTxn(Reader& reader, kv::TxnId& txn) {
+  std::uint64_t id = 0;
+  if (!reader.Varint(id)) return false;
+  txn = kv::TxnId(id);
+  return true;
+}
+
+bool ReadHistory(Reader& reader, kv::HistoryPage& page) {
+  std::uint64_t count = 0;
+  if (!reader.Varint(count) || count > kv::kHistoryVersionsMax) return false;
+  page.versions.resize(count);
+  for (kv::HistoryVersion& version : page.versions) {
+    std::uint8_t superseded = 0;
+    if (!reader.Varint(version.timestamp) || !ReadKind(reader, version.kind) ||
+        !ReadTxn(reader, version.transaction) || !reader.Varint(version.expires_at_ms) ||
+        !ReadText(reader, version.value) || !reader.Byte(superseded)) {
+      return false;
+    }
+    if (superseded == 0) continue;
+    kv::Successor& by = version.superseded.emplace();
+    if (!reader.Varint(by.timestamp) || !ReadKind(reader, by.kind) ||
+        !ReadTxn(reader, by.transaction)) {
+      return false;
+    }
+  }
+  std::uint8_t more = 0;
+  if (!reader.Byte(more) || !reader.Varint(page.complete_since)) return false;
   page.more = more != 0;
   return true;
 }
@@ -416,6 +493,12 @@ bool ReadResult(Reader& reader, GatewayAnswer& answer) {
     }
     case AnswerKind::kDone:
       return true;
+    case AnswerKind::kHistory: {
+      kv::HistoryPage page;
+      if (!ReadHistory(reader, page)) return false;
+      answer.result = std::move(page);
+      return true;
+    }
     case AnswerKind::kTxnRecord: {
       TxnRecordResult result;
       std::string_view bytes;

@@ -61,6 +61,11 @@ struct AggregateCall {
   kv::AggregateRequest request;
 };
 
+struct HistoryCall {
+  kv::Consistency consistency = kv::Consistency::kLinearizable;
+  kv::HistoryRequest request;
+};
+
 // What the anchor, an encoded key, has of a transaction (kv/txn).
 struct TxnRecordCall {
   std::string anchor;
@@ -79,7 +84,7 @@ struct UnlockCall {
 // Reads as of a timestamp, which the oracle must have given out before, are linearizable at the
 // moment that it stands for: they see exactly what was committed at it or before, in all groups.
 using GatewayCall = std::variant<WriteCall, GetCall, BatchGetCall, ScanCall, AggregateCall,
-                                 TxnRecordCall, UnlockCall>;
+                                 TxnRecordCall, UnlockCall, HistoryCall>;
 
 struct GatewayRequest {
   // The submitter's own; comes back with the answer.
@@ -102,7 +107,7 @@ struct GatewayAnswer {
   std::uint64_t id = 0;
   Status status;  // OK: `result` holds the alternative that fits the request
   std::variant<std::monostate, kv::WriteResult, kv::GetResult, std::vector<kv::GetResult>,
-               kv::ScanPage, kv::AggregatePage, TxnRecordResult>
+               kv::ScanPage, kv::AggregatePage, TxnRecordResult, kv::HistoryPage>
       result;
   AnswerOrigin origin;
 };

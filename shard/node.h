@@ -203,9 +203,11 @@ class Node {
   // Group 0, here and below: the first data group.
   virtual void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
                                   UniqueFunction<void(StatusOr<NodeId>)> done) = 0;
-  // Of this node's replica: drops all versions that the retention does not keep. GROUP_NOT_FOUND,
-  // OVERLOADED, DISK_FULL, NODE_STOPPING. It takes its time; `done` on any strand.
-  virtual void RunVacuum(GroupId group, UniqueFunction<void(StatusOr<VacuumReport>)> done) = 0;
+  // Of this node's replica: drops all versions that neither the retention nor a reader keeps.
+  // GROUP_NOT_FOUND, OVERLOADED, DISK_FULL, NODE_STOPPING; DEADLINE_EXCEEDED: it goes on. `done` on
+  // any strand.
+  virtual void RunVacuum(GroupId group, MonoTime deadline,
+                         UniqueFunction<void(StatusOr<VacuumReport>)> done) = 0;
   struct SnapshotTaken {
     raft::Index index;
     std::uint64_t bytes = 0;

@@ -74,7 +74,8 @@ class NodeImpl final : public Node, private raft::TransportHandler, private Repl
                       UniqueFunction<void(Status)> done) override;
   void TransferLeadership(GroupId group, NodeId target, MonoTime deadline,
                           UniqueFunction<void(StatusOr<NodeId>)> done) override;
-  void RunVacuum(GroupId group, UniqueFunction<void(StatusOr<VacuumReport>)> done) override;
+  void RunVacuum(GroupId group, MonoTime deadline,
+                 UniqueFunction<void(StatusOr<VacuumReport>)> done) override;
   void TriggerSnapshot(GroupId group, NodeId node, MonoTime deadline,
                        UniqueFunction<void(StatusOr<SnapshotTaken>)> done) override;
   void ListMembers(MonoTime deadline,

@@ -69,16 +69,26 @@ void NodeImpl::MoveHorizon() {
   oldest_reader_ = oldest;
 }
 
-void NodeImpl::RunVacuum(GroupId group, UniqueFunction<void(StatusOr<VacuumReport>)> done) {
-  control_->Post([this, group = GroupOr(group), done = std::move(done)]() mutable {
+void NodeImpl::RunVacuum(GroupId group, MonoTime deadline,
+                         UniqueFunction<void(StatusOr<VacuumReport>)> done) {
+  // Whoever comes first.
+  auto once = std::make_shared<UniqueFunction<void(StatusOr<VacuumReport>)>>(std::move(done));
+  const auto answer = [once](StatusOr<VacuumReport> report) {
+    if (*once) std::exchange(*once, nullptr)(std::move(report));
+  };
+  control_->Post([this, group = GroupOr(group), deadline, answer] {
     if (stopping_.load()) {
-      done(Error(Reason::kNodeStopping, "the node is stopping"));
+      answer(Error(Reason::kNodeStopping, "the node is stopping"));
       return;
     }
     if (const std::shared_ptr<Replica> replica = FindReplica(group)) {
       FollowPolicy(*map_.image(), *replica);
     }
-    vacuum_->Run(group, std::move(done));
+    vacuum_->Run(group, answer);
+    control_->After(deadline - world_.clock->Now(), [answer] {
+      answer(Error(Reason::kDeadlineExceeded,
+                   "the vacuum is not done yet, and goes on: see `kvctl vacuum status`"));
+    });
   });
 }
 

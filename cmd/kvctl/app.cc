@@ -38,6 +38,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddBatchCommand(*app, session);
   AddTxnCommands(*app, session);
   AddLockCommands(*app, session);
+  AddHistoryCommand(*app, session);
   AddStatusCommand(*app, session);
   AddMemberCommands(*app, session);
   AddNodeCommands(*app, session);
@@ -45,6 +46,7 @@ std::unique_ptr<CLI::App> BuildApp(Session& session) {
   AddShardCommands(*app, session);
   AddGroupCommands(*app, session);
   AddJobCommands(*app, session);
+  AddVacuumCommands(*app, session);
   AddBenchCommand(*app, session);
   AddShellCommand(*app, session);
   AddCompletionCommands(*app, session);

@@ -24,6 +24,8 @@ void AddCountCommands(CLI::App& app, Session& session);       // count, sum
 void AddBatchCommand(CLI::App& app, Session& session);        // batch
 void AddTxnCommands(CLI::App& app, Session& session);         // txn
 void AddLockCommands(CLI::App& app, Session& session);        // lock
+void AddHistoryCommand(CLI::App& app, Session& session);      // history
+void AddVacuumCommands(CLI::App& app, Session& session);      // vacuum
 void AddStatusCommand(CLI::App& app, Session& session);       // status
 void AddMemberCommands(CLI::App& app, Session& session);      // member, leader, snapshot
 void AddNodeCommands(CLI::App& app, Session& session);        // node, timestamp

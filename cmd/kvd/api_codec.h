@@ -32,6 +32,8 @@ Status DecodeRequest(v1::ScanRequest& request, KeyspaceNames& names, GatewayRequ
 // Its first page.
 Status DecodeRequest(v1::AggregateRequest& request, KeyspaceNames& names, GatewayRequest& call);
 
+Status DecodeRequest(v1::HistoryRequest& request, KeyspaceNames& names, GatewayRequest& call);
+
 // What the tokens of a decoded scan are bound to.
 ScanToken TokenOf(const v1::ScanRequest& request, kv::KeyspaceId keyspace);
 
@@ -50,6 +52,8 @@ void EncodeAnswer(GatewayAnswer& answer, v1::CompareAndSetResponse& response);
 void EncodeAnswer(GatewayAnswer& answer, v1::BatchResponse& response);
 // `scan` is the request that was decoded: the token continues it.
 void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse& response);
+
+void EncodeAnswer(GatewayAnswer& answer, v1::HistoryResponse& response);
 
 // `total`: of all pages.
 void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,

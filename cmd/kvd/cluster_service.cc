@@ -7,6 +7,7 @@
 #include "cmd/kvd/directory_codec.h"
 #include "cmd/kvd/metrics.h"
 #include "cmd/kvd/rpc.h"
+#include "cmd/kvd/vacuum_codec.h"
 #include "kv/limits.h"
 #include "raft/transport/grpc_transport.h"
 
@@ -220,6 +221,31 @@ grpc::ServerUnaryReactor* ClusterService::TriggerSnapshot(grpc::CallbackServerCo
                            }
                            reactor->Finish(ToGrpc(taken.status()));
                          });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClusterService::VacuumStatus(grpc::CallbackServerContext* context,
+                                                       const v1::VacuumStatusRequest*,
+                                                       v1::VacuumStatusResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  node_->Info([this, response, reactor](const NodeInfo& info) {
+    EncodeVacuums(info, *node_->DirectoryView(), *response);
+    reactor->Finish(grpc::Status::OK);
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClusterService::VacuumRun(grpc::CallbackServerContext* context,
+                                                    const v1::VacuumRunRequest* request,
+                                                    v1::VacuumRunResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (!Knows(request->group_id(), reactor)) return reactor;
+  node_->RunVacuum(GroupId(request->group_id()),
+                   DeadlineOf(*context, *clock_, options_.default_timeout),
+                   [response, reactor](const StatusOr<VacuumReport>& done) {
+                     if (done.ok()) EncodeVacuum(*done, *response->mutable_run());
+                     reactor->Finish(ToGrpc(done.status()));
+                   });
   return reactor;
 }
 

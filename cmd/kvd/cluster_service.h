@@ -42,6 +42,12 @@ class ClusterService final : public v1::Cluster::CallbackService {
   grpc::ServerUnaryReactor* TriggerSnapshot(grpc::CallbackServerContext* context,
                                             const v1::TriggerSnapshotRequest* request,
                                             v1::TriggerSnapshotResponse* response) override;
+  grpc::ServerUnaryReactor* VacuumStatus(grpc::CallbackServerContext* context,
+                                         const v1::VacuumStatusRequest* request,
+                                         v1::VacuumStatusResponse* response) override;
+  grpc::ServerUnaryReactor* VacuumRun(grpc::CallbackServerContext* context,
+                                      const v1::VacuumRunRequest* request,
+                                      v1::VacuumRunResponse* response) override;
   grpc::ServerUnaryReactor* DrainNode(grpc::CallbackServerContext* context,
                                       const v1::DrainNodeRequest* request,
                                       v1::DrainNodeResponse* response) override;

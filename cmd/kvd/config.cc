@@ -219,6 +219,8 @@ class Loader {
             "must be 0, or at least 1MiB");
     Require(config.snapshot_rate >= (1 << 20), {"snapshot-rate"}, "must be at least 1MiB");
     Require(config.split_load >= 100, {"split-load"}, "must be at least 100");
+    Require(config.vacuum_threshold > 0, {"vacuum-threshold"}, "must be above 0");
+    Require(config.vacuum_age >= std::chrono::seconds(1), {"vacuum-age"}, "must be at least 1s");
     Require(config.requests_max > 0, {"requests-max"}, "must be above 0");
     Require(config.bootstrap_expect > 0 || !config.join.empty(), {"join", "bootstrap-expect"},
             "a node needs others to join, or --bootstrap-expect to found a cluster with (1 for a "

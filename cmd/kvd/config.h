@@ -51,6 +51,11 @@ struct Config {
   std::uint64_t compact_after = 0;
   std::uint64_t compaction_rate = 0;
   std::uint64_t snapshot_rate = 0;
+  bool vacuum = true;
+  std::uint32_t vacuum_threshold = 0;
+  std::uint32_t vacuum_percent = 0;
+  Duration vacuum_age{};
+  Duration vacuum_hold{};
   std::uint64_t disk_reserve = 0;
   std::uint32_t threads = 0;
   std::uint32_t requests_max = 0;

@@ -131,6 +131,30 @@ Status DecodeRequest(v1::GetRequest& request, KeyspaceNames& names, GatewayReque
   return absl::OkStatus();
 }
 
+Status DecodeRequest(v1::HistoryRequest& request, KeyspaceNames& names, GatewayRequest& call) {
+  HistoryCall history;
+  ASSIGN_OR_RETURN(history.request.keyspace, names.Find(request.header().keyspace()));
+  RETURN_IF_ERROR(CheckReadKey(request.key()));
+  if (request.consistency() == v1::CONSISTENCY_EVENTUAL) {
+    history.consistency = kv::Consistency::kEventual;
+  } else if (request.consistency() != v1::CONSISTENCY_UNSPECIFIED &&
+             request.consistency() != v1::CONSISTENCY_LINEARIZABLE) {
+    return Error(Reason::kConsistencyUnavailable,
+                 "a history is read as it is now: use LINEARIZABLE or EVENTUAL");
+  }
+  if (request.limit() > kv::kHistoryVersionsMax) {
+    return Error(Reason::kBadRequest,
+                 fmt::format("one answer has at most {} versions, and {} are asked for: go on with "
+                             "next_before",
+                             kv::kHistoryVersionsMax, request.limit()));
+  }
+  history.request.key = std::move(*request.mutable_key());
+  history.request.before = Timestamp(request.before());
+  history.request.limit = request.limit();
+  call.call = std::move(history);
+  return absl::OkStatus();
+}
+
 Status DecodeRequest(v1::BatchGetRequest& request, KeyspaceNames& names, GatewayRequest& call) {
   BatchGetCall get;
   ASSIGN_OR_RETURN(get.keyspace, names.Find(request.header().keyspace()));

@@ -34,6 +34,20 @@ void EncodeGet(kv::GetResult& result, Message& out) {
   if (result.expires_at_ms != 0) EncodeExpiry(result.expires_at_ms, *out.mutable_expires_at());
 }
 
+v1::VersionKind EncodeKind(kv::VersionKind kind) {
+  switch (kind) {
+    case kv::VersionKind::kPut:
+      return v1::VERSION_KIND_PUT;
+    case kv::VersionKind::kDeleted:
+      return v1::VERSION_KIND_DELETED;
+    case kv::VersionKind::kExpired:
+      return v1::VERSION_KIND_EXPIRED;
+    case kv::VersionKind::kUnknown:
+      break;
+  }
+  return v1::VERSION_KIND_UNSPECIFIED;
+}
+
 // Bytes of the character that the text begins with; 0 when it is not UTF-8 or not printable.
 std::size_t PrintableBytes(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -133,6 +147,26 @@ void EncodeAnswer(GatewayAnswer& answer, const ScanToken& scan, v1::ScanResponse
   auto& page = std::get<kv::ScanPage>(answer.result);
   EncodeRows(page.rows, *response.mutable_rows());
   if (page.more) response.set_continuation_token(EncodeScanToken(scan, page.resume_key));
+}
+
+void EncodeAnswer(GatewayAnswer& answer, v1::HistoryResponse& response) {
+  EncodeOrigin(answer.origin, response);
+  auto& page = std::get<kv::HistoryPage>(answer.result);
+  for (kv::HistoryVersion& version : page.versions) {
+    v1::KeyVersion& one = *response.add_versions();
+    one.set_timestamp(version.timestamp.value());
+    one.set_kind(EncodeKind(version.kind));
+    one.set_value(std::move(version.value));
+    one.set_transaction_id(version.transaction.value());
+    if (version.expires_at_ms != 0) EncodeExpiry(version.expires_at_ms, *one.mutable_expires_at());
+    if (!version.superseded) continue;
+    v1::Successor& by = *one.mutable_superseded_by();
+    by.set_timestamp(version.superseded->timestamp.value());
+    by.set_kind(EncodeKind(version.superseded->kind));
+    by.set_transaction_id(version.superseded->transaction.value());
+  }
+  if (page.more) response.set_next_before(page.versions.back().timestamp.value());
+  response.set_complete_since(page.complete_since.value());
 }
 
 void EncodeAnswer(const AnswerOrigin& origin, const kv::AggregatePage& total,

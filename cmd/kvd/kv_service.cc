@@ -142,6 +142,12 @@ grpc::ServerUnaryReactor* KvService::Batch(grpc::CallbackServerContext* context,
   return Unary(Method::kBatch, context, request, response);
 }
 
+grpc::ServerUnaryReactor* KvService::History(grpc::CallbackServerContext* context,
+                                             const v1::HistoryRequest* request,
+                                             v1::HistoryResponse* response) {
+  return Unary(Method::kHistory, context, request, response);
+}
+
 grpc::ServerUnaryReactor* KvService::Aggregate(grpc::CallbackServerContext* context,
                                                const v1::AggregateRequest* request,
                                                v1::AggregateResponse* response) {

@@ -39,6 +39,9 @@ class KvService final : public v1::KV::CallbackService {
   grpc::ServerUnaryReactor* Aggregate(grpc::CallbackServerContext* context,
                                       const v1::AggregateRequest* request,
                                       v1::AggregateResponse* response) override;
+  grpc::ServerUnaryReactor* History(grpc::CallbackServerContext* context,
+                                    const v1::HistoryRequest* request,
+                                    v1::HistoryResponse* response) override;
   grpc::ServerWriteReactor<v1::ScanResponse>* Scan(grpc::CallbackServerContext* context,
                                                    const v1::ScanRequest* request) override;
   grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Pipeline(

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/timestamp.h"
+
 namespace flotilla {
 namespace {
 
@@ -19,8 +21,8 @@ using prometheus::MetricType;
 using MetricLabels = std::vector<ClientMetric::Label>;
 
 constexpr std::array<const char*, kMethods> kMethodNames{
-    "Get",           "BatchGet", "Put",  "Delete",    "DeleteRange",
-    "CompareAndSet", "Batch",    "Scan", "Aggregate", "Execute"};
+    "Get",   "BatchGet", "Put",       "Delete",  "DeleteRange", "CompareAndSet",
+    "Batch", "Scan",     "Aggregate", "Execute", "History"};
 
 class Families {
  public:
@@ -69,6 +71,13 @@ void AddSums(Families& out, const std::vector<GroupInfo>& groups) {
   double sessions = 0;
   double commands = 0;
   double lag_max = 0;
+  double dead = 0;
+  double dead_bytes = 0;
+  double due = 0;
+  double runs = 0;
+  double running = 0;
+  double vacuum_seconds = 0;
+  double collected = 0;
   for (const GroupInfo& group : groups) {
     led += group.core.role == raft::Role::kLeader ? 1 : 0;
     quiescent += group.core.quiescent ? 1 : 0;
@@ -78,6 +87,13 @@ void AddSums(Families& out, const std::vector<GroupInfo>& groups) {
     memtable_bytes += static_cast<double>(group.sizes.memtable_bytes);
     sessions += static_cast<double>(group.counts.sessions);
     commands += static_cast<double>(group.counts.applied_commands);
+    dead += static_cast<double>(group.versions.dead);
+    dead_bytes += static_cast<double>(group.versions.dead_bytes);
+    due += static_cast<double>(group.versions.due);
+    runs += static_cast<double>(group.vacuum.runs);
+    running += group.vacuum.running ? 1 : 0;
+    vacuum_seconds += std::chrono::duration<double>(group.vacuum.took_total).count();
+    collected += static_cast<double>(group.counts.versions_collected);
     for (const raft::FollowerProgress& follower : group.core.followers) {
       lag_max =
           std::max(lag_max, static_cast<double>(group.core.last.value() - follower.match.value()));
@@ -98,6 +114,35 @@ void AddSums(Families& out, const std::vector<GroupInfo>& groups) {
   out.Gauge("flotilla_groups_follower_lag_entries_max",
             "Entries that the follower lacks that lags most, of the groups led here", lag_max);
   out.Counter("flotilla_groups_applied_commands_total", "Commands applied by all groups", commands);
+  out.Gauge("flotilla_vacuum_dead_versions",
+            "Superseded versions in files of all groups, as far as each file tells", dead);
+  out.Gauge("flotilla_vacuum_dead_bytes", "Bytes of their keys and values, uncompressed",
+            dead_bytes);
+  out.Gauge("flotilla_vacuum_due_versions",
+            "Those, and deletions, that neither retention nor readers keep", due);
+  out.Counter("flotilla_vacuum_runs_total", "Vacuums of a group that have ended", runs);
+  out.Gauge("flotilla_vacuum_running", "Vacuums under way", running);
+  out.Counter("flotilla_vacuum_seconds_total", "Time that vacuums took, their rests included",
+              vacuum_seconds);
+  out.Counter("flotilla_vacuum_collected_versions_total",
+              "Versions dropped, by vacuums and by other compactions", collected);
+}
+
+// Who holds the collectors up is named by `kvctl vacuum status`.
+void AddReader(Families& out, const NodeInfo& node) {
+  std::uint64_t now_ms = 0;
+  for (const GroupInfo& group : node.groups) {
+    now_ms = std::max(now_ms, MillisecondsOf(group.last_timestamp));
+  }
+  double age = 0;
+  if (node.oldest_reader) {
+    const std::uint64_t reads_at_ms = MillisecondsOf(node.oldest_reader->reads_at);
+    age = static_cast<double>(now_ms - std::min(now_ms, reads_at_ms)) / 1000;
+  }
+  out.Gauge("flotilla_vacuum_oldest_reader_age_seconds",
+            "How far back the oldest transaction reads that this node has heard of; 0: none", age);
+  out.Gauge("flotilla_vacuum_oldest_reader_node", "The node that coordinates it; 0: none",
+            node.oldest_reader ? static_cast<double>(node.oldest_reader->node.value()) : 0);
 }
 
 void AddGroup(Families& out, const GroupInfo& group) {
@@ -206,6 +251,7 @@ std::string MetricsPage::Render(const RequestMetrics& requests, const NodeInfo& 
   out.Counter("flotilla_log_sync_seconds_total", "Time spent in syncs of the log",
               std::chrono::duration<double>(node.log.sync_time_total).count());
   AddSums(out, node.groups);
+  AddReader(out, node);
   std::vector<const GroupInfo*> shown;
   for (const GroupInfo& group : node.groups) shown.push_back(&group);
   std::sort(shown.begin(), shown.end(),

@@ -26,8 +26,9 @@ enum class Method : std::uint8_t {
   kScan,
   kAggregate,
   kExecute,
+  kHistory,
 };
-inline constexpr std::size_t kMethods = 10;
+inline constexpr std::size_t kMethods = 11;
 
 class RequestMetrics {
  public:

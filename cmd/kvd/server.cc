@@ -62,6 +62,11 @@ NodeOptions ToNodeOptions(const Config& config) {
   options.background_bytes_per_second_max = config.compaction_rate;
   options.snapshot_bytes_per_second_max = config.snapshot_rate;
   options.disk_reserve_bytes = config.disk_reserve;
+  options.vacuum.automatic = config.vacuum;
+  options.vacuum.versions_min = config.vacuum_threshold;
+  options.vacuum.fraction_min = config.vacuum_percent / 100.0;
+  options.vacuum.age_max = config.vacuum_age;
+  options.vacuum.hold_max = config.vacuum_hold;
   return options;
 }
 

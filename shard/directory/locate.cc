@@ -95,6 +95,11 @@ class Locator {
 
   Location operator()(const UnlockCall& call) const { return At(call.key); }
 
+  Location operator()(const HistoryCall& call) const {
+    const ShardDescriptor* shard = Find(call.request.keyspace, call.request.key);
+    return shard == nullptr ? Unknown(call.request.keyspace) : In(*shard);
+  }
+
  private:
   Location At(std::string_view encoded) const {
     const ShardDescriptor* shard = image_.Locate(encoded);

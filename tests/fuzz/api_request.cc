@@ -32,6 +32,10 @@ struct Inspector {
     CHECK_LE(call.request.end.size(), kv::kKeyBytesMax + 1);
     CHECK_LE(call.request.filter_value.size(), kv::kValueBytesMax);
   }
+  void operator()(const HistoryCall& call) const {
+    ExpectKey(call.request.key);
+    CHECK_LE(call.request.limit, kv::kHistoryVersionsMax);
+  }
   void operator()(const TxnRecordCall&) const { CHECK(false) << "nodes alone ask for this"; }
   void operator()(const UnlockCall&) const { CHECK(false) << "nodes alone ask for this"; }
 
@@ -106,6 +110,8 @@ void Fuzz(std::string_view input) {
       return FuzzToken(bytes);
     case 9:
       return FuzzRequest<v1::AggregateRequest>(bytes);
+    case 10:
+      return FuzzRequest<v1::HistoryRequest>(bytes);
     default:
       return;
   }
@@ -153,9 +159,13 @@ std::vector<std::string> Seeds() {
   count.set_start("a");
   count.set_end("z");
   count.set_consistency(v1::CONSISTENCY_EVENTUAL);
-  return {Seed(0, get),         Seed(1, batch_get), Seed(2, put),   Seed(3, erase),
-          Seed(4, erase_range), Seed(5, cas),       Seed(6, batch), Seed(7, scan),
-          Seed(7, prefix),      "\x08token",        Seed(9, sum),   Seed(9, count)};
+  v1::HistoryRequest history;
+  history.set_key("k");
+  history.set_before(1ull << 50);
+  history.set_limit(7);
+  return {Seed(10, history),    Seed(0, get), Seed(1, batch_get), Seed(2, put),  Seed(3, erase),
+          Seed(4, erase_range), Seed(5, cas), Seed(6, batch),     Seed(7, scan), Seed(7, prefix),
+          "\x08token",          Seed(9, sum), Seed(9, count)};
 }
 
 }  // namespace flotilla::fuzz

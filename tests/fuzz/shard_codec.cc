@@ -84,7 +84,7 @@ Members TwoMembers() {
 }
 
 std::string SeedRequests() {
-  std::vector<GatewayRequest> requests(5);
+  std::vector<GatewayRequest> requests(6);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.key = "k"};
   requests[2].call = BatchGetCall{.keys = {"a", "", "c"}};
@@ -96,12 +96,15 @@ std::string SeedRequests() {
   aggregate.request = {
       .start = "a", .filter = kv::ValueFilter::kContains, .filter_value = "7", .sum = true};
   requests[4].call = aggregate;
+  HistoryCall history;
+  history.request = {.key = "k", .before = Timestamp(9), .limit = 3};
+  requests[5].call = history;
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return EncodeRequests({.group = kFirstDataGroup, .requests = std::move(requests)});
 }
 
 std::string SeedAnswers() {
-  std::vector<GatewayAnswer> answers(6);
+  std::vector<GatewayAnswer> answers(7);
   answers[0].status = Error(Reason::kNotLeader, "ask n2", {{"leader_node", "2"}});
   answers[1].result = kv::WriteResult{.timestamp = Timestamp(7), .affected = 3};
   answers[2].result = kv::GetResult{.found = true, .value = "v", .version = Timestamp(5)};
@@ -110,6 +113,12 @@ std::string SeedAnswers() {
   page.rows.push_back({.key = "k", .value = "v", .version = Timestamp(9)});
   answers[4].result = page;
   answers[5].result = kv::AggregatePage{.keys = 3, .sum = -7, .more = true, .resume = "r"};
+  kv::HistoryPage versions{.complete_since = Timestamp(4)};
+  versions.versions.push_back({.timestamp = Timestamp(8),
+                               .transaction = kv::TxnId(7),
+                               .value = "v",
+                               .superseded = kv::Successor{.timestamp = Timestamp(9)}});
+  answers[6].result = versions;
   return EncodeForwardedAnswers(answers);
 }
 

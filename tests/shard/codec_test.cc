@@ -19,7 +19,7 @@ class NullSink final : public AnswerSink {
 };
 
 std::vector<GatewayRequest> AllKinds() {
-  std::vector<GatewayRequest> requests(6);
+  std::vector<GatewayRequest> requests(7);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
                              .consistency = kv::Consistency::kLinearizable,
@@ -52,6 +52,10 @@ std::vector<GatewayRequest> AllKinds() {
                        .sum = true,
                        .resume = "r"};
   requests[4].call = aggregate;
+  HistoryCall history;
+  history.request = {
+      .keyspace = kv::KeyspaceId(1), .key = "k", .before = Timestamp(76), .limit = 9};
+  requests[6].call = history;
   requests[5].call = TxnRecordCall{.anchor = "anchor", .txn = kv::TxnId(75)};
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return requests;
@@ -69,7 +73,7 @@ TEST(ForwardCodec, RequestsComeBack) {
   ASSERT_TRUE(forwarded.ok());
   EXPECT_EQ(forwarded->group, kFirstDataGroup);
   const auto* const decoded = &forwarded->requests;
-  ASSERT_EQ(decoded->size(), 6u);
+  ASSERT_EQ(decoded->size(), 7u);
   EXPECT_EQ((*decoded)[2].id, 2u);
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
   EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
@@ -88,6 +92,8 @@ TEST(ForwardCodec, RequestsComeBack) {
   const auto& record = std::get<TxnRecordCall>((*decoded)[5].call);
   EXPECT_EQ(record.anchor, "anchor");
   EXPECT_EQ(record.txn, kv::TxnId(75));
+  EXPECT_EQ(std::get<HistoryCall>((*decoded)[6].call).request,
+            std::get<HistoryCall>(AllKinds()[6].call).request);
 }
 
 kv::TxnRecord Staged() {
@@ -97,7 +103,7 @@ kv::TxnRecord Staged() {
 }
 
 std::vector<GatewayAnswer> AllAnswers() {
-  std::vector<GatewayAnswer> answers(8);
+  std::vector<GatewayAnswer> answers(9);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     answers[i].id = 10 + i;
     answers[i].origin = {.group = GroupId(2), .node = NodeId(3), .timestamp = Timestamp(4)};
@@ -120,13 +126,23 @@ std::vector<GatewayAnswer> AllAnswers() {
       .keys = 3, .bytes = 300, .sum = -7, .not_integers = 1, .more = true, .resume = "r"};
   answers[6].result = TxnRecordResult{.record = Staged()};
   answers[7].result = TxnRecordResult();
+  kv::HistoryPage history{.more = true, .complete_since = Timestamp(3)};
+  history.versions.push_back({.timestamp = Timestamp(9), .kind = kv::VersionKind::kDeleted});
+  history.versions.push_back({.timestamp = Timestamp(8),
+                              .transaction = kv::TxnId(7),
+                              .expires_at_ms = 11,
+                              .value = "v",
+                              .superseded = kv::Successor{.timestamp = Timestamp(9),
+                                                          .kind = kv::VersionKind::kDeleted,
+                                                          .transaction = kv::TxnId(6)}});
+  answers[8].result = history;
   return answers;
 }
 
 TEST(ForwardCodec, AnswersComeBack) {
   const auto decoded = DecodeForwardedAnswers(EncodeForwardedAnswers(AllAnswers()));
   ASSERT_TRUE(decoded.ok()) << decoded.status();
-  ASSERT_EQ(decoded->size(), 8u);
+  ASSERT_EQ(decoded->size(), 9u);
   EXPECT_EQ(ReasonOf((*decoded)[0].status), Reason::kConditionFailed);
   EXPECT_EQ(MetadataOf((*decoded)[0].status)["actual_version"], "7");
   EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).affected, 6u);
@@ -139,6 +155,8 @@ TEST(ForwardCodec, AnswersComeBack) {
             std::get<kv::AggregatePage>(AllAnswers()[5].result));
   EXPECT_EQ(std::get<TxnRecordResult>((*decoded)[6].result).record, Staged());
   EXPECT_FALSE(std::get<TxnRecordResult>((*decoded)[7].result).record);
+  EXPECT_EQ(std::get<kv::HistoryPage>((*decoded)[8].result),
+            std::get<kv::HistoryPage>(AllAnswers()[8].result));
 }
 
 TEST(AdminCodec, ComesBack) {

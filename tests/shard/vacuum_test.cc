@@ -48,8 +48,9 @@ class Vacuuming : public Transacting {
   }
   StatusOr<VacuumReport> Run(int node, GroupId group = kFirstDataGroup) {
     auto slot = std::make_shared<std::optional<StatusOr<VacuumReport>>>();
-    world_.node(node).RunVacuum(
-        group, [slot](StatusOr<VacuumReport> report) { *slot = std::move(report); });
+    world_.node(node).RunVacuum(group, Soon(seconds(60)), [slot](StatusOr<VacuumReport> report) {
+      *slot = std::move(report);
+    });
     return Wait(slot);
   }
   bool AwaitCollected(int node, std::uint64_t versions, Duration within = seconds(90)) {

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -259,6 +260,59 @@ TEST_F(KvctlDirectory, LearnersThatDoNotAnswerAreNamed) {
   EXPECT_THAT(Run({"group", "show", "2"}).out, HasSubstr("\n4\t-\t?"));
   Run({"group", "snapshot", "2"});
   EXPECT_THAT(server_.asked, Contains("TriggerSnapshotRequest group_id: 2 node_id: 4"));
+}
+
+TEST_F(KvctlDirectory, VacuumsAreShownWithWhoHoldsThemUp) {
+  HasStatus(1, v1::ROLE_LEADER);
+  server_.vacuum.set_node_id(1);
+  v1::GroupVacuum& group = *server_.vacuum.add_groups();
+  group.set_group_id(2);
+  group.set_keyspace("default");
+  group.set_versions(100);
+  group.set_dead_versions(60);
+  group.set_due_versions(10);
+  group.set_file_bytes(5000);
+  group.mutable_retention()->set_seconds(30);
+  EXPECT_EQ(Run({"vacuum", "status"}).out, "n1\t2\tdefault\t100\t60\t10\t5000\t\n");
+  group.set_held_up(true);
+  server_.vacuum.mutable_oldest_reader()->set_transaction_id(77);
+  server_.vacuum.mutable_oldest_reader()->set_node_id(3);
+  EXPECT_THAT(Run({"vacuum", "status"}).out, EndsWith("\ttransaction 77 of n3\n"));
+  const auto json = Run({"vacuum", "status", "-o", "json"});
+  EXPECT_THAT(json.out, HasSubstr(R"("dead_versions":"60")"));
+  EXPECT_THAT(json.out, HasSubstr(R"("retention_seconds":30,"last_run":{"runs":"0")"));
+  EXPECT_THAT(json.out, HasSubstr(R"("heard_by":"1","transaction_id":"77","node_id":"3")"));
+  EXPECT_EQ(Run({"vacuum", "status", "--keyspace", "other"}).out, "");
+}
+
+TEST_F(KvctlDirectory, VacuumsAreRunWhereReplicasAre) {
+  HasStatus(1, v1::ROLE_LEADER);
+  EXPECT_EQ(Run({"vacuum", "run"}).out, "n1\t2\t70\t4096\t1024\t2.0s\n");
+  EXPECT_THAT(server_.asked, Contains("VacuumRunRequest group_id: 2"));
+  EXPECT_EQ(Run({"vacuum", "run", "7"}).exit_code, 1);
+}
+
+TEST_F(KvctlDirectory, AKeyHasAHistory) {
+  server_.history.set_complete_since(5);
+  v1::KeyVersion& newest = *server_.history.add_versions();
+  newest.set_timestamp((1'700'000'000'123ull << 18) + 5);
+  newest.set_kind(v1::VERSION_KIND_DELETED);
+  newest.set_transaction_id(9);
+  v1::KeyVersion& first = *server_.history.add_versions();
+  first.set_timestamp(1'700'000'000'000ull << 18);
+  first.set_kind(v1::VERSION_KIND_PUT);
+  first.set_value("blue");
+  first.mutable_superseded_by()->set_timestamp(newest.timestamp());
+  first.mutable_superseded_by()->set_kind(v1::VERSION_KIND_DELETED);
+  first.mutable_superseded_by()->set_transaction_id(9);
+  EXPECT_EQ(Run({"history", "color"}).out,
+            "445644800032243717\t2023-11-14 22:13:20.123Z\ttransaction 9\t(deleted)\tgone\n"
+            "445644800000000000\t2023-11-14 22:13:20.000Z\ta plain write\tblue\tdeleted at "
+            "445644800032243717 by transaction 9\n");
+  EXPECT_THAT(server_.asked, Contains("HistoryRequest header { } key: \"color\" limit: 20"));
+  EXPECT_THAT(Run({"history", "color", "-o", "json"}).out,
+              HasSubstr(R"("value_text":"blue","superseded_by":{"version":"445644800032243717",)"
+                        R"("kind":"deleted","transaction_id":"9"}}],"next_before":"0")"));
 }
 
 TEST_F(KvctlDirectory, AGroupWithoutALeaderIsToldApart) {

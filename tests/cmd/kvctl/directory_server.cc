@@ -113,6 +113,22 @@ FLOTILLA_CALL(TriggerSnapshot, TriggerSnapshotRequest, TriggerSnapshotResponse) 
   out->set_bytes(2048);
   return Changed(*in);
 }
+FLOTILLA_CALL(VacuumStatus, VacuumStatusRequest, VacuumStatusResponse) {
+  (void)in;
+  *out = vacuum;
+  return grpc::Status::OK;
+}
+FLOTILLA_CALL(VacuumRun, VacuumRunRequest, VacuumRunResponse) {
+  out->mutable_run()->set_versions_dropped(70);
+  out->mutable_run()->set_bytes_before(4096);
+  out->mutable_run()->set_bytes_after(1024);
+  out->mutable_run()->mutable_took()->set_seconds(2);
+  return Changed(*in);
+}
+FLOTILLA_CALL(History, HistoryRequest, HistoryResponse) {
+  *out = history;
+  return Changed(*in);
+}
 FLOTILLA_CALL(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse) {
   out->set_leader_id(2);
   return Changed(*in);

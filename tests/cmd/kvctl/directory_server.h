@@ -33,6 +33,8 @@ class DirectoryServer final : public v1::Directory::Service,
   std::vector<v1::Job> job;  // what a watcher sees of it, one after the other
   std::string plan;
   v1::StatusResponse status;
+  v1::VacuumStatusResponse vacuum;
+  v1::HistoryResponse history;
 
   // ---- the services --------------------------------------------------------------------------
 #define FLOTILLA_CALL(name, request, response) \
@@ -54,6 +56,9 @@ class DirectoryServer final : public v1::Directory::Service,
   FLOTILLA_CALL(TransferLeadership, TransferLeadershipRequest, TransferLeadershipResponse);
   FLOTILLA_CALL(ListNodes, ListNodesRequest, ListNodesResponse);
   FLOTILLA_CALL(Aggregate, AggregateRequest, AggregateResponse);
+  FLOTILLA_CALL(VacuumStatus, VacuumStatusRequest, VacuumStatusResponse);
+  FLOTILLA_CALL(VacuumRun, VacuumRunRequest, VacuumRunResponse);
+  FLOTILLA_CALL(History, HistoryRequest, HistoryResponse);
   FLOTILLA_CALL(DrainNode, DrainNodeRequest, DrainNodeResponse);
   FLOTILLA_CALL(DecommissionNode, DecommissionNodeRequest, DecommissionNodeResponse);
 #undef FLOTILLA_CALL

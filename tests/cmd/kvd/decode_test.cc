@@ -89,6 +89,18 @@ TEST(DecodeRequest, ASnapshotHasATimestamp) {
   }
 }
 
+TEST(DecodeRequest, AHistoryIsReadAsItIsNow) {
+  auto request = Parse<v1::HistoryRequest>("key: 'k' before: 7 limit: 1000");
+  GatewayRequest call;
+  ASSERT_TRUE(DecodeIn(request, call).ok());
+  const kv::HistoryRequest& history = std::get<HistoryCall>(call.call).request;
+  EXPECT_EQ(history, (kv::HistoryRequest{.key = "k", .before = Timestamp(7), .limit = 1000}));
+  EXPECT_EQ(DecodeText<v1::HistoryRequest>(""), Reason::kBadRequest);
+  EXPECT_EQ(DecodeText<v1::HistoryRequest>("key: 'k' limit: 1001"), Reason::kBadRequest);
+  EXPECT_EQ(DecodeText<v1::HistoryRequest>("key: 'k' consistency: CONSISTENCY_SNAPSHOT"),
+            Reason::kConsistencyUnavailable);
+}
+
 TEST(DecodeRequest, ConsistencyIsLinearizableUnlessSaidOtherwise) {
   for (const char* text : {"key: 'k'", "key: 'k' consistency: CONSISTENCY_LINEARIZABLE"}) {
     auto request = Parse<v1::GetRequest>(text);

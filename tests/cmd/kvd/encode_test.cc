@@ -56,6 +56,27 @@ TEST(EncodeAnswer, BatchGetKeepsTheOrder) {
   EXPECT_TRUE(got.results(2).has_expires_at());
 }
 
+TEST(EncodeAnswer, AHistorySaysWhereItGoesOn) {
+  kv::HistoryPage page{.more = true, .complete_since = Timestamp(3)};
+  page.versions.push_back({.timestamp = Timestamp(9), .kind = kv::VersionKind::kExpired});
+  page.versions.push_back(
+      {.timestamp = Timestamp(8),
+       .transaction = kv::TxnId(7),
+       .expires_at_ms = 2'000,
+       .value = "v",
+       .superseded = kv::Successor{.timestamp = Timestamp(9), .kind = kv::VersionKind::kExpired}});
+  const auto history = Encode<v1::HistoryResponse>(page);
+  EXPECT_EQ(history.next_before(), 8u);
+  EXPECT_EQ(history.complete_since(), 3u);
+  EXPECT_EQ(history.versions(0).kind(), v1::VERSION_KIND_EXPIRED);
+  EXPECT_FALSE(history.versions(0).has_superseded_by());
+  EXPECT_EQ(history.versions(1).value(), "v");
+  EXPECT_EQ(history.versions(1).transaction_id(), 7u);
+  EXPECT_EQ(history.versions(1).expires_at().seconds(), 2);
+  EXPECT_EQ(history.versions(1).superseded_by().timestamp(), 9u);
+  EXPECT_EQ(history.versions(1).superseded_by().kind(), v1::VERSION_KIND_EXPIRED);
+}
+
 TEST(EncodeAnswer, Writes) {
   const kv::WriteResult wrote{.timestamp = Timestamp(7), .affected = 4};
   EXPECT_EQ(Encode<v1::PutResponse>(wrote).version(), 7u);

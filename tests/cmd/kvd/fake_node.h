@@ -137,6 +137,9 @@ class FakeNode final : public Node {
                        UniqueFunction<void(StatusOr<SnapshotTaken>)> done) override {
     done(SnapshotTaken{});
   }
+  void RunVacuum(GroupId, MonoTime, UniqueFunction<void(StatusOr<VacuumReport>)> done) override {
+    done(VacuumReport{});
+  }
   void Stop(Duration, Closure done) override { done(); }
   void StateHash(
       GroupId,
