@@ -16,13 +16,16 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/types.h"
-#include "kv/txn/types.h"
 
 namespace flotilla::kv {
 
 // A keyspace's number; part of every encoded key. `default` is 1.
 using KeyspaceId = Strong<struct KeyspaceIdTag, std::uint32_t>;
 inline constexpr KeyspaceId kDefaultKeyspace{1};
+
+// A transaction's start timestamp, which the oracle gives to nobody else. 0: none. The youngest has
+// the largest.
+using TxnId = Strong<struct TxnIdTag>;
 
 // The top bit of the number says how the keyspace is partitioned: by ranges of keys, or by the
 // slots that keys are hashed into (kv/slots.h).

@@ -12,10 +12,6 @@
 
 namespace flotilla::kv {
 
-// A transaction's start timestamp, which the oracle gives to nobody else. 0: none. The youngest has
-// the largest.
-using TxnId = Strong<struct TxnIdTag>;
-
 // What a transaction's reads see, and what its commit checks (DESIGN section 7).
 enum class Isolation : std::uint8_t {
   kReadUncommitted = 1,

@@ -84,10 +84,11 @@ Members TwoMembers() {
 }
 
 std::string SeedRequests() {
-  std::vector<GatewayRequest> requests(6);
+  std::vector<GatewayRequest> requests(7);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.key = "k"};
-  requests[2].call = BatchGetCall{.keys = {"a", "", "c"}};
+  requests[2].call =
+      BatchGetCall{.keys = {"a", "", "c"}, .lock = LockRequest{.owner = {.txn = kv::TxnId(5)}}};
   ScanCall scan;
   scan.request = {.start = "a", .end = "z", .reverse = true, .limit = 17, .keys_only = true};
   scan.request.first_slot = 3;
@@ -99,6 +100,7 @@ std::string SeedRequests() {
   HistoryCall history;
   history.request = {.key = "k", .before = Timestamp(9), .limit = 3};
   requests[5].call = history;
+  requests[6].call = UnlockCall{.key = "k", .txn = kv::TxnId(5)};
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return EncodeRequests({.group = kFirstDataGroup, .requests = std::move(requests)});
 }
@@ -111,6 +113,7 @@ std::string SeedAnswers() {
   answers[3].result = std::vector<kv::GetResult>(2);
   kv::ScanPage page{.more = true, .resume_key = "l"};
   page.rows.push_back({.key = "k", .value = "v", .version = Timestamp(9)});
+  page.locked.push_back({.start = "a", .end = "l", .as_of = Timestamp(8)});
   answers[4].result = page;
   answers[5].result = kv::AggregatePage{.keys = 3, .sum = -7, .more = true, .resume = "r"};
   kv::HistoryPage versions{.complete_since = Timestamp(4)};

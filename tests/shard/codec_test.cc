@@ -18,8 +18,15 @@ class NullSink final : public AnswerSink {
   void OnAnswers(std::vector<GatewayAnswer>) override {}
 };
 
+const LockRequest kLock{
+    .owner = {.txn = kv::TxnId(5), .coordinator = NodeId(3), .since = kv::TxnId(4)},
+    .strength = LockStrength::kShare,
+    .patience = LockPatience::kNoWait,
+    .within = std::chrono::milliseconds(250),
+    .keys_only = true};
+
 std::vector<GatewayRequest> AllKinds() {
-  std::vector<GatewayRequest> requests(7);
+  std::vector<GatewayRequest> requests(8);
   requests[0].call = WriteCall{.command = Bytes("command")};
   requests[1].call = GetCall{.keyspace = kv::KeyspaceId(3),
                              .consistency = kv::Consistency::kLinearizable,
@@ -28,7 +35,8 @@ std::vector<GatewayRequest> AllKinds() {
   requests[2].call = BatchGetCall{.keyspace = kv::KeyspaceId(1),
                                   .consistency = kv::Consistency::kEventual,
                                   .keys = {"a", "", "c"},
-                                  .as_of = Timestamp(72)};
+                                  .as_of = Timestamp(72),
+                                  .lock = kLock};
   ScanCall scan;
   scan.request = {.keyspace = kv::KeyspaceId(1),
                   .start = "a",
@@ -57,6 +65,7 @@ std::vector<GatewayRequest> AllKinds() {
       .keyspace = kv::KeyspaceId(1), .key = "k", .before = Timestamp(76), .limit = 9};
   requests[6].call = history;
   requests[5].call = TxnRecordCall{.anchor = "anchor", .txn = kv::TxnId(75)};
+  requests[7].call = UnlockCall{.key = "locked", .txn = kv::TxnId(77)};
   for (GatewayRequest& request : requests) request.deadline = kNow + std::chrono::seconds(2);
   return requests;
 }
@@ -81,6 +90,10 @@ TEST(ForwardCodec, RequestsComeBack) {
   EXPECT_EQ(std::get<GetCall>((*decoded)[1].call).as_of, Timestamp(71));
   EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).keys.size(), 3u);
   EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).as_of, Timestamp(72));
+  EXPECT_EQ(std::get<BatchGetCall>((*decoded)[2].call).lock, kLock);
+  EXPECT_EQ(std::get<ScanCall>((*decoded)[3].call).lock, std::nullopt);
+  EXPECT_EQ(std::get<UnlockCall>((*decoded)[7].call).key, "locked");
+  EXPECT_EQ(std::get<UnlockCall>((*decoded)[7].call).txn, kv::TxnId(77));
   const kv::ScanRequest& scan = std::get<ScanCall>((*decoded)[3].call).request;
   EXPECT_TRUE(scan.reverse && scan.keys_only);
   EXPECT_EQ(scan.as_of, Timestamp(73));
