@@ -77,12 +77,13 @@ TEST(History, GoesOnWhereThePageBeforeEnded) {
 
 TEST(History, SaysSinceWhenItIsWhole) {
   StoreOptions options;
-  options.retention_ms = 1'000;
+  options.retention_ms = 10'000;
   Machine machine(options);
   machine.Write(Put("k", "1"));
   EXPECT_EQ(Of(machine, {.key = "k"}).complete_since, Timestamp());
-  const Timestamp last = machine.Write(kParent, {{.ops = {Put("k", "2")}}}, 5'000)[0].timestamp;
-  EXPECT_EQ(MillisecondsOf(Of(machine, {.key = "k"}).complete_since), MillisecondsOf(last) - 1'000);
+  const Timestamp last = machine.Write(kParent, {{.ops = {Put("k", "2")}}}, 50'000)[0].timestamp;
+  EXPECT_EQ(MillisecondsOf(Of(machine, {.key = "k"}).complete_since),
+            MillisecondsOf(last) - 10'000);
 }
 
 TEST(History, OfAKeyElsewhereIsRefused) {

@@ -30,6 +30,7 @@ VersionTable Table(std::uint64_t number, int level, std::string first, std::stri
 VacuumRules Rules(bool thorough = false, int base_level = kLast) {
   return {.safe_point = kNow,
           .tombstone_point = kNow,
+          .fraction_min = 0.05,
           .thorough = thorough,
           .base_level = base_level,
           .last_level = kLast};

@@ -286,7 +286,7 @@ TEST_F(KvctlDirectory, VacuumsAreShownWithWhoHoldsThemUp) {
 }
 
 TEST_F(KvctlDirectory, VacuumsAreRunWhereReplicasAre) {
-  HasStatus(1, v1::ROLE_LEADER);
+  HasStatus(2, v1::ROLE_LEADER);
   EXPECT_EQ(Run({"vacuum", "run"}).out, "n1\t2\t70\t4096\t1024\t2.0s\n");
   EXPECT_THAT(server_.asked, Contains("VacuumRunRequest group_id: 2"));
   EXPECT_EQ(Run({"vacuum", "run", "7"}).exit_code, 1);
