@@ -417,6 +417,9 @@ Status Database::Compact(const VacuumSlice& slice) {
     names.push_back(TableName(table));
   }
   const rocksdb::Status done = db_->CompactFiles(options, versions_, names, slice.output_level);
+  if (done.IsShutdownInProgress()) {
+    return Error(Reason::kNotReady, "another state takes the place of the one that is compacted");
+  }
   // Aborted: a compaction has one of them; or it has just ended, and they are gone.
   if (!done.IsAborted() && !done.IsInvalidArgument()) return FromRocks(done, "compacting");
   return Error(Reason::kShardBusy,

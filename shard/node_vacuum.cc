@@ -30,6 +30,7 @@ void NodeImpl::MakeVacuum() {
           .replicas = [this] { return Replicas(); },
           .find = [this](GroupId group) { return FindReplica(group); },
           .oldest_reader = [this] { return Timestamp(resources_.readers->oldest.load()); },
+          .measure = [this](const auto& replica) { Measure({replica}, nullptr); },
           .logger = world_.logger});
   calls_->Handle(raft::PeerMethod::kReaders, [this](NodeId from, std::uint64_t, const Bytes& body,
                                                     const raft::PeerCalls::Reply&) {

@@ -127,8 +127,14 @@ void Vacuum::Prepare(const std::shared_ptr<Replica>& replica, VacuumStep step) {
     replica->MoveTimeTo(MillisecondsOf(world_.clock->WallNow()));
     return;
   }
-  replica->group().Post(
-      [replica] { replica->group().Compact([](const StatusOr<raft::Index>&) {}); });
+  // What may go then is to be known soon, though the group may be asleep.
+  replica->group().Post([replica, measure = world_.measure] {
+    replica->group().Compact(
+        [weak = std::weak_ptr(replica), measure](const StatusOr<raft::Index>& flushed) {
+          const std::shared_ptr<Replica> there = flushed.ok() ? weak.lock() : nullptr;
+          if (there) measure(there);
+        });
+  });
 }
 
 // Everything that the retention allows by now.

@@ -41,6 +41,8 @@ class Vacuum {
     std::function<std::vector<std::shared_ptr<Replica>>()> replicas;
     std::function<std::shared_ptr<Replica>(GroupId)> find;
     std::function<Timestamp()> oldest_reader;  // zero: not known
+    // Looks its counts up again, soon. Any thread.
+    std::function<void(const std::shared_ptr<Replica>&)> measure;
     std::shared_ptr<spdlog::logger> logger;
   };
   Vacuum(const VacuumOptions& options, World world);

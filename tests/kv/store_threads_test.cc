@@ -178,6 +178,53 @@ TEST(Store, FlushesOfAllGroupsShareOneBound) {
   }
 }
 
+// Beside writes, flushes, other compactions, and snapshots that take the state away under it.
+TEST(Store, AVacuumIsInNobodysWay) {
+  const auto disk = std::make_shared<sim::SimFileSystem>();
+  StoreOptions options = InGroup();
+  options.memtable_bytes = 64 << 10;
+  options.retention_ms = 5;
+  Opened opened(options, disk);
+  Store& store = *opened.store;
+  std::atomic<bool> done = false;
+  std::atomic<std::uint64_t> slices = 0;
+  const auto vacuum = [&] {
+    VacuumPass pass;
+    pass.thorough = true;
+    for (StatusOr<bool> more = true; more.ok() && *more;) {
+      more = store.CollectSlice(pass);
+      const Reason reason = ReasonOf(more.status());
+      EXPECT_TRUE(more.ok() || reason == Reason::kShardBusy || reason == Reason::kNotReady)
+          << more.status();
+      store.MeasureSizes();
+    }
+    slices += pass.slices;
+  };
+  std::thread vacuums([&] {
+    while (!done) vacuum();
+  });
+  const std::string value(500, 'v');
+  std::uint64_t index = 1;
+  for (int round = 0; round < 8; ++round) {
+    for (int i = 0; i < 600; ++i) {
+      const std::string number = std::to_string(index);
+      opened.Apply(PutAt(index++, number + value));
+      if (i % 50 == 0) {
+        EXPECT_EQ(store.Get(kDefaultKeyspace, "key")->value, number + value);
+      }
+    }
+    const StatusOr<raft::SnapshotInfo> snapshot = store.TakeSnapshot();
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    ASSERT_TRUE(store.InstallSnapshot(snapshot->directory, snapshot->mark).ok());
+    EXPECT_EQ(store.Get(kDefaultKeyspace, "key")->value, std::to_string(index - 1) + value);
+  }
+  done = true;
+  vacuums.join();
+  EXPECT_GT(slices, 0u);
+  vacuum();
+  EXPECT_LE(store.Versions().versions, 10u);
+}
+
 // RocksDB's threads may be telling of a flush at any moment of that.
 TEST(Store, IsClosedWhileItFlushes) {
   for (int round = 0; round < 100; ++round) {

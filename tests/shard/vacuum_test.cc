@@ -61,12 +61,16 @@ class Vacuuming : public Transacting {
 
 TEST_F(Vacuuming, WhatAnIdleGroupHasOfOldVersionsGoesOnAllNodes) {
   Overwrite("key", 100);
-  // Nobody writes any more: time moves, and reaches the disk, for the sake of this alone.
-  for (int node = 0; node < 3; ++node) EXPECT_TRUE(AwaitCollected(node, 90)) << node;
-  const GroupInfo group = GroupOf(0);
-  EXPECT_GE(group.vacuum.runs, 2u);
-  EXPECT_GE(group.vacuum.versions_dropped, 90u);
-  EXPECT_EQ(group.vacuum.failure, absl::OkStatus());
+  // Nobody writes any more, nor asks how the nodes are: time moves, reaches the disk, and is seen
+  // to have done so, for the sake of this alone.
+  world_.RunFor(seconds(40));
+  for (int node = 0; node < 3; ++node) {
+    const GroupInfo group = GroupOf(node);
+    EXPECT_GE(group.vacuum.runs, 2u) << node;
+    EXPECT_EQ(group.vacuum.versions_dropped, 99u) << node;
+    EXPECT_EQ(group.vacuum.failure, absl::OkStatus());
+    EXPECT_EQ(group.versions.dead, 0u) << node;
+  }
   EXPECT_EQ(Read("key"), "99");
 }
 
