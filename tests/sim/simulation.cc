@@ -337,8 +337,8 @@ class Simulation {
   }
 
   void CheckHistory() {
-    failure_ = transactions_.Check();
-    if (failure_.empty()) failure_ = lists_.Check();
+    failure_ = lists_.Check();
+    if (failure_.empty()) failure_ = transactions_.Check();
     if (!failure_.empty()) return;
     for (const auto& [key, operations] : workload_.history().ByKey()) {
       switch (CheckRegister(operations)) {
