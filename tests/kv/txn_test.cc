@@ -244,25 +244,6 @@ TEST(Txn, IntentsBecomeVersionsAtTheCommitsTimestamp) {
   EXPECT_EQ(txn.Resolve(commit).affected, 0u) << "it is done";
 }
 
-TEST(Txn, ManyLocksAreResolvedInSteps) {
-  Machine machine;
-  Txn txn(machine);
-  constexpr std::uint64_t kKeys = 2 * kTxnResolveMax + 500;
-  for (std::uint64_t i = 0; i < kKeys; ++i) txn.Put("k" + std::to_string(10'000 + i), "1");
-  const Timestamp commit = txn.Prepare().timestamp;
-  txn.Decide(commit);
-  std::uint64_t resolved = 0;
-  int steps = 0;
-  for (bool more = true; more; ++steps) {
-    const WriteResult step = txn.Resolve(commit);
-    resolved += step.affected;
-    more = step.obstacle != nullptr;
-  }
-  EXPECT_EQ(resolved, kKeys);
-  EXPECT_EQ(steps, 3);
-  EXPECT_TRUE(machine.store().locks().empty());
-}
-
 TEST(Txn, WhatIsRolledBackLeavesNothing) {
   Machine machine;
   machine.Write(Put("k", "old"));
