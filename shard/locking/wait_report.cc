@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kv/key_codec.h"
+#include "shard/codec_parts.h"
 
 namespace flotilla {
 namespace {
@@ -19,13 +20,6 @@ std::string Readable(std::string_view encoded) {
   std::string key;
   if (!kv::DecodeKey(encoded, keyspace, key)) key = encoded;
   return absl::CHexEscape(key);
-}
-
-bool ReadText(Reader& reader, std::string& text) {
-  std::string_view view;
-  if (!reader.Prefixed(view)) return false;
-  text = view;
-  return true;
 }
 
 template <class One, class Append>

@@ -82,7 +82,7 @@ TEST(ForwardCodec, RequestsComeBack) {
   ASSERT_TRUE(forwarded.ok());
   EXPECT_EQ(forwarded->group, kFirstDataGroup);
   const auto* const decoded = &forwarded->requests;
-  ASSERT_EQ(decoded->size(), 7u);
+  ASSERT_EQ(decoded->size(), AllKinds().size());
   EXPECT_EQ((*decoded)[2].id, 2u);
   EXPECT_EQ((*decoded)[0].deadline, kNow + std::chrono::seconds(2));
   EXPECT_EQ(std::get<WriteCall>((*decoded)[0].call).command.view(), "command");
