@@ -558,12 +558,23 @@ TEST(TxnCommand, EveryStepComesBackAndStrangersBytesAreRefused) {
       .checks = {{.key = "c"}, {.key = "e", .exact = true, .version = Timestamp(9)}},
       .ranges = {{.start = "r", .end = "s"}},
       .parts = {{.first = "a", .last = "b"}}};
+  const Session session{
+      .client = ClientId(1), .sequence = 2, .acknowledged_below = 1, .since = Timestamp(3)};
+  TxnPrepare carries_out = prepare;
+  carries_out.session = {.session = session, .affected = 4};
+  const TxnDecline decline{.session = session,
+                           .outcome = WriteOutcome::kTooLarge,
+                           .seen_at = Timestamp(5),
+                           .failed_op = 6,
+                           .actual_version = Timestamp(7)};
   const std::vector<TxnCommand> commands{
       {.key = "w", .txn = TxnId(1), .step = prepare},
       {.key = "k", .txn = TxnId(2), .step = TxnFence{.part = 4, .valid_until_ms = 5}},
       {.key = "k", .txn = TxnId(3), .step = TxnDecide{.commit = Timestamp(6), .valid_until_ms = 7}},
       {.key = "k", .txn = TxnId(4), .step = TxnResolve{.commit = Timestamp(8), .last = "z"}},
-      {.key = "k", .txn = TxnId(5), .step = TxnForget{}}};
+      {.key = "k", .txn = TxnId(5), .step = TxnForget{}},
+      {.key = "w", .txn = TxnId(6), .step = carries_out},
+      {.key = "w", .txn = TxnId(7), .step = decline}};
   for (const TxnCommand& command : commands) {
     const std::string encoded = EncodeTxnCommand(command);
     EXPECT_TRUE(IsTxnCommand(encoded));

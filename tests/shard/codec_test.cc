@@ -125,6 +125,7 @@ std::vector<GatewayAnswer> AllAnswers() {
   kv::WriteResult write;
   write.timestamp = Timestamp(55);
   write.affected = 6;
+  write.outcome = kv::WriteOutcome::kRepeated;
   write.obstacle = std::make_shared<const kv::Obstacle>(kv::Obstacle{.key = "from here on"});
   answers[1].result = write;
   answers[2].result =
@@ -160,6 +161,7 @@ TEST(ForwardCodec, AnswersComeBack) {
   EXPECT_EQ(MetadataOf((*decoded)[0].status)["actual_version"], "7");
   EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).affected, 6u);
   EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).obstacle->key, "from here on");
+  EXPECT_EQ(std::get<kv::WriteResult>((*decoded)[1].result).outcome, kv::WriteOutcome::kRepeated);
   EXPECT_EQ(std::get<kv::GetResult>((*decoded)[2].result).value, "v");
   EXPECT_EQ(std::get<std::vector<kv::GetResult>>((*decoded)[3].result)[1].value, "w");
   EXPECT_EQ(std::get<kv::ScanPage>((*decoded)[4].result).resume_key, "k2");
