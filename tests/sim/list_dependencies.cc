@@ -69,7 +69,8 @@ void ListDependencies::NoteVersions() {
 }
 
 void ListDependencies::NoteReads(std::size_t txn) {
-  const bool snapshot = ReadsSnapshot(history_[txn]);
+  const bool doomed = history_[txn].locks && history_[txn].fate != ListFate::kCommitted;
+  const bool snapshot = ReadsSnapshot(history_[txn]) && !doomed;
   std::map<std::string, List> own;    // as its last append left it
   std::map<std::string, List> first;  // as it found it first
   for (const ListStep& step : history_[txn].steps) {

@@ -34,6 +34,7 @@ struct ListTxn {
   std::uint64_t number = 0;
   kv::Isolation isolation = kv::Isolation::kSerializable;
   bool read_only = false;
+  bool locks = false;  // some of what it reads: a lock that was lost is noticed at the commit alone
   ListFate fate = ListFate::kCommitted;
   MonoTime begun{};                    // before its first read
   std::optional<MonoTime> ended = {};  // after it was committed

@@ -134,6 +134,7 @@ void ListLoad::Begin(std::size_t lane) {
   options.read_only = random_.Chance(0.2);
   if (!options.read_only && random_.Chance(0.3)) options.locking = Locking::kPessimistic;
   own.run.isolation = options.isolation;
+  own.run.locks = options.locking == Locking::kPessimistic;
   own.run.read_only = options.read_only;
   own.plans.clear();
   for (std::size_t i = random_.Between(1, kStepsMax); i > 0; --i) {
@@ -198,6 +199,7 @@ void ListLoad::Read(std::size_t lane, const Plan& plan) {
   if (!own.run.read_only && random_.Chance(plan.act == Act::kAppend ? 0.4 : 0.1)) {
     lock = TxnLock{.strength =
                        plan.act == Act::kAppend ? LockStrength::kUpdate : LockStrength::kShare};
+    own.run.locks = true;
   }
   own.txn->Get(KeyspaceOf(own.node, plan.slot), {name}, lock, Deadline(own.node),
                Guard<StatusOr<std::vector<kv::GetResult>>>(lane, std::move(then)));
@@ -248,7 +250,10 @@ void ListLoad::Scan(std::size_t lane, const Plan& plan) {
     load.Later(lane);
   };
   std::optional<TxnLock> lock;
-  if (!own.run.read_only && random_.Chance(0.15)) lock.emplace();
+  if (!own.run.read_only && random_.Chance(0.15)) {
+    lock.emplace();
+    own.run.locks = true;
+  }
   own.txn->Scan(std::move(request), lock, Deadline(own.node),
                 Guard<StatusOr<kv::ScanPage>>(lane, std::move(then)));
 }
