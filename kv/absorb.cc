@@ -5,7 +5,7 @@
 //
 // The versions come first, and nobody sees them: they lie outside of the range until the batch that
 // has the absorption's index. A crash before that batch is flushed lets the entry be applied once
-// more. It clears what it finds beyond the range and takes everything again, for the right's store
+// more. It removes what it finds beyond the range and takes everything again, for the right's store
 // is still there and still the same.
 
 #include <fmt/format.h>
@@ -41,11 +41,10 @@ class FileWriter {
     RETURN_IF_ERROR(Begin());
     return FromRocks(writer_->Put(key, value), directory_);
   }
-  // In a file of its own.
-  Status RemoveRange(const rocksdb::Slice& start, const rocksdb::Slice& end) {
+  Status Remove(const rocksdb::Slice& key) {
+    if (writer_ && writer_->FileSize() >= kFileBytes) RETURN_IF_ERROR(Finish());
     RETURN_IF_ERROR(Begin());
-    RETURN_IF_ERROR(FromRocks(writer_->DeleteRange(start, end), directory_));
-    return Finish();
+    return FromRocks(writer_->Delete(key), directory_);
   }
   Status Finish() {
     if (!writer_) return absl::OkStatus();
@@ -101,8 +100,10 @@ Status StoreImpl::TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch) {
   rocksdb::IngestExternalFileOptions options;
   options.move_files = true;
   options.write_global_seqno = false;
-  RETURN_IF_ERROR(
-      FromRocks(database_->db().IngestExternalFile(database_->versions(), files, options), taking));
+  if (!files.empty()) {
+    RETURN_IF_ERROR(FromRocks(
+        database_->db().IngestExternalFile(database_->versions(), files, options), taking));
+  }
   RETURN_IF_ERROR(RemoveTree(taking));
   RunBackgroundWork();
 
@@ -136,19 +137,30 @@ StatusOr<std::vector<std::string>> StoreImpl::ExportVersions(const StoreImpl& ri
   const rocksdb::Slice start(right.range_.start);
   const rocksdb::Slice end = EndOf(right.range_);
   FileWriter writer(database_->db().GetOptions(database_->versions()), directory);
-  // What this group gave away once may come to light again: files are dropped one by one. And an
-  // absorption that was cut short may have been here.
-  RETURN_IF_ERROR(writer.RemoveRange(start, end));
   rocksdb::ReadOptions reads;
   reads.total_order_seek = true;
   reads.fill_cache = false;
   reads.iterate_upper_bound = &end;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      right.database_->db().NewIterator(reads, right.database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      right.database_->Iterate(reads, right.database_->versions());
+  // What this group gave away once is there until compactions have dropped it. And an absorption
+  // that was cut short may have been here.
+  const std::unique_ptr<rocksdb::Iterator> stale = database_->Iterate(reads, database_->versions());
+  stale->Seek(start);
+  const auto remove_stale_before = [&](const rocksdb::Slice* key) -> Status {
+    for (; stale->Valid() && (key == nullptr || stale->key().compare(*key) < 0); stale->Next()) {
+      RETURN_IF_ERROR(writer.Remove(stale->key()));
+    }
+    if (key != nullptr && stale->Valid() && stale->key() == *key) stale->Next();
+    return FromRocks(stale->status(), DbPath());
+  };
   for (rows->Seek(start); rows->Valid(); rows->Next()) {
-    RETURN_IF_ERROR(writer.Put(rows->key(), rows->value()));
+    const rocksdb::Slice key = rows->key();
+    RETURN_IF_ERROR(remove_stale_before(&key));
+    RETURN_IF_ERROR(writer.Put(key, rows->value()));
   }
   RETURN_IF_ERROR(FromRocks(rows->status(), right.DbPath()));
+  RETURN_IF_ERROR(remove_stale_before(nullptr));
   RETURN_IF_ERROR(writer.Finish());
   return writer.files();
 }
@@ -159,7 +171,7 @@ Status StoreImpl::CopyRows(const Database& from, rocksdb::ColumnFamilyHandle* fr
   rocksdb::ReadOptions reads;
   reads.total_order_seek = true;
   reads.iterate_upper_bound = &range.limit;
-  const std::unique_ptr<rocksdb::Iterator> rows(from.db().NewIterator(reads, from_family));
+  const std::unique_ptr<rocksdb::Iterator> rows = from.Iterate(reads, from_family);
   for (rows->Seek(range.start); rows->Valid(); rows->Next()) {
     RETURN_IF_ERROR(
         FromRocks(batch.Put(to_family, rows->key(), rows->value()), "absorbing a group"));

@@ -147,7 +147,7 @@ StatusOr<AggregatePage> StoreImpl::Aggregate(const AggregateRequest& asked, InTh
     }
     if (first) end = first->key;
     upper = end;
-    rows.reset(database_->db().NewIterator(options, database_->versions()));
+    rows = database_->Iterate(options, database_->versions());
     const Status kept = CheckKept(request.as_of);
     if (kept.ok()) continue;
     if (asked.as_of || round == kMomentsMax) return kept;

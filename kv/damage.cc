@@ -14,9 +14,13 @@
 namespace flotilla::kv {
 namespace {
 
-// RocksDB's format: a header, records, a footer. A record: lengths of key and value and an
-// expiration (fixed64 each), the checksum of these, that of key and value (fixed32 each), key,
-// value.
+// RocksDB's format: a header, records, a footer. The header has no checksum: a magic number, the
+// format's version, the column family (fixed32 each), whether blobs expire, their compression (a
+// byte each), and from when to when they expire (fixed64 each). A record: lengths of key and value
+// and an expiration (fixed64 each), the checksum of these, that of key and value (fixed32 each),
+// key, value.
+constexpr std::uint32_t kMagic = 2395959;
+constexpr std::size_t kCompressionAt = 13;
 constexpr std::size_t kFileHeaderBytes = 30;
 constexpr std::size_t kFileFooterBytes = 32;
 constexpr std::size_t kRecordHeaderBytes = 32;
@@ -25,9 +29,24 @@ constexpr std::size_t kCoveredHeaderBytes = 24;
 // As RocksDB stores checksums.
 std::uint32_t Masked(std::uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
 
-// The offset of the first record that is not sound; `data.size()` when all are.
+// Where the header is not what it is in all our blob files; kFileHeaderBytes: nowhere.
+std::size_t FirstDamagedOfHeader(std::string_view header) {
+  std::string expected;
+  AppendFixed32(expected, kMagic);
+  AppendFixed32(expected, 1);
+  AppendFixed32(expected, 1);  // `versions`, after the default family
+  expected.resize(kFileHeaderBytes, '\0');
+  expected[kCompressionAt] = header[kCompressionAt];  // any
+  return static_cast<std::size_t>(
+      std::mismatch(expected.begin(), expected.end(), header.begin()).first - expected.begin());
+}
+
+// The offset of the header's byte or the first record that is not sound; `data.size()` when all
+// are.
 std::size_t FirstDamaged(std::string_view data) {
   if (data.size() < kFileHeaderBytes + kFileFooterBytes) return 0;
+  const std::size_t in_header = FirstDamagedOfHeader(data.substr(0, kFileHeaderBytes));
+  if (in_header < kFileHeaderBytes) return in_header;
   const std::size_t end = data.size() - kFileFooterBytes;
   for (std::size_t offset = kFileHeaderBytes; offset < end;) {
     const std::string_view rest = data.substr(offset, end - offset);

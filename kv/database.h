@@ -73,6 +73,10 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   rocksdb::DB& db() const { return *db_; }
+  // The way to go through rows. Rows of ranges that were removed are still seen, until compactions
+  // have dropped them: see RemoveOutside().
+  std::unique_ptr<rocksdb::Iterator> Iterate(rocksdb::ReadOptions options,
+                                             rocksdb::ColumnFamilyHandle* family) const;
   rocksdb::ColumnFamilyHandle* versions() const { return versions_; }
   rocksdb::ColumnFamilyHandle* locks() const { return locks_; }
   rocksdb::ColumnFamilyHandle* meta() const { return meta_; }
@@ -84,7 +88,8 @@ class Database {
   Status Resume();
   // Asks for a flush of everything; never waits for it.
   Status RequestFlush();
-  // Adds the removal of all versions of keys outside the range to the batch.
+  // Adds the removal of all versions of keys outside the range to the batch: compactions will drop
+  // them. Iterators see them until then, and keep to the range.
   Status RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) const;
   // Deletes files that hold versions outside the range only, which must have been removed, or be
   // about to be. Best effort.

@@ -128,14 +128,14 @@ rocksdb::Iterator& Evaluator::Rows() {
   if (!rows_) {
     rocksdb::ReadOptions options;
     options.total_order_seek = true;
-    rows_.reset(database_.db().NewIterator(options, database_.versions()));
+    rows_ = database_.Iterate(options, database_.versions());
   }
   return *rows_;
 }
 
 rocksdb::Iterator& Evaluator::Points() {
   if (!points_) {
-    points_.reset(database_.db().NewIterator(PointReads(), database_.versions()));
+    points_ = database_.Iterate(PointReads(), database_.versions());
   }
   return *points_;
 }
@@ -508,8 +508,8 @@ std::uint64_t Evaluator::DeleteRange(const CommandView& command, const WriteOp& 
 
 Status Evaluator::ExpireDue(Timestamp now) {
   const std::uint64_t now_ms = MillisecondsOf(now);
-  const std::unique_ptr<rocksdb::Iterator> due(
-      database_.db().NewIterator(rocksdb::ReadOptions(), database_.meta()));
+  const std::unique_ptr<rocksdb::Iterator> due =
+      database_.Iterate(rocksdb::ReadOptions(), database_.meta());
   int slice = 0;
   for (due->Seek(rocksdb::Slice(&kExpiryPrefix, 1));
        due->Valid() && due->key()[0] == kExpiryPrefix && slice < kExpireSliceMax; due->Next()) {

@@ -28,8 +28,8 @@ StatusOr<HistoryPage> StoreImpl::History(const HistoryRequest& request, InTheWay
   if (obstacle != nullptr && !locks_.empty()) {
     if ((*obstacle = locks_.IntentOn(encoded, {}))) return Locked(**obstacle);
   }
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(PointReads(), database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(PointReads(), database_->versions());
   HistoryPage page;
   // After the iterator is there: what goes from now on, it still sees.
   page.complete_since = Timestamp(safe_point_.load());

@@ -67,8 +67,8 @@ StatusOr<std::string> StoreImpl::MiddleKey() {
   options.fill_cache = false;
   const rocksdb::Slice end(range_.end);
   if (!range_.end.empty()) options.iterate_upper_bound = &end;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(options, database_->versions());
   std::vector<std::string> keys;
   std::size_t read = 0;
   for (rows->Seek(range_.start); rows->Valid() && read < kRowsRead; rows->Next(), ++read) {

@@ -124,8 +124,8 @@ StatusOr<std::vector<GetResult>> StoreImpl::ReadKeys(const std::vector<std::stri
   // In the order of keys: neighbours share blocks.
   std::sort(missed.begin(), missed.end(),
             [](const Missed& a, const Missed& b) { return *a.encoded < *b.encoded; });
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(PointReads(), database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(PointReads(), database_->versions());
   RETURN_IF_ERROR(CheckKept(as_of));
   for (const Missed& one : missed) {
     if (SeekVersion(*rows, *one.encoded, as_of)) {

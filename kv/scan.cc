@@ -251,8 +251,8 @@ StatusOr<ScanPage> StoreImpl::ScanRange(const ScanRequest& request) {
   const rocksdb::Slice upper(end);
   options.iterate_lower_bound = &lower;
   options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(options, database_->versions());
   RETURN_IF_ERROR(CheckKept(request.as_of));
   ScanPage page;
   PageBuilder builder(request, page);
@@ -283,8 +283,8 @@ StatusOr<ScanPage> StoreImpl::ScanSlots(const ScanRequest& request) {
   const rocksdb::Slice upper(range.past_last());
   options.iterate_lower_bound = &lower;
   options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(options, database_->versions());
   RETURN_IF_ERROR(CheckKept(request.as_of));
   StatusOr<ScanPage> page = ScanEachSlot(*rows, range, request, MillisecondsAt(request.as_of));
   RETURN_IF_ERROR(Located(page.status()));

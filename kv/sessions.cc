@@ -61,8 +61,8 @@ Status Sessions::Load(const Database& database) {
   clients_.clear();
   by_activity_.clear();
   touched_.clear();
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database.db().NewIterator(rocksdb::ReadOptions(), database.meta()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database.Iterate(rocksdb::ReadOptions(), database.meta());
   const std::string prefix(1, kPrefix);
   for (rows->Seek(prefix); rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
     const std::string_view key(rows->key().data(), rows->key().size());

@@ -151,8 +151,8 @@ Status StoreImpl::ChangeRange(const ShardRange& range, const raft::Entry& entry,
 Status StoreImpl::RemoveOutside(const ShardRange& range, rocksdb::WriteBatch& batch) {
   RETURN_IF_ERROR(database_->RemoveOutside(range, batch));
   RETURN_IF_ERROR(RemoveLocksOutside(range, batch));
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(rocksdb::ReadOptions(), database_->meta());
   const rocksdb::Slice prefix(&kExpiryPrefix, 1);
   constexpr std::size_t kHeadBytes = 1 + sizeof(std::uint64_t);
   for (rows->Seek(prefix); rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
@@ -230,7 +230,11 @@ Status StoreImpl::FinishBirth() {
       FromRocks(batch.Put(database_->meta(), kRangeKey, EncodeShardRange(range)), path));
   RETURN_IF_ERROR(FromRocks(batch.Put(database_->meta(), kBornKey, self), path));
   if (Planted(Plant::kSessionsNotSplit)) {
-    RETURN_IF_ERROR(FromRocks(batch.DeleteRange(database_->meta(), "s", "t"), path));
+    const std::unique_ptr<rocksdb::Iterator> sessions =
+        database_->Iterate(rocksdb::ReadOptions(), database_->meta());
+    for (sessions->Seek("s"); sessions->Valid() && sessions->key()[0] == 's'; sessions->Next()) {
+      RETURN_IF_ERROR(FromRocks(batch.Delete(database_->meta(), sessions->key()), path));
+    }
   }
   raft::Entry first;
   first.term = raft::Term(1);

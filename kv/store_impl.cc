@@ -114,8 +114,8 @@ Status StoreImpl::TellAllRows() {
   if (options_.listener == nullptr) return absl::OkStatus();
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(options, database_->versions());
   ASSIGN_OR_RETURN(std::vector<RowChange> all, followed_.ReadAll(*rows));
   options_.listener->OnAllRows(std::move(all), last_timestamp());
   return absl::OkStatus();
@@ -174,8 +174,8 @@ Status StoreImpl::RefreshNextExpiry() {
     next_expiry_ms_.store(0);
     return absl::OkStatus();
   }
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(rocksdb::ReadOptions(), database_->meta()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(rocksdb::ReadOptions(), database_->meta());
   rows->Seek(rocksdb::Slice(&kExpiryPrefix, 1));
   std::uint64_t next = 0;
   if (rows->Valid() && rows->key().size() >= 9 && rows->key()[0] == kExpiryPrefix) {
@@ -480,8 +480,8 @@ StatusOr<std::uint64_t> StoreImpl::StateHash() {
   const std::uint64_t now_ms = MillisecondsOf(last_timestamp());
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database_->db().NewIterator(options, database_->versions()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database_->Iterate(options, database_->versions());
   VisibleRows newest(*rows);
   // Beyond the range there may be what an absorption that was cut short has left.
   for (rows->Seek(range_.start); rows->Valid(); newest.Next()) {

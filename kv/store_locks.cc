@@ -24,8 +24,8 @@ struct Row {
 // Calls use(row), a Status, for each.
 template <class Use>
 Status ForEachRow(const Database& database, const std::string& path, Use use) {
-  const std::unique_ptr<rocksdb::Iterator> rows(
-      database.db().NewIterator(rocksdb::ReadOptions(), database.locks()));
+  const std::unique_ptr<rocksdb::Iterator> rows =
+      database.Iterate(rocksdb::ReadOptions(), database.locks());
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     Row row;
     row.value = {rows->value().data(), rows->value().size()};
