@@ -106,6 +106,28 @@ TEST_F(LocksTest, WhoLocksItWaitsInLineAndSeesTheNewest) {
   }
 }
 
+// A write that is on its way when its key is locked is seen under the lock.
+TEST_F(LocksTest, ALockSeesWhatWasProposedBefore) {
+  MakeTwoShards();
+  PutPlain("a", "0");
+  const int leader = LeaderOf(GroupOf("a"));
+  bool came_between = false;
+  for (int after_us = 0; after_us < 3000; after_us += 50) {
+    PutPlain("a", "0");
+    const Txn txn = Begin(leader);
+    const auto put = world_.Begin(leader, Puts(keyspace_, {{"a", "1"}}), seconds(15));
+    world_.RunFor(std::chrono::microseconds(after_us));
+    came_between = came_between || !put->has_value();
+    const std::string seen = Lock(txn, "a");
+    Put(txn, "a", seen + "+");
+    EXPECT_EQ(CommitReason(txn), "OK") << "after " << after_us << " us";
+    EXPECT_TRUE(world_.Wait(put).status.ok());
+    // The one that went first, the other on top.
+    EXPECT_EQ(Read("a"), seen == "1" ? "1+" : "1");
+  }
+  EXPECT_TRUE(came_between);
+}
+
 TEST_F(LocksTest, SharedLocksGoTogether) {
   MakeTwoShards();
   PutPlain("a", "0");
