@@ -40,6 +40,11 @@ StatusOr<RestoredState> Reconcile(GroupId group, const RecoveredGroup& logged,
       restored.log.push_back({.term = item.term, .bytes = item.bytes});
     }
     restored.configurations = logged.configurations;
+    // The state's configuration is one of the log's, and what was in force before is not known. Who
+    // is a member in the first one there counts as one from there on.
+    const bool changed =
+        !logged.configurations.empty() && logged.configurations.front().first <= mark.index;
+    if (changed) restored.snapshot.configuration = Configuration();
   }
   if (restored.hard_state.term < mark.term) {
     restored.hard_state.term = mark.term;

@@ -54,7 +54,8 @@ struct LoggedEntry {
 };
 
 // What a restarted node knows. `log` continues right after `snapshot.index`; `configurations`
-// holds the configuration entries in it, by index, ascending.
+// holds the configuration entries in it, by index, ascending. The snapshot's configuration is empty
+// where it is not known: entries follow that are committed.
 struct RestoredState {
   HardState hard_state;
   SnapshotMark snapshot;

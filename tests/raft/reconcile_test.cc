@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "raft/core/configuration_tracker.h"
 #include "raft/group.h"
 
 namespace flotilla::raft {
@@ -14,6 +15,7 @@ class Applied final : public StateMachine {
     mark_.index = Index(index);
     mark_.term = Term(term);
   }
+  explicit Applied(SnapshotMark mark) : mark_(std::move(mark)) {}
   Status Apply(std::vector<AppliedEntry>&) override { return absl::OkStatus(); }
   Index applied() const override { return mark_.index; }
   Index durable() const override { return mark_.index; }
@@ -72,6 +74,34 @@ TEST(Reconcile, AGapBetweenStateAndLogIsDamage) {
   const auto restored = Try(Logged(8, 2, {2, 2}, Hard(2, 0, 0)), Applied(7, 2), reset_log);
   EXPECT_EQ(ReasonOf(restored.status()), Reason::kDataDamaged);
   EXPECT_TRUE(Try(Logged(7, 2, {2, 2}, Hard(2, 0, 7)), Applied(7, 2), reset_log).ok());
+}
+
+// A learner that joined within the log must not be taken for one that always was a member: it would
+// be fed what came before it joined.
+TEST(Reconcile, TheLogsStartHasNotTheConfigurationOfTheState) {
+  bool reset_log = false;
+  Configuration before;
+  before.voters = {NodeId(2), NodeId(4)};
+  Configuration after = before;
+  after.learners = {NodeId(1)};
+  RecoveredGroup logged = Logged(5, 1, {1, 1, 1, 1}, Hard(1, 0, 8));
+  SnapshotMark mark{.index = Index(8), .term = Term(1), .configuration = after};
+  const auto joined_at = [&] {
+    const auto restored = Try(logged, Applied(mark), reset_log);
+    EXPECT_TRUE(restored.ok());
+    return ConfigurationTracker(restored->snapshot.index, restored->snapshot.configuration,
+                                restored->configurations)
+        .JoinedAt(NodeId(1));
+  };
+  EXPECT_EQ(joined_at(), Index()) << "before the log";
+  logged.configurations = {{Index(7), after}};
+  EXPECT_EQ(joined_at(), Index(7));
+  logged.configurations = {{Index(6), before}, {Index(8), after}};
+  EXPECT_EQ(joined_at(), Index(8));
+  mark = {.index = Index(7), .term = Term(1), .configuration = after};
+  logged.configurations = {{Index(9), before}};
+  const auto restored = Try(logged, Applied(mark), reset_log);
+  EXPECT_EQ(restored->snapshot.configuration, after) << "nothing of the log is applied";
 }
 
 // The state is that of the snapshot, the log still that from before: it ends too early, or has
