@@ -2,8 +2,8 @@
 //
 // Place in the picture: the third injected interface. Production sends over one long-lived gRPC
 // stream per pair of nodes and direction (grpc_transport.h); the simulator has a network of its
-// own. Messages may be lost, repeated, reordered across streams. A full queue drops; nothing
-// blocks.
+// own. Messages may be lost and reordered across streams, those of groups repeated. A full queue
+// drops; nothing blocks.
 #pragma once
 
 #include <cstdint>

@@ -27,6 +27,14 @@ bool HasBulk(const std::vector<raft::PeerMessage>& batch) {
   });
 }
 
+// What of it may come twice: calls come once at most.
+std::string RepeatableOf(std::vector<raft::PeerMessage> batch) {
+  std::erase_if(batch, [](const raft::PeerMessage& message) {
+    return std::holds_alternative<raft::Call>(message.payload);
+  });
+  return raft::EncodeMessages(batch);
+}
+
 }  // namespace
 
 Duration SimNetwork::Latency() {
@@ -140,15 +148,17 @@ void SimTransport::Send(std::vector<raft::PeerMessage> messages) {
     auto bytes = std::make_shared<const std::string>(raft::EncodeMessages(batch));
     // RocksDB writes random identifiers into its files: of snapshots only the size can repeat.
     network_->loop().Trace(HasBulk(batch) ? bytes->size() : Crc32c(*bytes));
-    const int copies = network_->Twice() ? 2 : 1;
-    for (int copy = 0; copy < copies; ++copy) {
+    const auto deliver = [&](std::shared_ptr<const std::string> copy) {
       Duration delay{0};
-      if (!network_->Passes(process_->id(), target->process_->id(), delay)) continue;
+      if (!network_->Passes(process_->id(), target->process_->id(), delay)) return;
       network_->loop().At(process_->VirtualNow() + delay, target->process_->id(), kMessage,
-                          [target, cluster = cluster_, from = self_, node = to, bytes] {
-                            target->Deliver(cluster, from, node, *bytes);
+                          [target, cluster = cluster_, from = self_, node = to, copy] {
+                            target->Deliver(cluster, from, node, *copy);
                           });
-    }
+    };
+    const bool twice = network_->Twice();
+    deliver(std::move(bytes));
+    if (twice) deliver(std::make_shared<const std::string>(RepeatableOf(batch)));
     unreachable_.erase(to);
   }
 }

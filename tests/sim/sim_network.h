@@ -1,5 +1,5 @@
 // SimNetwork: everything between processes: messages of nodes, calls to addresses, and the streams
-// of clients; late, lost, twice, in another order, or not at all.
+// of clients; late, lost, in another order, messages of groups twice, or not at all.
 #pragma once
 
 #include <cstdint>
