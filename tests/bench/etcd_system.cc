@@ -30,6 +30,9 @@ class Etcd final : public System {
       case OpKind::kScan100:
         return Range(leader_.Next(), key, kScanRows, false, completion);
       case OpKind::kCas:
+      case OpKind::kTxn:
+      case OpKind::kTxnOne:
+      case OpKind::kTxnTwo:
         return Cas(key, version, completion);
     }
   }

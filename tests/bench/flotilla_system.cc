@@ -1,5 +1,6 @@
 // Flotilla, by the client library and by plain unary calls.
 #include "client/client.h"
+#include "client/transaction.h"
 #include "flotilla/v1/cluster.grpc.pb.h"
 #include "flotilla/v1/kv.grpc.pb.h"
 #include "tests/bench/unary.h"
@@ -40,10 +41,41 @@ class FlotillaBatch final : public System {
                                                        result.ok() ? result->version.value() : 0);
                                     });
         return;
+      case OpKind::kTxn:
+        return ReadAndWrite(KeyOf(key), ValueOf(key), completion);
+      case OpKind::kTxnOne:
+        return WriteTwo("a/" + KeyOf(key), "b/" + KeyOf(key), ValueOf(key), completion);
+      case OpKind::kTxnTwo:
+        return WriteTwo("a/" + KeyOf(key), "z/" + KeyOf(key), ValueOf(key), completion);
     }
   }
 
  private:
+  using Txn = std::shared_ptr<client::Transaction>;
+
+  static void Commit(const Txn& txn, Completion* completion) {
+    txn->CommitAsync([txn, completion](const StatusOr<Timestamp>& end) {
+      completion->Done(end.ok(), end.ok() ? end->value() : 0);
+    });
+  }
+
+  void ReadAndWrite(const std::string& key, const std::string& value, Completion* completion) {
+    const Txn txn = client_->Begin();
+    txn->GetAsync(key, {}, [txn, key, &value, completion](const auto& got) {
+      if (!got.ok() || !txn->Put(key, value).ok()) return completion->Done(false, 0);
+      Commit(txn, completion);
+    });
+  }
+
+  void WriteTwo(const std::string& one, const std::string& other, const std::string& value,
+                Completion* completion) {
+    const Txn txn = client_->Begin({.keyspace = kPairsKeyspace});
+    if (!txn->Put(one, value).ok() || !txn->Put(other, value).ok()) {
+      return completion->Done(false, 0);
+    }
+    Commit(txn, completion);
+  }
+
   void Get(std::uint32_t key, client::ReadConsistency consistency, Completion* completion) {
     client_->GetAsync(KeyOf(key), {.consistency = consistency}, [completion](auto result) {
       const bool found = result.ok() && result->found;
@@ -124,6 +156,10 @@ class FlotillaUnary final : public System {
              [](const v1::CompareAndSetResponse& response) { return response.version(); });
         return;
       }
+      case OpKind::kTxn:
+      case OpKind::kTxnOne:
+      case OpKind::kTxnTwo:
+        return completion->Done(false, 0);  // a stream is no plain call
     }
   }
 

@@ -19,6 +19,7 @@ struct Shared {
   Executor* executor = nullptr;
   const Clock* clock = nullptr;
   std::string op;
+  OpKind of_own_key = OpKind::kCas;
   std::uint32_t keys = 0;
   std::atomic<bool> stop = false;
   std::atomic<std::uint64_t> errors = 0;
@@ -34,7 +35,10 @@ struct Shared {
 class Worker final : public Completion {
  public:
   Worker(Shared* shared, std::uint32_t number, std::uint32_t of, std::uint64_t seed)
-      : shared_(shared), random_(seed + number), own_key_(number * (shared->keys / of)) {}
+      : shared_(shared),
+        random_(seed + number),
+        own_keys_(shared->keys / of),
+        own_key_(number * own_keys_) {}
 
   void Next() {
     if (shared_->stop.load(std::memory_order_relaxed)) return End();
@@ -57,9 +61,13 @@ class Worker final : public Completion {
       const auto first = static_cast<std::uint32_t>(random_.Below(shared_->keys - kScanRows));
       shared_->system->Start(OpKind::kScan100, first, 0, this);
     } else {
-      // Each worker has a key of its own, whose version it knows after a first read.
-      counts_ = version_ != 0;
-      shared_->system->Start(counts_ ? OpKind::kCas : OpKind::kGet, own_key_, version_, this);
+      // Each worker has keys of its own. Of the one that it compares and sets it knows the version
+      // after a first read; transactions take one after the other.
+      const bool chained = shared_->op == "cas" || shared_->system->name() == "etcd";
+      counts_ = version_ != 0 || !chained;
+      if (!chained) round_ = (round_ + 1) % own_keys_;
+      shared_->system->Start(counts_ ? shared_->of_own_key : OpKind::kGet, own_key_ + round_,
+                             version_, this);
     }
   }
 
@@ -87,7 +95,9 @@ class Worker final : public Completion {
 
   Shared* const shared_;
   Random random_;
+  const std::uint32_t own_keys_;
   const std::uint32_t own_key_;
+  std::uint32_t round_ = 0;
   std::uint64_t version_ = 0;
   bool counts_ = true;
   MonoTime started_;
@@ -136,6 +146,9 @@ StatusOr<Row> RunLoad(System& system, const LoadOptions& options, Executor& exec
   shared.executor = &executor;
   shared.clock = &clock;
   shared.op = options.op;
+  if (options.op == "txn") shared.of_own_key = OpKind::kTxn;
+  if (options.op == "txn_one") shared.of_own_key = OpKind::kTxnOne;
+  if (options.op == "txn_two") shared.of_own_key = OpKind::kTxnTwo;
   shared.keys = options.keys;
   Row row{.system = std::string(system.name()),
           .api = std::string(system.api()),

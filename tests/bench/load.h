@@ -29,7 +29,8 @@ struct Row {
 };
 
 struct LoadOptions {
-  // "put", "get", "stale_get", "mixed" (half puts, half gets), "scan100", "cas".
+  // "put", "get", "stale_get", "mixed" (half puts, half gets), "scan100", "cas",
+  // "txn", "txn_one", "txn_two".
   std::string op;
   std::uint32_t outstanding = 1;
   std::uint32_t keys = 100'000;

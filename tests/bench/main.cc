@@ -81,6 +81,10 @@ Status Run(const Flags& flags) {
   for (const std::string& op : flags.ops) {
     for (const std::uint32_t outstanding : flags.outstanding) {
       for (const Contender& contender : contenders) {
+        if (op.starts_with("txn") && contender.system->api() == "unary" &&
+            contender.system->name() == "flotilla") {
+          continue;
+        }
         LoadOptions load;
         load.op = op;
         load.outstanding = outstanding;
@@ -126,9 +130,12 @@ int main(int argc, char** argv) {
   app.add_option("--etcd", flags.etcd, "endpoints of etcd's members")->delimiter(',');
   app.add_option("--flotilla-pids", flags.flotilla_pids, "their processes")->delimiter(',');
   app.add_option("--etcd-pids", flags.etcd_pids, "their processes")->delimiter(',');
-  app.add_option("--ops", flags.ops, "put,get,stale_get,mixed,scan100,cas")
+  app.add_option("--ops", flags.ops,
+                 "put,get,stale_get,mixed,scan100,cas; of Flotilla by batch and etcd: "
+                 "txn,txn_one,txn_two")
       ->delimiter(',')
-      ->check(CLI::IsMember({"put", "get", "stale_get", "mixed", "scan100", "cas"}));
+      ->check(CLI::IsMember(
+          {"put", "get", "stale_get", "mixed", "scan100", "cas", "txn", "txn_one", "txn_two"}));
   const auto* outstanding =
       app.add_option("--outstanding", flags.outstanding, "requests in flight")->delimiter(',');
   app.add_option("--apis", flags.apis, "of Flotilla: batch,unary")->delimiter(',');

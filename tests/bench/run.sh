@@ -17,6 +17,7 @@ for system in ${BENCH_SYSTEMS:-flotilla etcd}; do
     flotilla)
       start_flotilla
       arguments+=(--flotilla "${flotilla_endpoints%,}" --flotilla-pids "${flotilla_pids%,}")
+      "$bin/kvctl" --endpoints "${flotilla_endpoints%,}" keyspace create pairs --split-at m >/dev/null
       if [[ -n ${BENCH_SHARDS:-} ]]; then
         "$bin/kvctl" --endpoints "${flotilla_endpoints%,}" keyspace create bench \
           --partitioning hash --shards "$BENCH_SHARDS" >/dev/null

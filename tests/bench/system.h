@@ -11,7 +11,16 @@
 
 namespace flotilla::bench {
 
-enum class OpKind : std::uint8_t { kPut, kGet, kStaleGet, kScan100, kCas };
+enum class OpKind : std::uint8_t {
+  kPut,
+  kGet,
+  kStaleGet,
+  kScan100,
+  kCas,
+  kTxn,     // a transaction reads a key, and writes it
+  kTxnOne,  // a transaction of two writes, in one shard
+  kTxnTwo   // in two
+};
 
 // Gets the answer of one operation; lives as long as the load.
 class Completion {
@@ -30,7 +39,8 @@ class System {
   virtual std::string_view api() const = 0;
 
   // Starts one operation on key number `key`. kCas: a put under the condition that the key's
-  // version is `version`. Never blocks; may complete inside the call when it is refused.
+  // version is `version`; etcd does the same in place of the others' transactions. Never blocks;
+  // may complete inside the call when it is refused.
   virtual void Start(OpKind kind, std::uint32_t key, std::uint64_t version,
                      Completion* completion) = 0;
 };
@@ -41,6 +51,9 @@ std::string KeyOf(std::uint32_t number);
 const std::string& ValueOf(std::uint32_t number);
 
 inline constexpr std::uint32_t kScanRows = 100;
+
+// Of Flotilla, for transactions of two writes: it has a shard below "m" and one from there on.
+inline constexpr char kPairsKeyspace[] = "pairs";
 
 // Flotilla by the C++ client library.
 StatusOr<std::unique_ptr<System>> OpenFlotillaBatch(const std::vector<std::string>& endpoints,
