@@ -99,6 +99,7 @@ rocksdb::ColumnFamilyOptions SmallFamily(const StoreOptions& options,
   rocksdb::ColumnFamilyOptions family;
   family.arena_block_size = kArenaBlockBytes;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  family.memtable_factory = std::make_shared<MemtableFactory>();
   family.write_buffer_size = MemtableBytes(options);
   // All families flush together: this one must not stop writers before the large one would.
   family.max_write_buffer_number = kWriteBuffers;

@@ -24,6 +24,7 @@ done
 
 prepare_work
 start_flotilla
+"$bin/kvctl" --endpoints "${flotilla_endpoints%,}" keyspace create pairs --split-at m >/dev/null
 for op in ${ops//,/ }; do
   "$bin/flotilla_bench" --flotilla "${flotilla_endpoints%,}" --flotilla-pids "${flotilla_pids%,}" \
     --ops "$op" --outstanding "$outstanding" --apis "$api" --warm-up 2 \
@@ -38,5 +39,5 @@ for op in ${ops//,/ }; do
   wait "$load" || fail "the load failed" "see $work/$op.log"
   perf script -i "$work/$op.perf" -F comm,ip,sym,dso 2>/dev/null |
     python3 tests/bench/profile.py --json "$work/$op.json" --svg "$work/$op.svg"
-  rm -f "$work/$op.perf"
+  [[ -n ${BENCH_KEEP_PERF:-} ]] || rm -f "$work/$op.perf"
 done
