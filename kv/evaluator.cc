@@ -177,7 +177,8 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
     last_timestamp = timestamp;
     if (IsTxnCommand(encoded)) {
       RETURN_IF_ERROR(DecodeTxnCommand(encoded, txn_command_));
-      results.push_back(TxnSteps(*this, range_, locks_, sessions_).Apply(txn_command_, timestamp));
+      results.push_back(TxnSteps(*this, range_, locks_, sessions_)
+                            .Apply(txn_command_, reader.first(), timestamp));
       continue;
     }
     RETURN_IF_ERROR(DecodeCommand(encoded, command_));
@@ -197,6 +198,7 @@ Status Evaluator::ApplyBatch(std::string_view payload, std::vector<WriteResult>&
     }
   }
   RETURN_IF_ERROR(reader.status());
+  TxnSteps(*this, range_, locks_, sessions_).EndEntry(reader.first());
   return failure_;
 }
 

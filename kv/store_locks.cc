@@ -60,6 +60,16 @@ bool LoadRow(const Row& row, Locks& locks) {
       locks.SetRecord(row.key, row.txn, std::move(record));
       return true;
     }
+    case LockTag::kCommits: {
+      TxnCommits commits;
+      if (!DecodeCommits(row.value, commits)) return false;
+      const Timestamp entry(row.txn.value());
+      for (const auto& [txn, at] : commits.commits) {
+        locks.AddCommit(entry, commits.valid_until_ms, txn, at);
+      }
+      locks.EndCommits(entry);
+      return true;
+    }
     case LockTag::kFence: {
       std::uint64_t valid_until_ms = 0;
       if (!DecodeFence(row.value, valid_until_ms)) return false;
@@ -84,7 +94,7 @@ Status StoreImpl::LoadLocks() {
 
 Status StoreImpl::RemoveLocksOutside(const ShardRange& range, rocksdb::WriteBatch& batch) {
   return ForEachRow(*database_, DbPath(), [&](const Row& row) {
-    if (range.Contains(row.key)) return absl::OkStatus();
+    if (row.tag == LockTag::kCommits || range.Contains(row.key)) return absl::OkStatus();
     rocksdb::Status done = batch.Delete(database_->locks(), LockRowKey(row.tag, row.key, row.txn));
     LockHolder holder;
     std::string_view end;

@@ -95,8 +95,16 @@ std::vector<Obstacle> Locks::IntentsIn(std::string_view start, std::string_view 
 
 std::optional<TxnRecord> Locks::Record(std::string_view anchor, TxnId txn) const {
   std::shared_lock lock(mutex_);
-  const auto found = records_.find({std::string(anchor), txn});
-  return found == records_.end() ? std::nullopt : std::optional(found->second);
+  if (const auto open = Find(open_, anchor, txn); open != open_.end()) return open->second.record;
+  if (const auto ended = Find(ended_, anchor, txn); ended != ended_.end()) {
+    return ended->second.record;
+  }
+  const auto commit = commits_.find(txn);
+  if (commit == commits_.end()) return std::nullopt;
+  return TxnRecord{.state = TxnState::kCommitted,
+                   .timestamp = commit->second.at,
+                   .valid_until_ms = entries_.find(commit->second.entry)->second.valid_until_ms,
+                   .resolved = true};
 }
 
 bool Locks::Holds(TxnId txn) const {
@@ -118,11 +126,9 @@ Timestamp Locks::CompleteUpTo() const {
 std::vector<Locks::Unresolved> Locks::UnresolvedBefore(std::uint64_t ms, std::size_t count) const {
   std::vector<Unresolved> found;
   std::shared_lock lock(mutex_);
-  for (const auto& [place, record] : records_) {
+  for (const auto& [txn, one] : open_) {
     if (found.size() >= count) break;
-    if (record.state != TxnState::kCommitted && record.state != TxnState::kStaged) continue;
-    if (record.resolved || record.valid_until_ms >= ms) continue;
-    found.push_back({.anchor = place.first, .txn = place.second});
+    if (one.record.valid_until_ms < ms) found.push_back({.anchor = one.anchor, .txn = txn});
   }
   return found;
 }
@@ -254,23 +260,54 @@ void Locks::AddRange(std::string_view start, std::string_view end, const LockHol
   ++count_;
 }
 
-void Locks::DropRecord(const Place& place) {
-  const auto found = records_.find(place);
-  if (found == records_.end()) return;
-  expiring_.erase({found->second.valid_until_ms, LockTag::kRecord, place});
-  records_.erase(found);
+Locks::Records::const_iterator Locks::Find(const Records& records, std::string_view anchor,
+                                           TxnId txn) {
+  const auto [first, last] = records.equal_range(txn);
+  const auto found =
+      std::find_if(first, last, [&](const auto& one) { return one.second.anchor == anchor; });
+  return found == last ? records.end() : found;
+}
+
+Locks::Records::iterator Locks::Find(Records& records, std::string_view anchor, TxnId txn) {
+  const auto [first, last] = records.equal_range(txn);
+  const auto found =
+      std::find_if(first, last, [&](const auto& one) { return one.second.anchor == anchor; });
+  return found == last ? records.end() : found;
+}
+
+void Locks::DropRecord(std::string_view anchor, TxnId txn) {
+  if (const auto open = Find(open_, anchor, txn); open != open_.end()) open_.erase(open);
+  const auto ended = Find(ended_, anchor, txn);
+  if (ended == ended_.end()) return;
+  expiring_.erase(
+      {ended->second.record.valid_until_ms, LockTag::kRecord, {std::string(anchor), txn}});
+  ended_.erase(ended);
 }
 
 void Locks::SetRecord(std::string_view anchor, TxnId txn, TxnRecord record) {
   std::unique_lock lock(mutex_);
-  const Place place(anchor, txn);
-  DropRecord(place);
+  DropRecord(anchor, txn);
   // Of one that was aborted nothing need be known: it is aborted anew.
-  if (record.resolved || record.state == TxnState::kAborted ||
-      Planted(Plant::kRecordForgottenEarly)) {
-    expiring_.emplace(record.valid_until_ms, LockTag::kRecord, place);
-  }
-  records_.emplace(place, std::move(record));
+  const bool ends = record.resolved || record.state == TxnState::kAborted ||
+                    Planted(Plant::kRecordForgottenEarly);
+  if (ends) expiring_.emplace(record.valid_until_ms, LockTag::kRecord, Place(anchor, txn));
+  (ends ? ended_ : open_).emplace(txn, Recorded{std::string(anchor), std::move(record)});
+}
+
+void Locks::AddCommit(Timestamp entry, std::uint64_t valid_until_ms, TxnId txn, Timestamp at) {
+  std::unique_lock lock(mutex_);
+  TxnCommits& all = entries_[entry];
+  all.valid_until_ms = std::max(all.valid_until_ms, valid_until_ms);
+  all.commits.emplace_back(txn, at);
+  commits_.insert_or_assign(txn, Commit{.at = at, .entry = entry});
+}
+
+const TxnCommits* Locks::EndCommits(Timestamp entry) {
+  const auto found = entries_.find(entry);
+  if (found == entries_.end()) return nullptr;
+  expiring_.emplace(found->second.valid_until_ms, LockTag::kCommits,
+                    Place("", TxnId(entry.value())));
+  return &found->second;
 }
 
 void Locks::SetFence(std::string_view key, TxnId txn, std::uint64_t valid_until_ms) {
@@ -301,7 +338,17 @@ void Locks::RemoveRange(std::string_view start, TxnId txn) {
 
 void Locks::RemoveRecord(std::string_view anchor, TxnId txn) {
   std::unique_lock lock(mutex_);
-  DropRecord({std::string(anchor), txn});
+  DropRecord(anchor, txn);
+}
+
+void Locks::RemoveCommits(Timestamp entry) {
+  std::unique_lock lock(mutex_);
+  const auto found = entries_.find(entry);
+  if (found == entries_.end()) return;
+  for (const auto& [txn, at] : found->second.commits) commits_.erase(txn);
+  expiring_.erase(
+      {found->second.valid_until_ms, LockTag::kCommits, Place("", TxnId(entry.value()))});
+  entries_.erase(found);
 }
 
 void Locks::RemoveFence(std::string_view key, TxnId txn) {
@@ -379,7 +426,10 @@ void Locks::Become(Locks&& other) {
   keys_ = std::move(other.keys_);
   ranges_ = std::move(other.ranges_);
   txns_ = std::move(other.txns_);
-  records_ = std::move(other.records_);
+  open_ = std::move(other.open_);
+  ended_ = std::move(other.ended_);
+  commits_ = std::move(other.commits_);
+  entries_ = std::move(other.entries_);
   fences_ = std::move(other.fences_);
   expiring_ = std::move(other.expiring_);
   keys_leaving_.clear();

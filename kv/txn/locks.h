@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,7 @@ class Locks {
   // All of them, in order.
   std::vector<Obstacle> IntentsIn(std::string_view start, std::string_view end,
                                   Timestamp as_of) const;
+  // Also of one that was committed in one phase.
   std::optional<TxnRecord> Record(std::string_view anchor, TxnId txn) const;
   bool Holds(TxnId txn) const;
   // Of locks that were ever added: between two equal looks none was.
@@ -91,17 +93,22 @@ class Locks {
   void AddLock(std::string_view key, LockKind kind, const LockHolder& holder);
   void AddRange(std::string_view start, std::string_view end, const LockHolder& holder);
   void SetRecord(std::string_view anchor, TxnId txn, TxnRecord record);
+  // One of those of the log entry whose first timestamp is `entry`.
+  void AddCommit(Timestamp entry, std::uint64_t valid_until_ms, TxnId txn, Timestamp at);
+  // There are no more. What the entry has committed; null: nothing.
+  const TxnCommits* EndCommits(Timestamp entry);
   void SetFence(std::string_view key, TxnId txn, std::uint64_t valid_until_ms);
   // They go with Publish().
   void RemoveLock(std::string_view key, TxnId txn);
   void RemoveRange(std::string_view start, TxnId txn);
   void RemoveRecord(std::string_view anchor, TxnId txn);
   void RemoveFence(std::string_view key, TxnId txn);
-  // Records and fences that nobody needs after this time.
+  void RemoveCommits(Timestamp entry);
+  // Records, commits and fences that nobody needs after this time, as their rows' keys have them.
   struct Needless {
     LockTag tag;
     std::string key;
-    TxnId txn;
+    TxnId txn;  // kCommits: the entry
   };
   std::vector<Needless> NeedlessAt(std::uint64_t now_ms, std::size_t count) const;
 
@@ -135,14 +142,28 @@ class Locks {
     std::set<std::string> keys;
     std::set<std::string> ranges;
   };
+  struct Recorded {
+    std::string anchor;
+    TxnRecord record;
+  };
+  using Records = std::unordered_multimap<TxnId, Recorded>;
+  struct Commit {
+    Timestamp at;
+    Timestamp entry;
+  };
   static Obstacle ObstacleOf(std::string_view key, const Held& held);
-  void DropRecord(const Place& place);
+  static Records::iterator Find(Records& records, std::string_view anchor, TxnId txn);
+  static Records::const_iterator Find(const Records& records, std::string_view anchor, TxnId txn);
+  void DropRecord(std::string_view anchor, TxnId txn);
 
   mutable std::shared_mutex mutex_;
   std::map<std::string, std::vector<Held>, std::less<>> keys_;
   std::map<Place, Range> ranges_;  // by start
   std::map<TxnId, Txn> txns_;
-  std::map<Place, TxnRecord> records_;
+  Records open_;   // records of transactions of which something may be left elsewhere
+  Records ended_;  // others, in `expiring_`
+  std::unordered_map<TxnId, Commit> commits_;
+  std::map<Timestamp, TxnCommits> entries_;  // what each has committed
   std::map<Place, std::uint64_t> fences_;
   std::set<Expiry> expiring_;
   std::vector<Place> keys_leaving_;

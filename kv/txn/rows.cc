@@ -160,6 +160,32 @@ bool DecodeTxnRecord(std::string_view bytes, TxnRecord& record) {
          (reader.empty() || (ReadTxnSession(reader, record.session) && reader.empty()));
 }
 
+std::string EncodeCommits(const TxnCommits& commits) {
+  std::string out;
+  out.reserve(16 + 16 * commits.commits.size());
+  AppendVarint(out, commits.valid_until_ms);
+  AppendVarint(out, commits.commits.size());
+  for (const auto& [txn, at] : commits.commits) {
+    AppendFixed64(out, txn.value());
+    AppendFixed64(out, at.value());
+  }
+  return out;
+}
+
+bool DecodeCommits(std::string_view bytes, TxnCommits& commits) {
+  Reader reader(bytes);
+  std::uint64_t count = 0;
+  commits.commits.clear();
+  if (!reader.Varint(commits.valid_until_ms) || !reader.Varint(count)) return false;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::uint64_t txn = 0;
+    std::uint64_t at = 0;
+    if (!reader.Fixed64(txn) || !reader.Fixed64(at)) return false;
+    commits.commits.emplace_back(TxnId(txn), Timestamp(at));
+  }
+  return reader.empty();
+}
+
 std::string EncodeFence(std::uint64_t valid_until_ms) {
   std::string out;
   AppendVarint(out, valid_until_ms);

@@ -7,9 +7,12 @@
 //   varint
 //       | parts [| session, see parts.h]
 //   'f' fence, at a part's first key: valid until varint
+//   'c' commits of one phase, those of one log entry, at no key; the entry's first timestamp in the
+//   place of the transaction: valid until varint | count | of each: transaction, timestamp (fixed64
+//   each)
 //   holder: prepared fixed64 | valid until varint | part varint | prefixed anchor
 //
-// Each lies at a key, so that splits and merges take it along.
+// Each lies at a key, so that splits and merges take it along; commits go with both halves.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +23,13 @@
 
 namespace flotilla::kv {
 
-enum class LockTag : char { kFence = 'f', kLock = 'l', kRange = 'r', kRecord = 't' };
+enum class LockTag : char {
+  kCommits = 'c',
+  kFence = 'f',
+  kLock = 'l',
+  kRange = 'r',
+  kRecord = 't'
+};
 
 std::string LockRowKey(LockTag tag, std::string_view key, TxnId txn);
 // False when it is none. A view into the row's key.
@@ -39,6 +48,8 @@ std::string EncodeRangeLock(const LockHolder& holder, std::string_view end);
 bool DecodeRangeLock(std::string_view bytes, LockHolder& holder, std::string_view& end);
 std::string EncodeTxnRecord(const TxnRecord& record);
 bool DecodeTxnRecord(std::string_view bytes, TxnRecord& record);
+std::string EncodeCommits(const TxnCommits& commits);
+bool DecodeCommits(std::string_view bytes, TxnCommits& commits);
 std::string EncodeFence(std::uint64_t valid_until_ms);
 bool DecodeFence(std::string_view bytes, std::uint64_t& valid_until_ms);
 

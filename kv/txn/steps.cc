@@ -49,8 +49,8 @@ WriteResult EndOf(const TxnRecord& record) {
 
 }  // namespace
 
-WriteResult TxnSteps::Apply(const TxnCommand& command, Timestamp at) {
-  const Context context{.key = command.key, .txn = command.txn, .at = at};
+WriteResult TxnSteps::Apply(const TxnCommand& command, Timestamp entry, Timestamp at) {
+  const Context context{.key = command.key, .txn = command.txn, .entry = entry, .at = at};
   return std::visit([&](const auto& step) { return Apply(context, step); }, command.step);
 }
 
@@ -73,11 +73,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnPrepare& prepare) {
   }
   // Looking twice does no harm.
   if (prepare.writes.empty()) return result;
-  SetRecord(prepare.anchor, context.txn,
-            {.state = TxnState::kCommitted,
-             .timestamp = context.at,
-             .valid_until_ms = prepare.valid_until_ms,
-             .resolved = true});
+  locks_.AddCommit(context.entry, prepare.valid_until_ms, context.txn, context.at);
   Remember(prepare.session, context.at, context.at);
   return result;
 }
@@ -314,11 +310,18 @@ void TxnSteps::ForgetNeedless(Timestamp at) {
   for (const Locks::Needless& one : locks_.NeedlessAt(MillisecondsOf(at), kForgottenMax)) {
     if (one.tag == LockTag::kRecord) {
       locks_.RemoveRecord(one.key, one.txn);
+    } else if (one.tag == LockTag::kCommits) {
+      locks_.RemoveCommits(Timestamp(one.txn.value()));
     } else {
       locks_.RemoveFence(one.key, one.txn);
     }
     Remove(one.tag, one.key, one.txn);
   }
+}
+
+void TxnSteps::EndEntry(Timestamp entry) {
+  const TxnCommits* const commits = locks_.EndCommits(entry);
+  if (commits != nullptr) Put(LockTag::kCommits, "", TxnId(entry.value()), EncodeCommits(*commits));
 }
 
 void TxnSteps::SetRecord(std::string_view anchor, TxnId txn, TxnRecord record) {

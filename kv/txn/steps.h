@@ -21,7 +21,10 @@ class TxnSteps {
       : versions_(versions), range_(range), locks_(locks), sessions_(sessions) {}
 
   // `at`: of the command in the log.
-  WriteResult Apply(const TxnCommand& command, Timestamp at);
+  // `entry`: the first timestamp of its log entry.
+  WriteResult Apply(const TxnCommand& command, Timestamp entry, Timestamp at);
+  // All commands of the entry were applied.
+  void EndEntry(Timestamp entry);
   // Records and fences that no step can need any more go, some of them.
   void ForgetNeedless(Timestamp at);
 
@@ -30,6 +33,7 @@ class TxnSteps {
   struct Context {
     std::string_view key;
     TxnId txn;
+    Timestamp entry;
     Timestamp at;
   };
   WriteResult Apply(const Context& context, const TxnPrepare& prepare);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/types.h"
@@ -62,6 +63,14 @@ struct TxnRecord {
   // Nothing of it is left elsewhere: the record goes after `valid_until_ms` by itself.
   bool resolved = false;
   bool operator==(const TxnRecord&) const = default;
+};
+
+// Transactions that one log entry has committed, each all at once. They have no records of their
+// own; what a record would say of them follows.
+struct TxnCommits {
+  std::uint64_t valid_until_ms = 0;  // the latest of theirs
+  std::vector<std::pair<TxnId, Timestamp>> commits = {};
+  bool operator==(const TxnCommits&) const = default;
 };
 
 enum class LockKind : std::uint8_t {
