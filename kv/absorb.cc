@@ -105,6 +105,7 @@ Status StoreImpl::TakeOver(const Absorb& absorb, rocksdb::WriteBatch& batch) {
         database_->db().IngestExternalFile(database_->versions(), files, options), taking));
   }
   RETURN_IF_ERROR(RemoveTree(taking));
+  changes_.Reset();
   RunBackgroundWork();
 
   if (!Planted(Plant::kLocksNotMerged)) RETURN_IF_ERROR(CopyLocks(right, batch));

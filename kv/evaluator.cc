@@ -63,6 +63,7 @@ Evaluator::Evaluator(const Database& database, const Caches& caches, const Shard
     : database_(database),
       cache_(caches.rows),
       ranges_(caches.ranges),
+      changes_(caches.changes),
       range_(range),
       followed_(followed),
       sessions_(sessions),
@@ -85,6 +86,7 @@ void Evaluator::AddRow(std::string_view encoded_key, Timestamp timestamp, std::s
   row.header_size = static_cast<std::uint32_t>(header.size());
   headers_.append(header);
   row.value = value;
+  changes_.Note(encoded_key, timestamp);
 }
 
 Status Evaluator::Finish() {
@@ -151,6 +153,7 @@ bool Evaluator::ReadsNothing(std::string_view payload, std::uint64_t next_expiry
 StatusOr<bool> Evaluator::MustStartAfresh(std::string_view payload, std::uint64_t next_expiry_ms) {
   ASSIGN_OR_RETURN(CommandBatchReader reader, CommandBatchReader::Open(payload));
   expiry_due_ = ExpiryIsDue(reader, next_expiry_ms);
+  next_expiry_ms_ = next_expiry_ms;
   if (tracking_) return false;
   bool reads = expiry_due_;
   if (!reads) {
@@ -424,6 +427,14 @@ void Evaluator::Tombstone(const std::string& encoded, Timestamp timestamp, TxnId
   newest.timestamp = timestamp;
   newest.tombstone = true;
   newest.expires_at_ms = expired_at_ms;
+}
+
+bool Evaluator::IsUnchangedAfter(const std::string& encoded, Timestamp limit, Timestamp now) {
+  changes_.Begin(now);
+  for (const std::uint64_t expiry_ms : {next_expiry_ms_, earliest_expiry_ms_}) {
+    if (expiry_ms != 0 && expiry_ms <= MillisecondsOf(now)) return false;
+  }
+  return changes_.IsUnchangedAfter(encoded, limit);
 }
 
 Evaluator::Newest Evaluator::Read(const std::string& encoded, bool want_value) {

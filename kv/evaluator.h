@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/timestamp.h"
+#include "kv/change_table.h"
 #include "kv/command.h"
 #include "kv/database.h"
 #include "kv/followed_rows.h"
@@ -37,6 +38,7 @@ class Evaluator {
   struct Caches {
     RowCache& rows;
     RangeCache& ranges;
+    ChangeTable& changes;
   };
   // A command some of whose keys are not in `range` is refused as a whole, and leaves no trace.
   // `followed`: null when nobody listens.
@@ -75,11 +77,16 @@ class Evaluator {
 
   // ---- for the steps of transactions (kv/txn/steps.h) ------------------------------------------
 
-  // Zero: the key has none, not even a tombstone.
-  Timestamp NewestVersion(const std::string& encoded) { return Read(encoded, false).timestamp; }
+  // Whether the key has a version from `at` on, be it a tombstone.
+  bool HasVersionFrom(const std::string& encoded, Timestamp at) {
+    return !changes_.IsUnchangedAfter(encoded, at.Previous()) &&
+           Read(encoded, false).timestamp >= at;
+  }
   // When the key last changed; zero: never, as far as is known. A key that has expired has changed
   // then: whether that has been written down yet differs between replicas.
-  Timestamp LastChange(const std::string& encoded, Timestamp now) {
+  // `limit`: of a change before, or at that time, no more is said than that.
+  Timestamp LastChange(const std::string& encoded, Timestamp limit, Timestamp now) {
+    if (IsUnchangedAfter(encoded, limit, now)) return limit;
     return Read(encoded, false).ChangedAt(MillisecondsOf(now));
   }
   // Zero: there is nothing at that time.
@@ -129,6 +136,8 @@ class Evaluator {
     std::string_view value;  // in the entry's payload
   };
 
+  // False: perhaps it has. Keys that expire do so without being written.
+  bool IsUnchangedAfter(const std::string& encoded, Timestamp limit, Timestamp now);
   // Keys whose time has come by `now` become tombstones of that timestamp; a bounded slice per
   // entry. Readers hide the rest by themselves.
   Status ExpireDue(Timestamp now);
@@ -163,6 +172,7 @@ class Evaluator {
   const Database& database_;
   RowCache& cache_;
   RangeCache& ranges_;
+  ChangeTable& changes_;
   const ShardRange& range_;
   FollowedRows* const followed_;
   Sessions& sessions_;
@@ -178,6 +188,7 @@ class Evaluator {
   std::map<std::string, Newest, std::less<>> written_;
   bool tracking_ = false;
   bool expiry_due_ = false;
+  std::uint64_t next_expiry_ms_ = 0;  // before the entry
   std::uint64_t earliest_expiry_ms_ = 0;
   bool expired_some_ = false;
   Status failure_;

@@ -154,6 +154,7 @@ StatusOr<raft::SnapshotMark> StoreImpl::ReadState() {
                    fmt::format("{}: the configuration is malformed", DbPath()));
     }
   }
+  changes_.Reset();
   if (!Planted(Plant::kSessionsForgotten)) RETURN_IF_ERROR(sessions_.Load(*database_));
   session_count_.store(sessions_.size());
   {
@@ -266,7 +267,7 @@ Status StoreImpl::ApplyFrom(std::vector<raft::AppliedEntry>& entries, std::size_
     // An absorption just before may have moved it.
     Timestamp timestamp = last_timestamp();
     ShardRange range = range_;
-    Evaluator evaluator(*database_, {row_cache_, range_cache_}, range_, sessions_, locks_,
+    Evaluator evaluator(*database_, {row_cache_, range_cache_, changes_}, range_, sessions_, locks_,
                         options_.listener != nullptr ? &followed_ : nullptr);
     evaluator.Reserve(bytes);
     for (; next < entries.size(); ++next) {

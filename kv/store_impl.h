@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/timestamp.h"
+#include "kv/change_table.h"
 #include "kv/database.h"
 #include "kv/followed_rows.h"
 #include "kv/range_cache.h"
@@ -243,6 +244,7 @@ class StoreImpl final : public Store {
   FollowedRows followed_;
   Sessions sessions_;
   Locks locks_;
+  ChangeTable changes_;
   std::function<void(TxnId)> on_unlocked_;
   std::uint64_t snapshots_taken_ = 0;
   bool out_of_space_ = false;

@@ -163,8 +163,8 @@ bool TxnSteps::IsObstructed(const Context& context, const TxnPrepare& prepare,
 bool TxnSteps::HasChanged(const Context& context, std::string_view key, Timestamp limit, bool exact,
                           WriteResult& result) {
   const std::string encoded(key);
-  const Timestamp newest =
-      exact ? versions_.VersionAt(encoded, context.at) : versions_.LastChange(encoded, context.at);
+  const Timestamp newest = exact ? versions_.VersionAt(encoded, context.at)
+                                 : versions_.LastChange(encoded, limit, context.at);
   if (exact ? newest == limit : newest <= limit) return false;
   result = ChangedTo(newest, key, context.at);
   return true;
@@ -251,7 +251,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
     if (bytes >= kResolveBytesMax) return GoesOnAt(key, result);
     // A prepare that came late may have locked it anew: the version is there.
     const bool writes = resolve.commit && kind != LockKind::kShared &&
-                        versions_.NewestVersion(key) < resolve.commit;
+                        !versions_.HasVersionFrom(key, resolve.commit);
     if (writes) {
       std::string row;
       LockValue lock;
