@@ -36,6 +36,7 @@ enum class PeerMethod : std::uint32_t {
   kWaits = 10,      // who waits for whom: shard/locking/wait_report.h
   kOpenTxns = 11,   // which of these go on: as above
   kReaders = 12,    // one way: shard/vacuum/readers.h
+  kHurry = 13,      // one way: somebody waits for what this transaction has left (fixed64)
   // Of CallAddress(), from nodes that are no members:
   kHello = 16,    // forming: who is there
   kPropose = 17,  // forming: promise to join this cluster

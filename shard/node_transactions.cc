@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/coding.h"
 #include "base/timestamp.h"
 #include "shard/node_impl.h"
 
@@ -26,6 +27,7 @@ void NodeImpl::MakeTransactions() {
   };
   world.calls.directory = &map_;
   world.calls.clock = world_.clock;
+  world.calls.self = [this] { return router_->self(); };
   world.timestamp = [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
     router_->FreshTimestamp(deadline, std::move(done));
   };
@@ -34,8 +36,23 @@ void NodeImpl::MakeTransactions() {
   world.lingers = [this](GroupId group, const kv::Obstacle& obstacle) {
     if (const auto replica = FindReplica(group)) replica->RefuseYounger(obstacle);
   };
+  world.hurry = [this](const kv::LockHolder& holder) {
+    if (holder.coordinator == router_->self()) {
+      transactions_->Hurry(holder.txn);
+    } else if (holder.coordinator) {
+      std::string body;
+      AppendFixed64(body, holder.txn.value());
+      calls_->Notify(holder.coordinator, raft::PeerMethod::kHurry, 0, Bytes(body));
+    }
+  };
   world.open_max = options_.admitted_requests_max;
   transactions_ = std::make_unique<TxnRegistry>(std::move(world));
+  calls_->Handle(raft::PeerMethod::kHurry,
+                 [this](NodeId, std::uint64_t, const Bytes& body, const raft::PeerCalls::Reply&) {
+                   Reader reader(body.view());
+                   std::uint64_t txn = 0;
+                   if (reader.Fixed64(txn)) transactions_->Hurry(kv::TxnId(txn));
+                 });
   router_->SetSpanningWrites(
       [this](Bytes command, MonoTime deadline, UniqueFunction<void(GatewayAnswer)> done) {
         transactions_->Write(std::move(command), deadline, std::move(done));

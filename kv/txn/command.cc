@@ -27,6 +27,7 @@ struct Encoder {
     AppendPrefixed(out, prepare.anchor);
     AppendVarint(out, prepare.part);
     AppendVarint(out, prepare.valid_until_ms);
+    AppendVarint(out, prepare.coordinator.value());
     AppendFixed64(out, prepare.as_of.value());
     AppendVarint(out, prepare.writes.size());
     for (const TxnWrite& write : prepare.writes) {
@@ -59,12 +60,19 @@ struct Encoder {
     AppendFixed64(out, decide.commit.value());
     AppendVarint(out, decide.valid_until_ms);
     out.push_back(decide.if_absent ? 1 : 0);
+    AppendPrefixed(out, decide.last);
   }
   void operator()(const TxnResolve& resolve) const {
     AppendFixed64(out, resolve.commit.value());
     AppendPrefixed(out, resolve.last);
   }
-  void operator()(const TxnForget&) const {}
+  void operator()(const TxnForget& forget) const {
+    AppendVarint(out, forget.others.size());
+    for (const auto& [anchor, txn] : forget.others) {
+      AppendPrefixed(out, anchor);
+      AppendFixed64(out, txn.value());
+    }
+  }
   void operator()(const TxnDecline& decline) const {
     AppendSession(out, decline.session);
     out.push_back(static_cast<char>(decline.outcome));
@@ -85,6 +93,20 @@ bool ReadTimestamp(Reader& reader, Timestamp& timestamp) {
   std::uint64_t value = 0;
   if (!reader.Fixed64(value)) return false;
   timestamp = Timestamp(value);
+  return true;
+}
+
+bool ReadNode(Reader& reader, NodeId& node) {
+  std::uint64_t value = 0;
+  if (!reader.Varint(value)) return false;
+  node = NodeId(value);
+  return true;
+}
+
+bool ReadRecordPlace(Reader& reader, std::pair<std::string_view, TxnId>& place) {
+  std::uint64_t txn = 0;
+  if (!reader.Prefixed(place.first) || !reader.Fixed64(txn)) return false;
+  place.second = TxnId(txn);
   return true;
 }
 
@@ -131,9 +153,10 @@ bool Read(Reader& reader, TxnPrepare& prepare) {
   if (!reader.Byte(flags) || flags > (kOnePhase | kHasSession)) return false;
   prepare.one_phase = (flags & kOnePhase) != 0;
   return reader.Prefixed(prepare.anchor) && ReadPart(reader, prepare.part) &&
-         reader.Varint(prepare.valid_until_ms) && ReadTimestamp(reader, prepare.as_of) &&
-         ReadAll(reader, prepare.writes, ReadWrite) && ReadAll(reader, prepare.checks, ReadCheck) &&
-         ReadAll(reader, prepare.ranges, ReadRange) && ReadTxnParts(reader, prepare.parts) &&
+         reader.Varint(prepare.valid_until_ms) && ReadNode(reader, prepare.coordinator) &&
+         ReadTimestamp(reader, prepare.as_of) && ReadAll(reader, prepare.writes, ReadWrite) &&
+         ReadAll(reader, prepare.checks, ReadCheck) && ReadAll(reader, prepare.ranges, ReadRange) &&
+         ReadTxnParts(reader, prepare.parts) &&
          ((flags & kHasSession) == 0 || ReadTxnSession(reader, prepare.session));
 }
 
@@ -143,14 +166,16 @@ bool Read(Reader& reader, TxnFence& fence) {
 
 bool Read(Reader& reader, TxnDecide& decide) {
   return ReadTimestamp(reader, decide.commit) && reader.Varint(decide.valid_until_ms) &&
-         ReadBool(reader, decide.if_absent);
+         ReadBool(reader, decide.if_absent) && reader.Prefixed(decide.last);
 }
 
 bool Read(Reader& reader, TxnResolve& resolve) {
   return ReadTimestamp(reader, resolve.commit) && reader.Prefixed(resolve.last);
 }
 
-bool Read(Reader&, TxnForget&) { return true; }
+bool Read(Reader& reader, TxnForget& forget) {
+  return ReadAll(reader, forget.others, ReadRecordPlace);
+}
 
 bool Read(Reader& reader, TxnDecline& decline) {
   std::uint8_t outcome = 0;

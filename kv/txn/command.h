@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -56,6 +57,7 @@ struct TxnPrepare {
   std::string_view anchor = {};
   std::uint32_t part = 0;
   std::uint64_t valid_until_ms = 0;
+  NodeId coordinator = {};
   // What its reads saw, and what it judges others' commits by. Zero: its start.
   Timestamp as_of = {};
   // All of the transaction: it commits here and now.
@@ -81,6 +83,9 @@ struct TxnFence {
 // The outcome, in the record at the routing key, which is the anchor; the first to come counts.
 // kApplied with the timestamp of the commit, kTxnAborted. kTxnTooLate: there is no record any more.
 //
+// If it is committed, what the group holds for the transaction from the routing key to `last` is
+// resolved as well, as TxnResolve does it; kApplied has its `obstacle`. No `last`: nothing is.
+//
 // A staged record may be that of a transaction which is committed, as its coordinator knows who has
 // all answers. So only he may have it aborted, or who has found a part unprepared and fenced it;
 // all others only where there is none (`if_absent`): kConditionFailed says that there is.
@@ -88,6 +93,7 @@ struct TxnDecide {
   Timestamp commit = {};  // zero: abort
   std::uint64_t valid_until_ms = 0;
   bool if_absent = false;
+  std::string_view last = {};
   bool operator==(const TxnDecide&) const = default;
 };
 
@@ -101,8 +107,10 @@ struct TxnResolve {
 };
 
 // Nothing of the transaction is left but the record at the routing key, which then goes by itself
-// when no prepare can come any more.
+// when no prepare can come any more. `others`: the same of their records; of those that are not in
+// the group, nothing.
 struct TxnForget {
+  std::vector<std::pair<std::string_view, TxnId>> others = {};
   bool operator==(const TxnForget&) const = default;
 };
 

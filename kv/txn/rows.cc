@@ -13,19 +13,22 @@ void AppendHolder(std::string& out, const LockHolder& holder) {
   AppendFixed64(out, holder.prepared.value());
   AppendVarint(out, holder.valid_until_ms);
   AppendVarint(out, holder.part);
+  AppendVarint(out, holder.coordinator.value());
   AppendPrefixed(out, holder.anchor);
 }
 
 bool ReadHolder(Reader& reader, LockHolder& holder) {
   std::uint64_t prepared = 0;
   std::uint64_t part = 0;
+  std::uint64_t coordinator = 0;
   std::string_view anchor;
   if (!reader.Fixed64(prepared) || !reader.Varint(holder.valid_until_ms) || !reader.Varint(part) ||
-      part >= kPartsMax || !reader.Prefixed(anchor)) {
+      part >= kPartsMax || !reader.Varint(coordinator) || !reader.Prefixed(anchor)) {
     return false;
   }
   holder.prepared = Timestamp(prepared);
   holder.part = static_cast<std::uint32_t>(part);
+  holder.coordinator = NodeId(coordinator);
   holder.anchor = anchor;
   return true;
 }

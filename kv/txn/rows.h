@@ -10,7 +10,8 @@
 //   'c' commits of one phase, those of one log entry, at no key; the entry's first timestamp in the
 //   place of the transaction: valid until varint | count | of each: transaction, timestamp (fixed64
 //   each)
-//   holder: prepared fixed64 | valid until varint | part varint | prefixed anchor
+//   holder: prepared fixed64 | valid until varint | part varint | coordinator varint | prefixed
+//   anchor
 //
 // Each lies at a key, so that splits and merges take it along; commits go with both halves.
 #pragma once

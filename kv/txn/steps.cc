@@ -174,6 +174,7 @@ void TxnSteps::Lock(const Context& context, const TxnPrepare& prepare) {
   const LockHolder holder{.txn = context.txn,
                           .anchor = std::string(prepare.anchor),
                           .part = prepare.part,
+                          .coordinator = prepare.coordinator,
                           .prepared = context.at,
                           .valid_until_ms = prepare.valid_until_ms};
   const auto lock = [&](std::string_view key, const LockValue& value) {
@@ -222,7 +223,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnDecide& decide) {
   if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
   std::optional<TxnRecord> record = locks_.Record(context.key, context.txn);
   if (record && record->state != TxnState::kStaged && !Planted(Plant::kDecisionOverwritten)) {
-    return EndOf(*record);
+    return ResolveAs(context, *record, decide.last);
   }
   if (record && decide.if_absent && !Planted(Plant::kStagedAborted)) {
     return Answer(WriteOutcome::kConditionFailed, context.at);
@@ -237,21 +238,30 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnDecide& decide) {
   record->timestamp = decide.commit ? decide.commit : context.at;
   const TxnSession session = std::exchange(record->session, {});
   if (decide.commit) Remember(session, decide.commit, context.at);
-  const WriteResult result = EndOf(*record);
-  SetRecord(context.key, context.txn, *std::move(record));
-  return result;
+  SetRecord(context.key, context.txn, *record);
+  return ResolveAs(context, *record, decide.last);
+}
+
+WriteResult TxnSteps::ResolveAs(const Context& context, const TxnRecord& record,
+                                std::string_view last) {
+  const bool resolves = record.state == TxnState::kCommitted && !last.empty();
+  return resolves ? Resolve(context, last, record.timestamp) : EndOf(record);
 }
 
 WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
   if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
-  WriteResult result = Answer(WriteOutcome::kApplied, resolve.commit);
-  const Locks::Own own = locks_.Of(context.txn, context.key, resolve.last, kTxnResolveMax);
+  return Resolve(context, resolve.last, resolve.commit);
+}
+
+WriteResult TxnSteps::Resolve(const Context& context, std::string_view last, Timestamp commit) {
+  WriteResult result = Answer(WriteOutcome::kApplied, commit);
+  const Locks::Own own = locks_.Of(context.txn, context.key, last, kTxnResolveMax);
   std::size_t bytes = 0;
   for (const auto& [key, kind] : own.keys) {
     if (bytes >= kResolveBytesMax) return GoesOnAt(key, result);
     // A prepare that came late may have locked it anew: the version is there.
-    const bool writes = resolve.commit && kind != LockKind::kShared &&
-                        !versions_.HasVersionFrom(key, resolve.commit);
+    const bool writes =
+        commit && kind != LockKind::kShared && !versions_.HasVersionFrom(key, commit);
     if (writes) {
       std::string row;
       LockValue lock;
@@ -265,7 +275,7 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
                               .key = key,
                               .value = versions_.Own(std::string(lock.value)),
                               .ttl_ms = lock.ttl_ms},
-                             key, resolve.commit, context.txn);
+                             key, commit, context.txn);
     }
     locks_.RemoveLock(key, context.txn);
     Remove(LockTag::kLock, key, context.txn);
@@ -277,19 +287,26 @@ WriteResult TxnSteps::Apply(const Context& context, const TxnResolve& resolve) {
   result.affected = own.keys.size() + own.ranges.size();
   const bool all_looked_at = result.affected < kTxnResolveMax || Planted(Plant::kResolveEndsEarly);
   if (!all_looked_at) return GoesOnAt(context.key, result);
-  if (!range_.end.empty() && range_.end <= resolve.last) return GoesOnAt(range_.end, result);
+  if (!range_.end.empty() && range_.end <= last) return GoesOnAt(range_.end, result);
   return result;
 }
 
-WriteResult TxnSteps::Apply(const Context& context, const TxnForget&) {
-  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
-  WriteResult result = Answer(WriteOutcome::kApplied, context.at);
-  std::optional<TxnRecord> record = locks_.Record(context.key, context.txn);
-  if (!record || record->state == TxnState::kStaged || record->resolved) return result;
+bool TxnSteps::Forget(std::string_view anchor, TxnId txn) {
+  std::optional<TxnRecord> record = locks_.Record(anchor, txn);
+  if (!record || record->state == TxnState::kStaged || record->resolved) return false;
   record->resolved = true;
   record->parts.clear();
-  SetRecord(context.key, context.txn, *std::move(record));
-  result.affected = 1;
+  SetRecord(anchor, txn, *std::move(record));
+  return true;
+}
+
+WriteResult TxnSteps::Apply(const Context& context, const TxnForget& forget) {
+  if (!range_.Contains(context.key)) return Answer(WriteOutcome::kWrongShard, context.at);
+  WriteResult result = Answer(WriteOutcome::kApplied, context.at);
+  if (Forget(context.key, context.txn)) ++result.affected;
+  for (const auto& [anchor, txn] : forget.others) {
+    if (range_.Contains(anchor) && Forget(anchor, txn)) ++result.affected;
+  }
   return result;
 }
 

@@ -42,6 +42,11 @@ class TxnSteps {
   WriteResult Apply(const Context& context, const TxnResolve& resolve);
   WriteResult Apply(const Context& context, const TxnForget& forget);
   WriteResult Apply(const Context& context, const TxnDecline& decline);
+  // Of what the group holds from the routing key to `last`; `commit` zero: it goes.
+  WriteResult Resolve(const Context& context, std::string_view last, Timestamp commit);
+  // Of a transaction that is over.
+  WriteResult ResolveAs(const Context& context, const TxnRecord& record, std::string_view last);
+  bool Forget(std::string_view anchor, TxnId txn);
 
   bool HoldsAll(const TxnPrepare& prepare) const;
   // What it was answered when it came before; nothing: it has not.

@@ -84,6 +84,7 @@ struct LockHolder {
   TxnId txn = {};
   std::string anchor = {};
   std::uint32_t part = 0;
+  NodeId coordinator = {};  // who will resolve it; sooner, if somebody waits
   Timestamp prepared = {};  // it will be committed at this timestamp or a later one, if at all
   std::uint64_t valid_until_ms = 0;
   bool operator==(const LockHolder&) const = default;

@@ -69,6 +69,24 @@ Task<GatewayAnswer> TxnCalls::Step(kv::TxnId txn, std::string key,
   co_return answer;
 }
 
+Task<std::vector<GatewayAnswer>> TxnCalls::Steps(std::vector<Bytes> commands) {
+  std::vector<GatewayAnswer> answers;
+  if (commands.empty()) co_return answers;
+  answers = co_await AwaitCallback<std::vector<GatewayAnswer>>(
+      [&](Completion<std::vector<GatewayAnswer>> done) {
+        const std::size_t count = commands.size();
+        std::vector<GatewayRequest> requests(count);
+        for (std::size_t i = 0; i < count; ++i) {
+          requests[i].id = i;
+          requests[i].deadline = Soon();
+          requests[i].call = WriteCall{.command = std::move(commands[i])};
+        }
+        world_.gateway->Submit(std::move(requests),
+                               std::make_shared<AllAnswers>(count, std::move(done)));
+      });
+  co_return answers;
+}
+
 Task<std::vector<GatewayAnswer>> TxnCalls::Prepare(std::vector<CommitPlan::Part> parts,
                                                    MonoTime deadline) {
   std::vector<GatewayAnswer> answers(parts.size());

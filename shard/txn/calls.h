@@ -26,6 +26,7 @@ class TxnCalls {
     std::function<void(std::vector<GatewayRequest>, std::shared_ptr<AnswerSink>)> submit_once;
     const Directory* directory = nullptr;
     const Clock* clock = nullptr;
+    std::function<NodeId()> self;
   };
   explicit TxnCalls(World world) : world_(std::move(world)) {}
 
@@ -34,6 +35,8 @@ class TxnCalls {
   // One step, at the routing key's group.
   Task<GatewayAnswer> Step(kv::TxnId txn, std::string key, decltype(kv::TxnCommand::step) step,
                            MonoTime deadline);
+  // All at the same time; answers in their order.
+  Task<std::vector<GatewayAnswer>> Steps(std::vector<Bytes> commands);
   // All parts, at the same time; answers in their order. A part that a group turns away since its
   // shard has changed is asked for again, as long as one group holds all of it: TXN_CONFLICT else.
   Task<std::vector<GatewayAnswer>> Prepare(std::vector<CommitPlan::Part> parts, MonoTime deadline);

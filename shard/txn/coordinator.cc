@@ -11,10 +11,6 @@
 namespace flotilla {
 namespace {
 
-constexpr int kTriesMax = 8;
-constexpr Duration kFirstPause = std::chrono::milliseconds(50);
-constexpr Duration kPauseMax = std::chrono::seconds(2);
-
 // Whether an error leaves open what happened.
 bool LeavesOpen(const Status& status) {
   const Reason reason = ReasonOf(status);
@@ -67,12 +63,13 @@ Task<StatusOr<Timestamp>> Coordinator::Commit(CommitRequest request, MonoTime de
 
 Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, MonoTime deadline) {
   const std::shared_ptr<const DirectoryImage> image = calls_->world().directory->image();
+  request.coordinator = calls_->world().self();
   StatusOr<CommitPlan> plan = PlanCommit(request, *image);
   if (!plan.ok()) co_return plan.status();
-  Ending ending{.txn = request.txn,
-                .anchor = plan->anchor,
-                .valid_until_ms = plan->valid_until_ms,
-                .spans = {}};
+  Finisher::Ending ending{.txn = request.txn,
+                          .anchor = plan->anchor,
+                          .valid_until_ms = plan->valid_until_ms,
+                          .spans = {}};
   for (const CommitPlan::Part& part : plan->parts) ending.spans.push_back(part.span);
   const bool one_phase = plan->one_phase();
   std::vector<CommitPlan::Part> parts = std::move(plan->parts);
@@ -93,7 +90,7 @@ Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, 
     result.timestamp = *found;
     co_return result;
   }
-  if (!one_phase) Spawn(std::move(ending));
+  if (!one_phase) finisher_.Add(std::move(ending));
   if (outcome.first) co_return *outcome.first;
   if (!prepared) co_return outcome.refused;
   result.timestamp = outcome.latest;
@@ -102,7 +99,7 @@ Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, 
 
 // It is not known whether all parts were prepared, or ever will be. Whatever the record says then,
 // it is the end.
-Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) {
+Task<StatusOr<Timestamp>> Coordinator::LookUp(Finisher::Ending ending, MonoTime deadline) {
   const MonoTime until = std::max(deadline, calls_->world().clock->Now() + std::chrono::seconds(1));
   std::string anchor = ending.anchor;
   const kv::TxnDecide abort{.valid_until_ms = ending.valid_until_ms};
@@ -111,46 +108,12 @@ Task<StatusOr<Timestamp>> Coordinator::LookUp(Ending ending, MonoTime deadline) 
   ending.decided = TxnCalls::IsKnown(end);
   const bool decided = ending.decided;
   if (end.ok()) ending.commit = *end;
-  Spawn(std::move(ending));
+  finisher_.Add(std::move(ending));
   if (decided) co_return end;
   if (Planted(Plant::kTxnPerhapsMeansNo)) {
     co_return Error(Reason::kTxnAborted, "the groups of the transaction did not answer in time");
   }
   co_return GivenUp(true, "the groups of the transaction did not answer in time");
-}
-
-void Coordinator::Spawn(Ending ending) {
-  ++settling_;
-  scope_->Spawn(Settle(std::move(ending)));
-}
-
-Task<> Coordinator::Settle(Ending ending) {
-  Duration pause = kFirstPause;
-  for (int i = 0; i < kTriesMax; ++i) {
-    if (!ending.decided) {
-      const MonoTime within = calls_->world().clock->Now() + std::chrono::seconds(2);
-      std::string anchor = ending.anchor;
-      const kv::TxnDecide decide{.commit = ending.commit, .valid_until_ms = ending.valid_until_ms};
-      const StatusOr<Timestamp> end =
-          co_await calls_->Decide(ending.txn, std::move(anchor), decide, within);
-      ending.decided = TxnCalls::IsKnown(end);
-      if (ending.decided) ending.commit = end.ok() ? *end : Timestamp();
-      // The record went with its keyspace; what was answered holds for the others.
-      ending.decided |= TxnCalls::IsDropped(end.status());
-    }
-    if (ending.decided) {
-      std::string anchor = ending.anchor;
-      std::vector<kv::TxnPart> spans = ending.spans;
-      const Status finished =
-          co_await calls_->Finish(ending.txn, std::move(anchor), std::move(spans), ending.commit);
-      if (finished.ok()) break;
-    }
-    // Whoever meets what is left settles it as well.
-    const bool go_on = co_await SleepFor(pause);
-    if (!go_on) break;
-    pause = std::min(2 * pause, kPauseMax);
-  }
-  --settling_;
 }
 
 }  // namespace flotilla

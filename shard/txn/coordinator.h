@@ -1,7 +1,7 @@
 // Coordinator: commits transactions, in two phases where they touch several groups.
 //
 //   Commit() ──▶ plan ──▶ prepare all parts ──▶ all prepared: committed, the client is answered
-//                                          └──▶ Settle() in the background: decide, resolve, forget
+//                                          └──▶ Finisher, behind its back: decide, resolve, forget
 //
 // All prepared is committed (kv/txn/README.md), at the largest of their timestamps, so that the
 // client waits for one round of replication; the record at the anchor is written afterwards.
@@ -9,12 +9,9 @@
 // On the strand of its scope.
 #pragma once
 
-#include <atomic>
-#include <string>
-#include <vector>
-
 #include "base/task.h"
 #include "shard/txn/calls.h"
+#include "shard/txn/finisher.h"
 #include "shard/txn/plan.h"
 
 namespace flotilla {
@@ -22,7 +19,7 @@ namespace flotilla {
 class Coordinator {
  public:
   // Both outlive it.
-  Coordinator(TxnCalls* calls, TaskScope* scope) : calls_(calls), scope_(scope) {}
+  Coordinator(TxnCalls* calls, TaskScope* scope) : calls_(calls), finisher_(calls, scope) {}
 
   // With the commit's timestamp. TXN_CONFLICT, TXN_ABORTED and errors other than OUTCOME_UNKNOWN:
   // nothing happened, and never will.
@@ -32,25 +29,14 @@ class Coordinator {
   // it.
   Task<StatusOr<kv::WriteResult>> CommitWrite(CommitRequest request, MonoTime deadline);
 
-  // Transactions that have been answered, and of which something is left. Any thread.
-  std::uint64_t settling() const { return settling_.load(); }
+  // Of transactions that have been answered, and of which something is left.
+  Finisher& finisher() { return finisher_; }
 
  private:
-  struct Ending {
-    kv::TxnId txn;
-    std::string anchor = {};
-    std::uint64_t valid_until_ms = 0;
-    std::vector<kv::TxnPart> spans = {};
-    Timestamp commit = {};  // zero: rolled back
-    bool decided = false;
-  };
-  Task<StatusOr<Timestamp>> LookUp(Ending ending, MonoTime deadline);
-  Task<> Settle(Ending ending);
-  void Spawn(Ending ending);
+  Task<StatusOr<Timestamp>> LookUp(Finisher::Ending ending, MonoTime deadline);
 
   TxnCalls* const calls_;
-  TaskScope* const scope_;
-  std::atomic<std::uint64_t> settling_{0};
+  Finisher finisher_;
 };
 
 }  // namespace flotilla

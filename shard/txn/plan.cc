@@ -82,6 +82,7 @@ class Parting {
       prepare.isolation = request_.isolation;
       prepare.part = static_cast<std::uint32_t>(parts_.size() - 1);
       prepare.valid_until_ms = request_.valid_until_ms;
+      prepare.coordinator = request_.coordinator;
       prepare.as_of = request_.reads_at;
       spans_.push_back({.first = item.start, .last = item.start});
       group_ = group;

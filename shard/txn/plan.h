@@ -33,6 +33,7 @@ struct CommitRequest {
   kv::TxnId txn;
   kv::Isolation isolation = kv::Isolation::kSerializable;
   std::uint64_t valid_until_ms = 0;
+  NodeId coordinator;  // filled in by it
   Timestamp reads_at;  // what is not under locks was read as of then
   // Not both empty.
   WriteBuffer::Writes writes;

@@ -60,7 +60,16 @@ TxnRegistry::TxnRegistry(World world)
   settler_ = std::make_unique<Settler>(Settler::World{.calls = &calls_,
                                                       .scope = lanes_.front().scope.get(),
                                                       .held = world_.held,
-                                                      .lingers = world_.lingers});
+                                                      .lingers = world_.lingers,
+                                                      .hurry = world_.hurry});
+}
+
+void TxnRegistry::Hurry(kv::TxnId txn) {
+  for (const Lane& lane : lanes_) {
+    lane.strand->Post([&lane, txn] {
+      if (!lane.scope->stopping()) lane.coordinator->finisher().Hurry(txn);
+    });
+  }
 }
 
 TxnRegistry::~TxnRegistry() {

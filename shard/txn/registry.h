@@ -32,6 +32,7 @@ class TxnRegistry final : public Transactions {
     // See Settler::World.
     std::function<std::optional<kv::ShardRange>(GroupId group, kv::TxnId txn)> held;
     std::function<void(GroupId group, const kv::Obstacle& obstacle)> lingers;
+    std::function<void(const kv::LockHolder& holder)> hurry;
     std::size_t open_max = 100'000;
   };
   explicit TxnRegistry(World world);
@@ -53,6 +54,8 @@ class TxnRegistry final : public Transactions {
   Settler& settler() { return *settler_; }
   // Those of them that are here, and have not ended.
   std::vector<kv::TxnId> OpenOf(const std::vector<kv::TxnId>& txns) const;
+  // Somebody waits for what it has left behind. Any thread.
+  void Hurry(kv::TxnId txn);
   // Rolls back those whose time is up; from time to time.
   void Expire();
   // Ends the flows; what is left of transactions others will settle. `done` on any strand.

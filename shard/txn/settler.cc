@@ -26,6 +26,7 @@ void Settler::Meet(GroupId group, const kv::Obstacle& obstacle) {
     std::lock_guard lock(mutex_);
     if (met_.size() >= kWatchedMax || !met_.insert(known).second) return;
   }
+  world_.hurry(obstacle.holder);
   world_.scope->strand().Post([this, met = Met{group, obstacle, Now()}]() mutable {
     if (!world_.scope->stopping()) world_.scope->Spawn(Watch(std::move(met)));
   });

@@ -33,6 +33,8 @@ class Settler {
     std::function<std::optional<kv::ShardRange>(GroupId group, kv::TxnId txn)> held;
     // It has been there for longer than its coordinator takes to resolve it.
     std::function<void(GroupId group, const kv::Obstacle& obstacle)> lingers;
+    // Somebody waits: its coordinator need not gather more before it resolves it.
+    std::function<void(const kv::LockHolder& holder)> hurry;
   };
   explicit Settler(World world) : world_(std::move(world)) {}
 

@@ -23,6 +23,8 @@ Keys KeysOf(const GatewayCall& call) {
   } else if (const auto* write = std::get_if<WriteCall>(&call)) {
     kv::CommandView command;
     if (!kv::DecodeCommand(write->command.view(), command).ok()) return keys;
+    // A repetition may be answered from memory by a group that has only some of them by now.
+    if (command.session.client && command.ops.size() > 1) return keys;
     for (const kv::WriteOp& op : command.ops) {
       if (op.kind == kv::WriteKind::kDeleteRange) continue;
       keys.push_back(kv::EncodeKey(command.keyspace, op.key));
