@@ -1,6 +1,7 @@
 #include "kv/memtable.h"
 
 #include <new>
+#include <optional>
 
 #include "kv/memtable_tree.h"
 
@@ -39,6 +40,13 @@ class Memtable final : public rocksdb::MemTableRep {
   Iterator* GetIterator(rocksdb::Arena* arena) override {
     if (arena == nullptr) return new Rows(&tree_);
     return new (arena->AllocateAligned(sizeof(Rows))) Rows(&tree_);
+  }
+  // Without an arena it is MemTableRep::Get() that asks, which is done with the iterator when it
+  // returns, and never deletes it (RocksDB 7.8).
+  Iterator* GetDynamicPrefixIterator(rocksdb::Arena* arena) override {
+    if (arena != nullptr) return GetIterator(arena);
+    thread_local std::optional<Rows> rows;
+    return &rows.emplace(&tree_);
   }
 
  private:

@@ -69,7 +69,8 @@ Task<StatusOr<kv::WriteResult>> Coordinator::CommitWrite(CommitRequest request, 
   Finisher::Ending ending{.txn = request.txn,
                           .anchor = plan->anchor,
                           .valid_until_ms = plan->valid_until_ms,
-                          .spans = {}};
+                          .spans = {},
+                          .hurried = request.holds_locks};
   for (const CommitPlan::Part& part : plan->parts) ending.spans.push_back(part.span);
   const bool one_phase = plan->one_phase();
   std::vector<CommitPlan::Part> parts = std::move(plan->parts);

@@ -29,7 +29,7 @@ const kv::TxnPart* PartFrom(const std::vector<kv::TxnPart>& spans, const std::st
 
 void Finisher::Add(Ending ending) {
   ++settling_;
-  const bool hurried = hurried_.erase(ending.txn) > 0;
+  const bool hurried = hurried_.erase(ending.txn) > 0 || ending.hurried;
   due_.push_back(std::move(ending));
   if (hurried || due_.size() >= kTogetherMax) {
     Flush();

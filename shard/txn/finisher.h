@@ -34,6 +34,7 @@ class Finisher {
     std::vector<kv::TxnPart> spans = {};
     Timestamp commit = {};  // zero: rolled back
     bool decided = false;   // the record says so already
+    bool hurried = false;   // somebody may wait for it
   };
 
   // Both outlive it.

@@ -34,6 +34,8 @@ struct CommitRequest {
   kv::Isolation isolation = kv::Isolation::kSerializable;
   std::uint64_t valid_until_ms = 0;
   NodeId coordinator;  // filled in by it
+  // It has locks on the way, which others may wait for until it is resolved.
+  bool holds_locks = false;
   Timestamp reads_at;  // what is not under locks was read as of then
   // Not both empty.
   WriteBuffer::Writes writes;

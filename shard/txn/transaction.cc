@@ -272,6 +272,7 @@ void TransactionImpl::Commit(MonoTime deadline, UniqueFunction<void(StatusOr<Tim
       keys_checked_ = reads_.size();
       request.valid_until_ms = ValidUntil(writes_.bytes());
       request.reads_at = reads_at_;
+      request.holds_locks = found_locked_;
       request.writes = writes_.TakeWrites();
       request.reads = std::move(reads_);
     }
