@@ -268,8 +268,6 @@ void Transactor::Answered(TxnLane& lane, v1::TransactResponse& responses) {
 
 void Transactor::Closed(TxnLane& lane, const Status& status) {
   Lock lock(mutex_);
-  // Its connection holds this lane, and is held by it.
-  lane.stream = nullptr;
   Lose(lane, status, clock_->Now());
   Drive(lock);
 }
@@ -278,6 +276,8 @@ void Transactor::Lose(TxnLane& lane, const Status& status, MonoTime now) {
   if (lane.state == TxnLane::State::kDown) return;
   const bool connected = lane.state == TxnLane::State::kUp;
   lane.state = TxnLane::State::kDown;
+  // It holds this lane, and is held by it; perhaps nobody reports its end any more.
+  lane.stream = nullptr;
   lane.why_down = status;
   if (connected && !stopping_ && ReasonOf(status) != Reason::kUnimplemented) {
     lane.why_down =
