@@ -181,6 +181,7 @@ StatusOr<Timestamp> Client::Transact(const TransactOptions& options,
       options.timeout > Duration(0) ? options.timeout : transactor_->options().timeout;
   const MonoTime deadline = transactor_->Now() + timeout;
   TransactionOptions each = options.transaction;
+  Status conflict;  // of the attempt before
   for (std::uint32_t attempt = 1;; ++attempt) {
     const Duration left = deadline - transactor_->Now();
     each.timeout = std::max<Duration>(std::min(options.transaction.timeout, left),
@@ -192,7 +193,11 @@ StatusOr<Timestamp> Client::Transact(const TransactOptions& options,
       end = done.ok() ? txn.Commit() : StatusOr<Timestamp>(done);
       if (each.first_try == 0) each.first_try = txn.id();
     }
+    if (ReasonOf(end.status()) == Reason::kDeadlineExceeded && !conflict.ok()) {
+      return Annotate(conflict, fmt::format("after {} attempts, the last cut short", attempt));
+    }
     if (end.ok() || !MayRunAgain(end.status())) return end;
+    conflict = end.status();
     const Duration pause = transactor_->BackoffAfter(attempt);
     if (transactor_->Now() + pause >= deadline) {
       return Annotate(end.status(), fmt::format("after {} attempts", attempt));

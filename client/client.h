@@ -116,10 +116,11 @@ class Client {
 
   // Runs `body` with a transaction and commits it; anew, after a back-off, if that ended with an
   // error of which `MayRunAgain` (retry.h) is sure that it had no effect and may go away: a
-  // conflict, a node that could not be reached. Until the deadline; then the last error. So `body`
-  // may run many times, and does nothing that lasts but through the transaction. An error of
-  // `body`'s own rolls back and is the answer. A commit whose outcome is not known is never
-  // repeated: OUTCOME_UNKNOWN. With the timestamp of the commit. Not from a callback.
+  // conflict, a node that could not be reached. Until the deadline; then the last error, or the one
+  // before if that says only that the time is up. So `body` may run many times, and does nothing
+  // that lasts but through the transaction. An error of `body`'s own rolls back and is the answer.
+  // A commit whose outcome is not known is never repeated: OUTCOME_UNKNOWN. With the timestamp of
+  // the commit. Not from a callback.
   StatusOr<Timestamp> Transact(const TransactOptions& options,
                                const std::function<Status(Transaction&)>& body);
   // Waits for nothing: the node is asked with the first read, or the commit. The client lives

@@ -17,6 +17,11 @@ constexpr int kSilentTimes = 2;
 
 Status Stopped() { return Error(Reason::kCancelled, "the client has been shut down"); }
 
+Status Late() {
+  return Error(Reason::kDeadlineExceeded,
+               "the deadline has passed before the transaction was answered");
+}
+
 // What an answer that never came means for its call.
 Status WithoutAnswer(const TxnCall& call, const Status& why) {
   if (!call.perhaps) return why;
@@ -99,6 +104,7 @@ void Transactor::Send(const std::shared_ptr<TxnSeat>& seat, Calls calls, Admissi
 }
 
 void Transactor::Place(std::unique_ptr<TxnCall> call, MonoTime now) {
+  if (call->deadline <= now) return End(std::move(call), Late());
   TxnSeat& seat = *call->seat;
   if (seat.lane == nullptr) {
     const std::optional<std::string> address = routes_.ForLeader(now);
@@ -332,8 +338,7 @@ void Transactor::Tick(MonoTime armed_for) {
 
 void Transactor::ExpireCalls(MonoTime now) {
   earliest_ = MonoTime::max();
-  const Status late = Error(Reason::kDeadlineExceeded,
-                            "the deadline has passed before the transaction was answered");
+  const Status late = Late();
   for (const auto& [address, lane] : lanes_) {
     std::deque<std::unique_ptr<TxnCall>> waiting;
     for (std::unique_ptr<TxnCall>& call : std::exchange(lane->queue, {})) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <thread>
 
 #include "base/real_executor.h"
 #include "client/client.h"
@@ -114,12 +115,14 @@ class ScriptedConnector final : public Connector {
 
 class TransactTest : public ::testing::Test {
  protected:
-  TransactTest() : connector_(&executor_, &script_) {
+  TransactTest() : connector_(&executor_, &script_) { Connect(std::chrono::milliseconds(5)); }
+  void Connect(Duration backoff_max) {
+    if (client_ != nullptr) client_->Shutdown();
     ClientOptions options;
     options.endpoints = {"a:1", "b:1"};
     options.timeout = std::chrono::seconds(20);
-    options.backoff_min = std::chrono::milliseconds(1);
-    options.backoff_max = std::chrono::milliseconds(5);
+    options.backoff_min = backoff_max / 5;
+    options.backoff_max = backoff_max;
     client_ = std::make_unique<Client>(
         options,
         ClientWorld{.executor = &executor_, .clock = &clock_, .connector = &connector_, .seed = 1});
@@ -187,11 +190,23 @@ TEST_F(TransactTest, AnErrorOfTheCallersOwnRollsBack) {
   EXPECT_EQ(script_.asked(), 0);
 }
 
-TEST_F(TransactTest, AtTheDeadlineTheLastErrorIsTheAnswer) {
+TEST_F(TransactTest, WithoutTimeForABackOffTheLastErrorIsTheAnswer) {
+  Connect(std::chrono::hours(10));
   script_.Set({Reason::kTxnConflict});
-  const StatusOr<Timestamp> end = Run({.timeout = std::chrono::milliseconds(100)});
-  EXPECT_EQ(ReasonOf(end.status()), Reason::kTxnConflict);
-  EXPECT_GT(runs_, 2);
+  EXPECT_EQ(ReasonOf(Run().status()), Reason::kTxnConflict);
+  EXPECT_EQ(runs_, 1);
+}
+
+TEST_F(TransactTest, AnAttemptThatTheDeadlineCutsShortSaysLessThanTheOneBefore) {
+  script_.Set({Reason::kTxnConflict, Reason::kNone});
+  const TransactOptions options{.timeout = std::chrono::seconds(1)};
+  const StatusOr<Timestamp> end = client_->Transact(options, [this](Transaction& txn) -> Status {
+    RETURN_IF_ERROR(txn.Put("a", "1"));
+    if (++runs_ == 2) std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    return txn.Get("a").status();
+  });
+  EXPECT_EQ(ReasonOf(end.status()), Reason::kTxnConflict) << MessageOf(end.status());
+  EXPECT_EQ(runs_, 2);
 }
 
 TEST_F(TransactTest, WhatIsRefusedForGoodIsNotRunAgain) {
