@@ -1,35 +1,44 @@
-// bank ENDPOINTS KEYSPACE: moves money between accounts in many threads until its input ends.
+// bank ENDPOINTS KEYSPACE (client_load.h): moves money between accounts.
 //
 // Every transfer is a transaction of the C++ client; others read all accounts at once, whose sum
-// must not change. Prints a line of counts now and then; exits with 1 and says why when money was
-// made or lost.
+// must not change.
 #include <fmt/format.h>
 
 #include <atomic>
-#include <chrono>
-#include <cstdio>
-#include <iostream>
-#include <mutex>
-#include <sstream>
+#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/random.h"
 #include "client/client.h"
+#include "tests/cluster/client_load.h"
 
 namespace flotilla::client {
 namespace {
 
 constexpr int kAccounts = 60;
 constexpr std::int64_t kEach = 1000;
-constexpr int kThreads = 6;
+constexpr int kTellers = 6;
+constexpr int kAuditors = 2;
 
-class Bank {
+class Bank final : public ClientLoad {
  public:
   explicit Bank(Client* client) : client_(client) {}
 
-  Status Open() {
+  int threads() const override { return kTellers + kAuditors; }
+  void Work(int thread, Random random) override {
+    if (thread < kTellers) {
+      Transfer(random);
+    } else {
+      Check(random);
+    }
+  }
+  std::string Counts() const override {
+    return fmt::format("committed {} unknown {} failed {} checked {}", committed_.load(),
+                       unknown_.load(), failed_.load(), checked_.load());
+  }
+
+  Status Open() override {
     return client_
         ->Transact({},
                    [](Transaction& txn) -> Status {
@@ -41,8 +50,9 @@ class Bank {
         .status();
   }
 
+ private:
   void Transfer(Random random) {
-    while (!stop) {
+    while (!stopped()) {
       const auto from = static_cast<int>(random.Below(kAccounts));
       const auto to = static_cast<int>((from + 1 + random.Below(kAccounts - 1)) % kAccounts);
       const auto amount = static_cast<std::int64_t>(random.Between(1, 50));
@@ -62,11 +72,11 @@ class Bank {
             return txn.Put(Account(to), fmt::format("{}", std::stoll(both[1].value) + amount));
           });
       if (end.ok()) {
-        ++committed;
+        ++committed_;
       } else if (ReasonOf(end.status()) == Reason::kOutcomeUnknown) {
-        ++unknown;
+        ++unknown_;
       } else if (MessageOf(end.status()) != "too poor") {
-        ++failed;
+        ++failed_;
         Note(end.status());
       }
     }
@@ -74,7 +84,7 @@ class Bank {
 
   // By a scan, or account by account, as of one moment; sometimes again as of the same.
   void Check(Random random) {
-    while (!stop) {
+    while (!stopped()) {
       TransactOptions options;
       options.transaction.read_only = random.Chance(0.7);
       std::int64_t total = 0;
@@ -102,7 +112,7 @@ class Bank {
         if (options.transaction.read_only) Note(end.status());
         continue;
       }
-      ++checked;
+      ++checked_;
       if (total == kAccounts * kEach && seen == kAccounts) continue;
       Wrong(fmt::format("{} accounts have {} together at {}, not {} ({}{})", seen, total,
                         end->value(), kAccounts * kEach, scans ? "scan" : "get",
@@ -110,77 +120,19 @@ class Bank {
     }
   }
 
-  void Wrong(const std::string& what) {
-    std::lock_guard lock(mutex_);
-    if (wrong_.empty()) wrong_ = what;
-    stop = true;
-  }
-  std::string wrong() {
-    std::lock_guard lock(mutex_);
-    return wrong_;
-  }
-
-  std::atomic<bool> stop{false};
-  std::atomic<std::uint64_t> committed{0};
-  std::atomic<std::uint64_t> unknown{0};
-  std::atomic<std::uint64_t> failed{0};
-  std::atomic<std::uint64_t> checked{0};
-
- private:
   static std::string Account(int number) { return fmt::format("account/{:03}", number); }
-  void Note(const Status& status) {
-    std::lock_guard lock(mutex_);
-    fmt::print(stderr, "{}: {}\n", InfoOf(ReasonOf(status)).name, MessageOf(status));
-  }
 
   Client* const client_;
-  std::mutex mutex_;
-  std::string wrong_;
+  std::atomic<std::uint64_t> committed_{0};
+  std::atomic<std::uint64_t> unknown_{0};
+  std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> checked_{0};
 };
-
-int Run(const std::string& endpoints, const std::string& keyspace) {
-  ClientOptions options;
-  std::istringstream list(endpoints);
-  for (std::string one; std::getline(list, one, ',');) options.endpoints.push_back(one);
-  options.keyspace = keyspace;
-  options.timeout = std::chrono::seconds(30);
-  auto client = Client::Create(options);
-  if (!client.ok()) return 2;
-  Bank bank(client->get());
-  if (const Status open = bank.Open(); !open.ok()) {
-    fmt::print("not opened: {}\n", MessageOf(open));
-    return 2;
-  }
-  std::thread input([&bank] {
-    for (std::string line; std::getline(std::cin, line);) {
-      fmt::print("committed {} unknown {} failed {} checked {}\n", bank.committed.load(),
-                 bank.unknown.load(), bank.failed.load(), bank.checked.load());
-      std::fflush(stdout);
-    }
-    bank.stop = true;
-  });
-  std::vector<std::thread> threads;
-  Random random(SeedFromSystem());
-  for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&bank, mine = random.Fork()] { bank.Transfer(mine); });
-  }
-  for (int i = 0; i < 2; ++i) {
-    threads.emplace_back([&bank, mine = random.Fork()] { bank.Check(mine); });
-  }
-  for (std::thread& thread : threads) thread.join();
-  const std::string wrong = bank.wrong();
-  if (!wrong.empty()) {
-    fmt::print("wrong: {}\n", wrong);
-    std::fflush(stdout);
-  }
-  input.join();
-  return wrong.empty() ? 0 : 1;
-}
 
 }  // namespace
 }  // namespace flotilla::client
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
-  return flotilla::client::Run(argv[1], argv[2]);
+  using namespace flotilla::client;
+  return RunLoad(argc, argv, [](Client* client) { return std::make_unique<Bank>(client); });
 }

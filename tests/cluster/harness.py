@@ -308,3 +308,38 @@ class Writer:
     def stop(self):
         self.stopping = True
         self.thread.join()
+
+
+class Load:
+    """A program of checked transactions (client_load.h), under way."""
+
+    def __init__(self, name, endpoints, keyspace):
+        self.name = name
+        self.process = subprocess.Popen(
+            [program(f"../tests/{name}"), endpoints, keyspace],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def counts(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line.startswith("committed"):
+            raise AssertionError(line or f"{self.name} has ended")
+        return {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", line)}
+
+    def wait_for_more(self, committed, checked):
+        before = self.counts()
+
+        def more():
+            now = self.counts()
+            return (now["committed"] >= before["committed"] + committed
+                    and now["checked"] >= before["checked"] + checked)
+
+        wait_for("more transactions and checks", more)
+
+    def close(self):
+        """The last word, if something was wrong."""
+        self.process.stdin.close()
+        with self.process.stdout as out:
+            rest = out.read()
+        return self.process.wait(timeout=120), rest

@@ -5,49 +5,14 @@ usage: transactions_test.py BIN_DIRECTORY [TEST...]
 """
 
 import json
-import re
 import signal
 import subprocess
 import unittest
 
 import harness
-from harness import wait_for
+from harness import Load, wait_for
 
 harness.start()
-
-
-class Bank:
-    """tests/cluster/bank.cc, under way."""
-
-    def __init__(self, cluster, keyspace):
-        self.process = subprocess.Popen(
-            [harness.program("../tests/bank"), cluster.endpoints(), keyspace],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def counts(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line.startswith("committed"):
-            raise AssertionError(line or "the bank has closed")
-        return {name: int(number) for name, number in re.findall(r"(\w+) (\d+)", line)}
-
-    def wait_for_more(self, committed, checked):
-        before = self.counts()
-
-        def more():
-            now = self.counts()
-            return (now["committed"] >= before["committed"] + committed
-                    and now["checked"] >= before["checked"] + checked)
-
-        wait_for("more transfers and checks", more)
-
-    def close(self):
-        """The last word, if money was made or lost."""
-        self.process.stdin.close()
-        with self.process.stdout as out:
-            rest = out.read()
-        return self.process.wait(timeout=60), rest
 
 
 class Transactions(harness.Cluster):
@@ -94,7 +59,7 @@ class Transactions(harness.Cluster):
         return json.loads(self.kvctl("txn", "list", "-o", "json").stdout)["transactions"]
 
     def test_money_is_neither_made_nor_lost_while_nodes_are_killed(self):
-        bank = Bank(self, "money")
+        bank = Load("bank", self.endpoints(), "money")
         self.addCleanup(bank.process.kill)
         bank.wait_for_more(50, 10)
         for victim in list(self.nodes):
