@@ -36,18 +36,28 @@ class Pace {
     usual_ += (std::min({slowest, 2 * usual_ + kStep, kUsualMax}) - usual_) / kShare;
   }
 
-  // Until when `waiting` calls wait, or are to be looked at again. The past: they may go.
-  MonoTime Until(std::size_t waiting, MonoTime now) const {
-    std::size_t owed = 0;
+  // Of all batches: so many calls are still to be expected, the first of them until then.
+  struct Expected {
+    std::size_t calls = 0;
     MonoTime first_due = MonoTime::max();
+    Expected operator+(const Expected& other) const {
+      return {.calls = calls + other.calls, .first_due = std::min(first_due, other.first_due)};
+    }
+    // Until when `waiting` calls wait, or are to be looked at again. The past: they may go.
+    MonoTime Until(std::size_t waiting) const {
+      return waiting < Company(calls) ? first_due : MonoTime::min();
+    }
+  };
+  Expected Expects(MonoTime now) const {
+    Expected expected;
     for (const Batch& batch : batches_) {
       const MonoTime due = batch.sent + 2 * usual_;
       if (batch.owed == 0 || due <= now) continue;
-      owed += batch.owed;
-      first_due = std::min(first_due, due);
+      expected = expected + Expected{.calls = batch.owed, .first_due = due};
     }
-    return waiting < Company(owed) ? first_due : MonoTime::min();
+    return expected;
   }
+  MonoTime Until(std::size_t waiting, MonoTime now) const { return Expects(now).Until(waiting); }
 
  private:
   struct Batch {

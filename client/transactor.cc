@@ -22,6 +22,29 @@ Status Late() {
                "the deadline has passed before the transaction was answered");
 }
 
+// Of a call that is about to be queued.
+TxnCall::Kind KindOf(TxnCall& call) {
+  const v1::TxnRequest& request = call.request;
+  if (request.has_begin()) call.seat->locks = request.begin().locking() == v1::LOCKING_PESSIMISTIC;
+  switch (request.request_case()) {
+    case v1::TxnRequest::kGet:
+      return call.seat->locks || request.get().has_lock() ? TxnCall::Kind::kOther
+                                                          : TxnCall::Kind::kRead;
+    case v1::TxnRequest::kBatchGet:
+      return call.seat->locks || request.batch_get().has_lock() ? TxnCall::Kind::kOther
+                                                                : TxnCall::Kind::kRead;
+    case v1::TxnRequest::kCommit:
+      return TxnCall::Kind::kCommit;
+    case v1::TxnRequest::kScan:
+      return TxnCall::Kind::kOther;
+    case v1::TxnRequest::kPut:
+    case v1::TxnRequest::kDelete:
+      return call.seat->locks ? TxnCall::Kind::kOther : TxnCall::Kind::kTaking;
+    default:
+      return TxnCall::Kind::kTaking;
+  }
+}
+
 // What an answer that never came means for its call.
 Status WithoutAnswer(const TxnCall& call, const Status& why) {
   if (!call.perhaps) return why;
@@ -119,6 +142,8 @@ void Transactor::Place(std::unique_ptr<TxnCall> call, MonoTime now) {
   if (lane.state == TxnLane::State::kDown) return End(std::move(call), lane.why_down);
   earliest_ = std::min(earliest_, call->deadline);
   Arm(std::min(earliest_, now + options_.stall_timeout), now);
+  call->kind = KindOf(*call);
+  if (call->kind == TxnCall::Kind::kTaking) ++lane.taking;
   lane.queue.push_back(std::move(call));
 }
 
@@ -164,7 +189,7 @@ bool Transactor::SendOne(Lock& lock) {
   const MonoTime now = clock_->Now();
   for (const auto& [address, one] : lanes_) {
     if (one->state != TxnLane::State::kUp || one->sending) continue;
-    if (one->queue.empty() && !one->probe_due) continue;
+    if (!one->probe_due && (one->queue.empty() || Gathers(*one, now))) continue;
     const std::shared_ptr<TxnLane> lane = one;
     const std::shared_ptr<TxnStream> stream = lane->stream;
     v1::TransactRequest batch;
@@ -180,17 +205,31 @@ bool Transactor::SendOne(Lock& lock) {
   return false;
 }
 
+bool Transactor::Gathers(const TxnLane& lane, MonoTime now) {
+  if (lane.queue.size() >= options_.batch_requests_max) return false;
+  const std::size_t waiting = std::max<std::size_t>(lane.queue.size() - lane.taking, 1);
+  const MonoTime until = (lane.reads.Expects(now) + lane.commits.Expects(now)).Until(waiting);
+  if (until <= now) return false;
+  Arm(until, now);
+  return true;
+}
+
 void Transactor::FillBatch(TxnLane& lane, v1::TransactRequest& batch, MonoTime now) {
   // A message without requests is a question of its own.
   if (std::exchange(lane.probe_due, false) && lane.queue.empty()) return;
   if (lane.owed.empty()) lane.heard = now;
   std::size_t bytes = 0;
+  std::size_t reads = 0;
+  std::size_t commits = 0;
   while (!lane.queue.empty() &&
          static_cast<std::size_t>(batch.requests_size()) < options_.batch_requests_max) {
     std::unique_ptr<TxnCall>& call = lane.queue.front();
     const std::size_t more = call->request.ByteSizeLong();
     if (bytes > 0 && bytes + more > options_.batch_bytes_max) break;
     bytes += more;
+    if (call->kind == TxnCall::Kind::kTaking) --lane.taking;
+    reads += call->kind == TxnCall::Kind::kRead ? 1 : 0;
+    commits += call->kind == TxnCall::Kind::kCommit ? 1 : 0;
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(call->deadline - now).count();
     call->request.set_id(next_id_++);
@@ -198,11 +237,14 @@ void Transactor::FillBatch(TxnLane& lane, v1::TransactRequest& batch, MonoTime n
     call->request.set_timeout_ms(
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, UINT32_MAX)));
     call->seat->aboard = true;
+    call->sent = now;
     const std::uint64_t id = call->request.id();
     batch.add_requests()->Swap(&call->request);
     lane.owed.emplace(id, std::move(call));
     lane.queue.pop_front();
   }
+  if (reads > 0) lane.reads.Sent(now, reads);
+  if (commits > 0) lane.commits.Sent(now, commits);
 }
 
 // ---- what lanes report ------------------------------------------------------------------------
@@ -243,13 +285,22 @@ void Transactor::Answered(TxnLane& lane, v1::TransactResponse& responses) {
   lane.heard = now;
   lane.probed = false;
   if (stopping_) return;
+  Duration slowest_read{};
+  Duration slowest_commit{};
   for (v1::TxnResponse& response : *responses.mutable_responses()) {
     const auto found = lane.owed.find(response.id());
     if (found == lane.owed.end()) continue;  // its time was up
+    if (Pace* const pace = lane.PaceOf(found->second->kind)) {
+      pace->Answered(found->second->sent);
+      Duration& slowest = pace == &lane.reads ? slowest_read : slowest_commit;
+      slowest = std::max(slowest, now - found->second->sent);
+    }
     answered.emplace_back(std::move(found->second), &response);
     lane.owed.erase(found);
     --outstanding_;
   }
+  if (slowest_read > Duration(0)) lane.reads.Learn(slowest_read);
+  if (slowest_commit > Duration(0)) lane.commits.Learn(slowest_commit);
   // What the callbacks bring about leaves together.
   ++corked_;
   ++busy_;
@@ -343,6 +394,7 @@ void Transactor::ExpireCalls(MonoTime now) {
     std::deque<std::unique_ptr<TxnCall>> waiting;
     for (std::unique_ptr<TxnCall>& call : std::exchange(lane->queue, {})) {
       if (call->deadline <= now) {
+        if (call->kind == TxnCall::Kind::kTaking) --lane->taking;
         End(std::move(call), late);
       } else {
         earliest_ = std::min(earliest_, call->deadline);

@@ -6,7 +6,8 @@
 //        other transactions ──┘   answers ──▶ callbacks
 //
 // Messages form by themselves: what comes while the last one is being handed to the network, or
-// while callbacks of answers run, leaves together in the next. A transaction stays on the stream
+// while callbacks of answers run, leaves together in the next, and while much is owed it waits a
+// little for company (pace.h). A transaction stays on the stream
 // that its first request left on; until then it goes wherever a node can be reached. Nothing is
 // repeated here: what was on a stream that breaks has ended.
 //
@@ -32,6 +33,7 @@
 #include "client/connection.h"
 #include "client/dispatcher.h"
 #include "client/options.h"
+#include "client/pace.h"
 #include "client/routes.h"
 #include "flotilla/v1/transactions.pb.h"
 
@@ -44,6 +46,7 @@ struct TxnSeat {
   std::uint64_t number = 0;
   std::shared_ptr<TxnLane> lane;  // null: none yet
   bool aboard = false;            // something was sent there
+  bool locks = false;             // its reads wait for others
 };
 
 // One request of a transaction.
@@ -57,7 +60,16 @@ struct TxnCall {
   // Once it has left, its effect is not known without an answer.
   bool perhaps = false;
 
-  std::shared_ptr<TxnSeat> seat = {};  // filled in
+  // ---- filled in ----
+  std::shared_ptr<TxnSeat> seat = {};
+  enum class Kind : std::uint8_t {
+    kOther,   // what can take long: what locks, and scans
+    kTaking,  // answered as soon as it has been taken in
+    kRead,
+    kCommit,
+  };
+  Kind kind = Kind::kOther;
+  MonoTime sent{};
 };
 
 class Transactor : public std::enable_shared_from_this<Transactor> {
@@ -111,6 +123,8 @@ class Transactor : public std::enable_shared_from_this<Transactor> {
   void Drive(Lock& lock);
   // Sends one message; false: there is nothing that may leave now.
   bool SendOne(Lock& lock);
+  // True: what waits there waits for company, and it is armed for when it no longer does.
+  bool Gathers(const TxnLane& lane, MonoTime now);
   void FillBatch(TxnLane& lane, v1::TransactRequest& batch, MonoTime now);
   void Arm(MonoTime at, MonoTime now);
   void Tick(MonoTime armed_for);
@@ -160,6 +174,15 @@ class TxnLane final : public TxnStreamObserver {
   bool sending = false;                        // OnSent has not come
   std::deque<std::unique_ptr<TxnCall>> queue;  // not sent
   std::unordered_map<std::uint64_t, std::unique_ptr<TxnCall>> owed;
+  std::size_t taking = 0;  // of them, those that are answered once taken in
+  // Of what is owed: reads take another time than commits.
+  Pace reads;
+  Pace commits;
+  Pace* PaceOf(TxnCall::Kind kind) {
+    return kind == TxnCall::Kind::kRead     ? &reads
+           : kind == TxnCall::Kind::kCommit ? &commits
+                                            : nullptr;
+  }
   // When it last showed life, or began to owe an answer.
   MonoTime heard;
   // It is to be asked for a sign of life, or was, and has shown none since.

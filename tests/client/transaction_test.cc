@@ -62,8 +62,28 @@ class TransactionTest : public ::testing::Test {
     return out;
   }
 
+  // Each of eight transactions reads.
+  void ReadAll() {
+    for (const auto& reader : readers_) reader->GetAsync("b", plain_, [](const auto&) {});
+    Stream().Flush();  // the first has left alone, the others together
+    Stream().Flush();
+  }
+  FakeTxnStream& LearnHowLongReadsTake() {
+    for (int i = 0; i < 8; ++i) readers_.push_back(client_->Begin());
+    readers_[0]->GetAsync("a", plain_, [](const auto&) {});
+    FakeTxnStream& stream = Accepted();
+    std::size_t answered = 0;
+    for (int round = 0; round < 60; ++round) {
+      ReadAll();
+      world_.executor.Advance(milliseconds(4));
+      while (answered < stream.batches.size()) stream.Respond(Answers(stream.batches[answered++]));
+    }
+    return stream;
+  }
+
   FakeWorld world_;
   std::unique_ptr<Client> client_;
+  std::vector<std::unique_ptr<Transaction>> readers_;
   const TxnCallOptions plain_;
 };
 
@@ -113,6 +133,33 @@ TEST_F(TransactionTest, ManyShareOneStreamAndLeaveTogether) {
   EXPECT_FALSE(got[0].done());
   stream.Respond(Answers(stream.batches[0]));
   EXPECT_EQ(got[0].answer()->value, "value of a");
+}
+
+TEST_F(TransactionTest, RequestsWaitForCompanyWhileMostAnswersAreOwed) {
+  FakeTxnStream& stream = LearnHowLongReadsTake();
+  ReadAll();
+  const std::size_t before = stream.batches.size();
+  const auto another = client_->Begin();
+  another->GetAsync("c", plain_, [](const auto&) {});
+  EXPECT_EQ(stream.batches.size(), before) << "eight are owed";
+  world_.executor.Advance(milliseconds(9));
+  ASSERT_EQ(stream.batches.size(), before + 1) << "it has waited long enough";
+  EXPECT_EQ(Kinds(stream.batches.back()), "begin get");
+}
+
+TEST_F(TransactionTest, WhatMayTakeLongIsNotWaitedFor) {
+  FakeTxnStream& stream = LearnHowLongReadsTake();
+  const auto locks = client_->Begin({.locking = Locking::kPessimistic});
+  for (int i = 0; i < 8; ++i) {
+    locks->GetAsync("a", plain_, [](const auto&) {});
+    readers_[0]->GetAsync("a", {.lock = TxnLock{}}, [](const auto&) {});
+    readers_[1]->ScanPageAsync({}, "", plain_, [](const auto&) {});
+  }
+  stream.Flush();
+  stream.Flush();
+  const std::size_t before = stream.batches.size();
+  readers_[2]->GetAsync("b", plain_, [](const auto&) {});
+  EXPECT_EQ(stream.batches.size(), before + 1);
 }
 
 TEST_F(TransactionTest, WhatCallbacksBringAboutLeavesTogether) {
