@@ -54,6 +54,8 @@ class GatheringTurn {
   GatheringTurn(const GatheringTurn&) = delete;
   GatheringTurn& operator=(const GatheringTurn&) = delete;
 
+  static bool Active() { return active_; }
+
   // Runs `closure` when this thread's outermost turn ends, after those that came before; at once
   // when there is none. The caller holds no lock that the closure wants.
   static void AtEnd(Closure closure) {

@@ -9,35 +9,28 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/function.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "shard/oracle/timestamp_source.h"
 
 namespace flotilla {
 
 class AsOfGate {
  public:
-  // One timestamp of the oracle.
-  using Take = std::function<void(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)>)>;
-  explicit AsOfGate(Take take) : take_(std::move(take)) {}
+  // The oracle outlives it.
+  explicit AsOfGate(TimestampSource* oracle) : oracle_(oracle) {}
 
   bool Passes(Timestamp as_of) const { return as_of.value() <= known_.load(); }
-  // This one has been given out.
-  void Note(Timestamp given) {
-    std::uint64_t known = known_.load();
-    while (known < given.value() && !known_.compare_exchange_weak(known, given.value())) {
-    }
-  }
-  // One that nobody had before, and that passes from then on.
-  void Fresh(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
-    take_(deadline, [this, done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
-      if (taken.ok()) Note(*taken);
-      done(taken);
-    });
-  }
+  // One that nobody had before, and that passes from then on. What one turn of a thread
+  // (base/turn.h) asks for is one question at its end, and answered in one turn.
+  using Taken = UniqueFunction<void(StatusOr<Timestamp>)>;
+  void Fresh(MonoTime deadline, Taken done);
   // Asks the oracle, and knows more then. What prevents it from answering.
   void Ask(MonoTime deadline, UniqueFunction<void(Status)> done) {
     Fresh(deadline, [done = std::move(done)](const StatusOr<Timestamp>& taken) mutable {
@@ -46,8 +39,16 @@ class AsOfGate {
   }
 
  private:
-  const Take take_;
+  void AskForAll();
+  // This one has been given out.
+  void Note(Timestamp given);
+
+  TimestampSource* const oracle_;
   std::atomic<std::uint64_t> known_{0};
+  std::mutex mutex_;
+  std::vector<Taken> waiting_;  // to be asked for when a turn ends
+  MonoTime latest_{};           // deadline of theirs
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace flotilla

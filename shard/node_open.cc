@@ -55,6 +55,7 @@ Status NodeImpl::OpenData() {
       world_.env->GetFileSystem().get(), world_.clock, calls_.get(),
       world_.executor->NewThreadStrand("snapshots"),
       [this](GroupId group) { return directory_->incoming(group); }, world_.logger);
+  MakeOracle();
   const std::uint64_t first_forward = random_.Next();
   router_ = std::make_unique<RequestRouter>(
       RequestRouter::Options{.first_forward = Planted(Plant::kNumberedAnew) ? 1 : first_forward,
@@ -64,9 +65,7 @@ Status NodeImpl::OpenData() {
       [this](MonoTime deadline, UniqueFunction<void(Status)> done) {
         RefreshDirectory(deadline, std::move(done));
       },
-      [this](MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
-        timestamps_->Take(1, deadline, std::move(done));
-      });
+      timestamps_.get());
   flows_ = std::make_unique<TaskScope>(control_.get());
   editor_ = std::make_unique<DirectoryEditor>(&map_, router_.get(), world_.clock, flows_.get(),
                                               ClientId(random_.Next() | 1));
@@ -79,7 +78,6 @@ Status NodeImpl::OpenData() {
           .note_leader = [this](GroupId group,
                                 NodeId leader) { router_->NoteLeader(group, leader); }},
       [this](NodeId node) { return AddressOf(node); });
-  MakeOracle();
   MakeTransactions();
   MakeVacuum();
   jobs_ = std::make_unique<JobRunner>(

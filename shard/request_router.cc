@@ -77,15 +77,21 @@ class RequestRouter::AdmittedSink final : public AnswerSink {
 
 RequestRouter::RequestRouter(const Options& options, const Clock* clock, Strand* strand,
                              raft::PeerCalls* calls, const Directory* directory, Refresh refresh,
-                             AsOfGate::Take timestamp)
+                             TimestampSource* oracle)
     : options_(options),
       clock_(clock),
       strand_(strand),
       calls_(calls),
       directory_(directory),
       refresh_(std::move(refresh)),
-      as_of_gate_(std::move(timestamp)),
+      as_of_gate_(oracle),
       deadlines_(clock, strand, [this] { ForgetAnswered(); }),
+      submits_([this](std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+        TakeIn(std::move(requests), std::move(sink));
+      }),
+      submits_once_([this](std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+        TakeInOnce(std::move(requests), std::move(sink));
+      }),
       next_forward_(options.first_forward) {
   calls_->Handle(raft::PeerMethod::kForwardRequests,
                  [this](NodeId from, std::uint64_t id, const Bytes& body,
@@ -130,7 +136,7 @@ Status RequestRouter::Refusal() const {
   return left_.load() ? LeftError() : absl::OkStatus();
 }
 
-void RequestRouter::Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+void RequestRouter::TakeIn(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
   HoldFuture(requests, sink);
   Admit(std::move(requests), std::move(sink), GroupId());
 }
@@ -215,14 +221,18 @@ std::vector<Ticket> RequestRouter::Place(std::vector<Ticket> tickets) {
   return tickets;
 }
 
-void RequestRouter::SubmitOnce(std::vector<GatewayRequest> requests,
-                               const std::shared_ptr<AnswerSink>& sink) {
+void RequestRouter::TakeInOnce(std::vector<GatewayRequest> requests,
+                               std::shared_ptr<AnswerSink> sink) {
   if (const Status refusal = Refusal(); !refusal.ok()) {
     Refuse(requests, 0, refusal, *sink);
     return;
   }
-  const std::shared_ptr<PendingBatch> batch(new PendingBatch(std::move(requests), sink));
-  deadlines_.Watch(batch, batch->request(0).deadline);
+  MonoTime first_deadline = requests.front().deadline;
+  for (const GatewayRequest& request : requests) {
+    first_deadline = std::min(first_deadline, request.deadline);
+  }
+  const std::shared_ptr<PendingBatch> batch(new PendingBatch(std::move(requests), std::move(sink)));
+  deadlines_.Watch(batch, first_deadline);
   Route(Place(TicketsOf(batch, GroupId())));
 }
 

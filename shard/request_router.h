@@ -26,6 +26,7 @@
 #include "shard/batch_deadlines.h"
 #include "shard/directory/directory.h"
 #include "shard/gateway.h"
+#include "shard/gathered_submits.h"
 #include "shard/pending_batch.h"
 #include "shard/replica.h"
 #include "shard/scatter.h"
@@ -47,9 +48,9 @@ class RequestRouter final : public Gateway, private Rerouter {
 
   // Until the copy of the directory has all that was committed before the call.
   using Refresh = std::function<void(MonoTime deadline, UniqueFunction<void(Status)> done)>;
-  // `strand` runs timers and retries; `timestamp` takes one of the oracle. All outlive the router.
+  // `strand` runs timers and retries; All outlive the router.
   RequestRouter(const Options& options, const Clock* clock, Strand* strand, raft::PeerCalls* calls,
-                const Directory* directory, Refresh refresh, AsOfGate::Take timestamp);
+                const Directory* directory, Refresh refresh, TimestampSource* oracle);
   ~RequestRouter() override;
 
   // The replicas of this node, as they come; null takes one out. Any thread.
@@ -61,9 +62,13 @@ class RequestRouter final : public Gateway, private Rerouter {
   void SetSelf(NodeId self) { self_.store(self.value()); }
   NodeId self() const { return NodeId(self_.load()); }
 
-  void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override;
+  void Submit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) override {
+    submits_.Add(std::move(requests), std::move(sink));
+  }
   // Of somebody who has been admitted: not counted, and WRONG_SHARD is an answer.
-  void SubmitOnce(std::vector<GatewayRequest> requests, const std::shared_ptr<AnswerSink>& sink);
+  void SubmitOnce(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink) {
+    submits_once_.Add(std::move(requests), std::move(sink));
+  }
   // A new one of the oracle; whoever reads as of it need not ask.
   void FreshTimestamp(MonoTime deadline, UniqueFunction<void(StatusOr<Timestamp>)> done) {
     as_of_gate_.Fresh(deadline, std::move(done));
@@ -121,6 +126,8 @@ class RequestRouter final : public Gateway, private Rerouter {
   // Not ok: why another node is to be asked.
   Status Refusal() const;
   // `group`: of forwarded requests, which go nowhere else; zero: wherever they belong.
+  void TakeIn(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink);
+  void TakeInOnce(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink);
   void Admit(std::vector<GatewayRequest> requests, std::shared_ptr<AnswerSink> sink, GroupId group);
   // Takes out those that ask for a time which may lie in the future; they follow when it does not.
   void HoldFuture(std::vector<GatewayRequest>& requests, const std::shared_ptr<AnswerSink>& sink);
@@ -160,6 +167,8 @@ class RequestRouter final : public Gateway, private Rerouter {
   std::atomic<bool> stopped_{false};
   std::atomic<bool> left_{false};
   BatchDeadlines deadlines_;
+  GatheredSubmits submits_;
+  GatheredSubmits submits_once_;
   const std::shared_ptr<Admitted> open_requests_ = std::make_shared<Admitted>();
 
   mutable std::mutex replicas_mutex_;

@@ -92,7 +92,24 @@ void TransactSession::OnRequests(v1::TransactRequest& batch) {
     return;
   }
   const MonoTime now = clock_->Now();
+  {
+    std::lock_guard lock(mutex_);
+    taking_in_ = true;
+  }
   for (v1::TxnRequest& request : *batch.mutable_requests()) TakeIn(request, now);
+  v1::TransactResponse answers;
+  {
+    std::lock_guard lock(mutex_);
+    taking_in_ = false;
+    for (const LanePtr& lane : std::exchange(settled_, {})) {
+      if (!lane->idle()) continue;
+      for (v1::TxnResponse& response : *lane->unsent.mutable_responses()) {
+        answers.add_responses()->Swap(&response);
+      }
+      lane->unsent.Clear();
+    }
+  }
+  if (answers.responses_size() > 0) Emit(std::move(answers));
 }
 
 void TransactSession::TakeIn(v1::TxnRequest& request, MonoTime now) {
@@ -176,7 +193,8 @@ void TransactSession::Advance(std::uint64_t number, const LanePtr& lane, Lock& l
     lock.lock();
   }
   lane->advancing = false;
-  if (!lane->waiting.empty() || lane->alone || lane->reads > 0) return;
+  EmitOf(lane, lock);
+  if (!lane->idle()) return;
   if (lane->refusing) {
     lane->refusing = false;
     if (lane->txn != nullptr) lane->failed = TooMuch();
@@ -191,10 +209,9 @@ void TransactSession::Finish(const LanePtr& lane, const Step& step, v1::TxnRespo
   const bool read = IsRead(step.request) && !Locks(step.request);
   const std::uint64_t number = step.request.transaction();
   response.set_id(step.request.id());
-  v1::TransactResponse message;
-  message.add_responses()->Swap(&response);
-  Emit(std::move(message));
   Lock lock(mutex_);
+  if (!response.has_begun() && !response.has_done()) lane->urgent = true;
+  lane->unsent.add_responses()->Swap(&response);
   --requests_;
   bytes_ -= step.bytes;
   if (read) {
@@ -203,6 +220,23 @@ void TransactSession::Finish(const LanePtr& lane, const Step& step, v1::TxnRespo
     lane->alone = false;
   }
   Advance(number, lane, lock);
+}
+
+void TransactSession::EmitOf(const LanePtr& lane, Lock& lock) {
+  if (lane->unsent.responses().empty()) return;
+  if (!lane->urgent) {
+    if (!lane->idle()) return;
+    if (taking_in_) {
+      settled_.push_back(lane);
+      return;
+    }
+  }
+  lane->urgent = false;
+  v1::TransactResponse answers;
+  answers.Swap(&lane->unsent);
+  lock.unlock();
+  Emit(std::move(answers));
+  lock.lock();
 }
 
 void TransactSession::Finish(const LanePtr& lane, const Step& step, const Status& status) {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "cmd/kvd/txn_codec.h"
@@ -72,7 +73,10 @@ class TransactSession : public std::enable_shared_from_this<TransactSession> {
     bool refusing = false;
     std::shared_ptr<Transaction> txn;  // null: none is open
     kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
-    Status failed;  // until it is rolled back
+    Status failed;                // until it is rolled back
+    v1::TransactResponse unsent;  // answers
+    bool urgent = false;          // one of them says more than that something was taken in
+    bool idle() const { return waiting.empty() && !alone && reads == 0; }
   };
   using LanePtr = std::shared_ptr<Lane>;
   using Lock = std::unique_lock<std::mutex>;
@@ -99,6 +103,9 @@ class TransactSession : public std::enable_shared_from_this<TransactSession> {
   void Finish(const LanePtr& lane, const Step& step, const Status& status);
   void Refuse(std::uint64_t id, const Status& status);
   void Emit(v1::TransactResponse response);
+  // Sends the lane's answers, if it is time: what only says that something was taken in goes along
+  // with the answer to what comes behind it. With the lock held, which it releases in between.
+  void EmitOf(const LanePtr& lane, Lock& lock);
 
   const Options options_;
   Transactions* const transactions_;
@@ -110,8 +117,10 @@ class TransactSession : public std::enable_shared_from_this<TransactSession> {
 
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, LanePtr> lanes_;
-  std::size_t requests_ = 0;  // unanswered
-  std::size_t bytes_ = 0;     // of them
+  std::size_t requests_ = 0;      // unanswered
+  std::size_t bytes_ = 0;         // of them
+  bool taking_in_ = false;        // requests are being taken in, more of any lane's perhaps
+  std::vector<LanePtr> settled_;  // meanwhile, with answers that are not urgent
   bool closed_ = false;
 };
 

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <utility>
 
+#include "base/gathering_strand.h"
 #include "shard/answers.h"
 
 namespace flotilla {
 namespace {
 
 constexpr std::size_t kLanes = 2;
+constexpr std::uint64_t kBegunTogether = 256;
 // Longer than any commit of it would be accepted.
 constexpr Duration kTimeoutMax = std::chrono::minutes(10);
 
@@ -37,7 +39,7 @@ TxnRegistry::TxnRegistry(World world)
   lane_worlds_.resize(kLanes);
   for (std::size_t i = 0; i < kLanes; ++i) {
     Lane& lane = lanes_[i];
-    lane.strand = world_.executor->NewStrand("transactions");
+    lane.strand = std::make_unique<GatheringStrand>(world_.executor->NewStrand("transactions"));
     lane.scope = std::make_unique<TaskScope>(lane.strand.get());
     lane.coordinator = std::make_unique<Coordinator>(&calls_, lane.scope.get());
     lane.writes =
@@ -106,7 +108,8 @@ void TxnRegistry::Begin(const TxnOptions& options, MonoTime deadline,
 
 void TxnRegistry::Add(const TxnOptions& options, Timestamp start,
                       UniqueFunction<void(StatusOr<std::shared_ptr<Transaction>>)> done) {
-  const std::size_t lane = start.value() % kLanes;
+  // Those that have begun together go on together.
+  const std::size_t lane = start.value() / kBegunTogether % kLanes;
   auto txn = std::make_shared<TransactionImpl>(&lane_worlds_[lane], open_, options, start);
   {
     std::lock_guard lock(open_->mutex);

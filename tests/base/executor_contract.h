@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/gathering_strand.h"
 
 namespace flotilla {
 
@@ -42,14 +43,14 @@ class ExecutorWorld {
   virtual void Stop() = 0;
 };
 
-enum class StrandKind { kShared, kBlocking, kThread };
+enum class StrandKind { kShared, kBlocking, kThread, kGathering };
 using MakeExecutorWorld = std::unique_ptr<ExecutorWorld> (*)();
 using ContractParam = std::pair<MakeExecutorWorld, StrandKind>;
 
 inline auto ContractParams(MakeExecutorWorld make) {
-  return ::testing::Values(ContractParam(make, StrandKind::kShared),
-                           ContractParam(make, StrandKind::kBlocking),
-                           ContractParam(make, StrandKind::kThread));
+  return ::testing::Values(
+      ContractParam(make, StrandKind::kShared), ContractParam(make, StrandKind::kBlocking),
+      ContractParam(make, StrandKind::kThread), ContractParam(make, StrandKind::kGathering));
 }
 
 inline std::string ContractName(const ::testing::TestParamInfo<ContractParam>& info) {
@@ -60,6 +61,8 @@ inline std::string ContractName(const ::testing::TestParamInfo<ContractParam>& i
       return "BlockingStrand";
     case StrandKind::kThread:
       return "ThreadStrand";
+    case StrandKind::kGathering:
+      return "GatheringStrand";
   }
   return "";
 }
@@ -77,6 +80,8 @@ class ExecutorContract : public ::testing::TestWithParam<ContractParam> {
         return executor.NewBlockingStrand("contract");
       case StrandKind::kThread:
         return executor.NewThreadStrand("contract");
+      case StrandKind::kGathering:
+        return std::make_unique<GatheringStrand>(executor.NewStrand("contract"));
     }
     return nullptr;
   }

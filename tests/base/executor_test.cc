@@ -1,9 +1,13 @@
 // The real executor under the contract, and what only it promises.
+#include <cctype>
+#include <latch>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "base/gathering_strand.h"
 #include "base/real_executor.h"
 #include "base/turn.h"
 #include "tests/base/executor_contract.h"
@@ -27,6 +31,27 @@ class RealWorld final : public ExecutorWorld {
 std::unique_ptr<ExecutorWorld> MakeRealWorld() { return std::make_unique<RealWorld>(); }
 
 INSTANTIATE_TEST_SUITE_P(Real, ExecutorContract, ContractParams(&MakeRealWorld), ContractName);
+
+TEST(GatheringStrand, WhatATurnPostsRunsInOneTurn) {
+  RealExecutor executor(1);
+  GatheringStrand strand(executor.NewStrand("flows"));
+  std::string ran;
+  std::latch done(1);
+  executor.Post([&] {
+    const GatheringTurn turn;
+    for (const char name : {'a', 'b', 'c'}) {
+      strand.Post([&ran, name] {
+        ran += name;
+        GatheringTurn::AtEnd([&ran, name] { ran += static_cast<char>(std::toupper(name)); });
+      });
+    }
+    GatheringTurn::AtEnd([&strand, &done] { strand.Post([&done] { done.count_down(); }); });
+  });
+  done.wait();
+  strand.Post([] {});
+  executor.Stop();
+  EXPECT_EQ(ran, "abcABC");
+}
 
 TEST(RealExecutor, DestroyingABlockingStrandWaitsForWhatWasPosted) {
   RealExecutor executor(1);

@@ -22,6 +22,7 @@ class TransactSessionTest : public ::testing::Test {
   void Open(const TransactSession::Options& options) {
     session_ = std::make_shared<TransactSession>(
         options, &transactions_, &gateway_, &clock_, [this](v1::TransactResponse message) {
+          ++messages_;
           for (const v1::TxnResponse& one : message.responses()) {
             EXPECT_TRUE(answers_.emplace(one.id(), one).second) << one.id() << " twice";
           }
@@ -53,6 +54,7 @@ class TransactSessionTest : public ::testing::Test {
   StillClock clock_;
   std::map<std::uint64_t, v1::TxnResponse> answers_;
   std::uint64_t timestamp_ = 0;
+  int messages_ = 0;
   std::shared_ptr<TransactSession> session_;
 };
 
@@ -72,6 +74,33 @@ TEST_F(TransactSessionTest, OneMessageMayHoldAWholeTransaction) {
   EXPECT_EQ(answers_[1].begun().read_timestamp(), 1001u);
   EXPECT_EQ(answers_[6].committed().timestamp(), 77u);
   EXPECT_EQ(session_->open(), 0u);
+}
+
+TEST_F(TransactSessionTest, WhatHasOnlyBeenTakenInIsToldWithTheAnswerToWhatFollows) {
+  Send(R"(requests { id: 1 begin {} } requests { id: 2 get { key: "a" } })");
+  EXPECT_EQ(messages_, 0);
+  FakeTransactions::Answer<FakeTransactions::Got>(transactions_.gets, FakeTransactions::Got(1));
+  EXPECT_EQ(messages_, 1);
+  EXPECT_EQ(Answer(1), "begun");
+  EXPECT_EQ(Answer(2), "get");
+  Send(R"(requests { id: 3 put { key: "a" } } requests { id: 4 put { key: "b" } })");
+  EXPECT_EQ(messages_, 2) << "nothing follows";
+  EXPECT_EQ(Answer(3), "done");
+  EXPECT_EQ(Answer(4), "done");
+  Send(R"(requests { id: 5 put { key: "a" } } requests { id: 6 commit {} })");
+  EXPECT_EQ(messages_, 2);
+  FakeTransactions::Answer<Timestamp>(transactions_.commits, Timestamp(77));
+  EXPECT_EQ(messages_, 3);
+  EXPECT_EQ(Answer(5), "done");
+  EXPECT_EQ(Answer(6), "committed");
+}
+
+TEST_F(TransactSessionTest, ABeginningThatTakesItsTimeIsToldWhenItHasCome) {
+  transactions_.at_once = false;
+  Send(R"(requests { id: 1 begin {} })");
+  EXPECT_EQ(messages_, 0);
+  transactions_.AnswerBegin();
+  EXPECT_EQ(Answer(1), "begun");
 }
 
 TEST_F(TransactSessionTest, NothingOvertakesWhatHasNotBegun) {
