@@ -128,17 +128,24 @@ StatusOr<std::vector<GetResult>> StoreImpl::ReadKeys(const std::vector<std::stri
       database_->Iterate(PointReads(), database_->versions());
   RETURN_IF_ERROR(CheckKept(as_of));
   for (const Missed& one : missed) {
-    if (SeekVersion(*rows, *one.encoded, as_of)) {
-      std::string_view found;
-      Timestamp timestamp;
+    std::string_view key;
+    Timestamp timestamp;
+    const auto seek = [&](Timestamp limit) -> StatusOr<bool> {
+      if (!SeekVersion(*rows, *one.encoded, limit)) return false;
+      if (SplitVersionKey({rows->key().data(), rows->key().size()}, key, timestamp)) return true;
+      return Malformed();
+    };
+    // Nearly always the newest is the one: it can be kept.
+    ASSIGN_OR_RETURN(bool found, seek(Timestamp()));
+    const bool is_newest = !as_of || timestamp <= as_of;
+    if (found && !is_newest) {
+      ASSIGN_OR_RETURN(found, seek(as_of));
+    }
+    if (found) {
       const std::string_view value(rows->value().data(), rows->value().size());
-      if (!SplitVersionKey({rows->key().data(), rows->key().size()}, found, timestamp) ||
-          !Take(timestamp, value, now_ms, results[one.at])) {
-        return Malformed();
-      }
+      if (!Take(timestamp, value, now_ms, results[one.at])) return Malformed();
       newest = std::max(newest, timestamp);
-      // As of then it may not be the newest.
-      if (!as_of) row_cache_.Keep(*one.encoded, one.token, timestamp, value);
+      if (is_newest) row_cache_.Keep(*one.encoded, one.token, timestamp, value);
     }
     RETURN_IF_ERROR(Located(FromRocks(rows->status(), "reading a key")));
   }
