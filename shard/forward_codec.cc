@@ -36,12 +36,14 @@ struct RequestEncoder {
   void operator()(const GetCall& call) const {
     Head(RequestKind::kGet, call.keyspace, call.consistency, call.as_of);
     AppendPrefixed(out, call.key);
+    ReadBy(call.reader);
   }
   void operator()(const BatchGetCall& call) const {
     Head(RequestKind::kBatchGet, call.keyspace, call.consistency, call.as_of);
     AppendVarint(out, call.keys.size());
     for (const std::string& key : call.keys) AppendPrefixed(out, key);
     Lock(call.lock);
+    ReadBy(call.reader);
   }
   void operator()(const ScanCall& call) const {
     Head(RequestKind::kScan, call.request.keyspace, call.consistency, call.request.as_of);
@@ -53,6 +55,7 @@ struct RequestEncoder {
     AppendVarint(out, call.request.first_slot);
     AppendVarint(out, call.request.past_last_slot);
     Lock(call.lock);
+    ReadBy(call.reader);
   }
   void operator()(const AggregateCall& call) const {
     const kv::AggregateRequest& request = call.request;
@@ -84,6 +87,10 @@ struct RequestEncoder {
   }
 
  private:
+  void ReadBy(const LockOwner& reader) const {
+    AppendByte(out, reader.txn ? 1 : 0);
+    if (reader.txn) AppendLockOwner(out, reader);
+  }
   void Lock(const std::optional<LockRequest>& lock) const {
     AppendByte(out, lock ? static_cast<std::uint8_t>(lock->strength) : 0);
     if (!lock) return;
@@ -136,6 +143,12 @@ bool ReadLock(Reader& reader, std::optional<LockRequest>& lock) {
   return true;
 }
 
+bool ReadReader(Reader& reader, LockOwner& owner) {
+  std::uint8_t there = 0;
+  if (!reader.Byte(there) || there > 1) return false;
+  return there == 0 || ReadLockOwner(reader, owner);
+}
+
 bool ReadSlots(Reader& reader, std::uint32_t& first, std::uint32_t& past_last) {
   std::uint64_t numbers[2] = {};
   for (std::uint64_t& number : numbers) {
@@ -176,7 +189,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
     case RequestKind::kGet: {
       GetCall call;
       if (!ReadHead(reader, call.keyspace, call.consistency, call.as_of) ||
-          !ReadText(reader, call.key)) {
+          !ReadText(reader, call.key) || !ReadReader(reader, call.reader)) {
         return false;
       }
       request.call = std::move(call);
@@ -193,7 +206,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
       for (std::string& key : call.keys) {
         if (!ReadText(reader, key)) return false;
       }
-      if (!ReadLock(reader, call.lock)) return false;
+      if (!ReadLock(reader, call.lock) || !ReadReader(reader, call.reader)) return false;
       request.call = std::move(call);
       return true;
     }
@@ -205,7 +218,7 @@ bool ReadRequest(Reader& reader, const Bytes& body, GatewayRequest& request) {
           !ReadText(reader, call.request.start) || !ReadText(reader, call.request.end) ||
           !reader.Varint(limit) || limit > kv::kScanRowsMax || !reader.Byte(flags) ||
           !ReadSlots(reader, call.request.first_slot, call.request.past_last_slot) ||
-          !ReadLock(reader, call.lock)) {
+          !ReadLock(reader, call.lock) || !ReadReader(reader, call.reader)) {
         return false;
       }
       call.request.limit = static_cast<std::uint32_t>(limit);

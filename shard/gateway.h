@@ -33,11 +33,15 @@ struct WriteCall {
   Bytes command;
 };
 
+// `reader` of a read without a lock: the transaction whose it is, if that has locked something. The
+// read may wait for another one, and others for it: a deadlock, should they wait for each other.
+
 struct GetCall {
   kv::KeyspaceId keyspace = kv::kDefaultKeyspace;
   kv::Consistency consistency = kv::Consistency::kLinearizable;
   std::string key;
   Timestamp as_of = {};
+  LockOwner reader = {};
 };
 
 struct BatchGetCall {
@@ -47,6 +51,7 @@ struct BatchGetCall {
   Timestamp as_of = {};
   // Linearizable, and of the newest: the keys are locked first.
   std::optional<LockRequest> lock = {};
+  LockOwner reader = {};
 };
 
 struct ScanCall {
@@ -54,6 +59,7 @@ struct ScanCall {
   kv::ScanRequest request;
   // As above: what the page speaks of is locked, or, skipping what others have locked, its rows.
   std::optional<LockRequest> lock = {};
+  LockOwner reader = {};
 };
 
 struct AggregateCall {

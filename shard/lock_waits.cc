@@ -13,17 +13,35 @@ namespace flotilla {
 
 namespace {
 
+std::string StartOf(const kv::ScanRequest& scan) {
+  return kv::IsHashed(scan.keyspace) ? kv::KeyspaceStart(scan.keyspace)
+                                     : kv::RangeStart(scan.keyspace, scan.start);
+}
+
+std::optional<LockOwner> Reading(const LockOwner& reader, std::string from, std::string& key) {
+  if (!reader.txn) return std::nullopt;
+  key = std::move(from);
+  return reader;
+}
+
 // Who waits with this request, and with which key; nobody: it is no transaction's.
 std::optional<LockOwner> WaiterOf(const GatewayRequest& request, std::string& key) {
   if (const LockRequest* const lock = LockOf(request)) {
     if (const auto* gets = std::get_if<BatchGetCall>(&request.call)) {
       key = kv::EncodeKey(gets->keyspace, gets->keys.front());
     } else {
-      const kv::ScanRequest& scan = std::get<ScanCall>(request.call).request;
-      key = kv::IsHashed(scan.keyspace) ? kv::KeyspaceStart(scan.keyspace)
-                                        : kv::RangeStart(scan.keyspace, scan.start);
+      key = StartOf(std::get<ScanCall>(request.call).request);
     }
     return lock->owner;
+  }
+  if (const auto* get = std::get_if<GetCall>(&request.call)) {
+    return Reading(get->reader, kv::EncodeKey(get->keyspace, get->key), key);
+  }
+  if (const auto* gets = std::get_if<BatchGetCall>(&request.call)) {
+    return Reading(gets->reader, kv::EncodeKey(gets->keyspace, gets->keys.front()), key);
+  }
+  if (const auto* scan = std::get_if<ScanCall>(&request.call)) {
+    return Reading(scan->reader, StartOf(scan->request), key);
   }
   const auto* write = std::get_if<WriteCall>(&request.call);
   LockOwner owner;

@@ -41,7 +41,8 @@ class ScatteredGets final : public Scatter {
                         .consistency = call_.consistency,
                         .keys = {},
                         .as_of = call_.as_of,
-                        .lock = call_.lock};
+                        .lock = call_.lock,
+                        .reader = call_.reader};
       for (const std::size_t key : keys) call.keys.push_back(call_.keys[key]);
       parts_.push_back(std::move(keys));
       Add(std::move(call));

@@ -130,12 +130,14 @@ void TransactionImpl::Get(kv::KeyspaceId keyspace, std::vector<std::string> keys
       call = GetCall{.keyspace = keyspace,
                      .consistency = self->ReadsAt(),
                      .key = std::move(others.front()),
-                     .as_of = *as_of};
+                     .as_of = *as_of,
+                     .reader = self->Reader()};
     } else {
       call = BatchGetCall{.keyspace = keyspace,
                           .consistency = self->ReadsAt(),
                           .keys = std::move(others),
-                          .as_of = *as_of};
+                          .as_of = *as_of,
+                          .reader = self->Reader()};
     }
     TransactionImpl* const txn = self.get();
     txn->Read(std::move(call), deadline,
@@ -173,7 +175,7 @@ void TransactionImpl::Scan(kv::ScanRequest request, std::optional<TxnLock> lock,
       return;
     }
     request.as_of = *as_of;
-    ScanCall call{.consistency = self->ReadsAt(), .request = request};
+    ScanCall call{.consistency = self->ReadsAt(), .request = request, .reader = self->Reader()};
     TransactionImpl* const txn = self.get();
     txn->Read(std::move(call), deadline,
               [self = std::move(self), request = std::move(request),
@@ -342,7 +344,13 @@ std::optional<Timestamp> TransactionImpl::reads_at() const {
   return start_;
 }
 
+LockOwner TransactionImpl::Reader() const {
+  std::lock_guard lock(mutex_);
+  return locked_.empty() ? LockOwner() : Owner();
+}
+
 Status TransactionImpl::NoteFailure(Status status) {
+  if (ReasonOf(status) == Reason::kDeadlock) Abort(status);
   // Who names a time may name another.
   const bool outlived =
       ReasonOf(status) == Reason::kTimestampTooOld && ReadsAtStart() && !options_.read_timestamp;

@@ -100,7 +100,11 @@ class TransactionImpl final : public Transaction,
   }
   bool LocksReads() const { return options_.locking == Locking::kPessimistic && Tracks(); }
 
+  // Of reads without a lock: itself, if it has locked something.
+  LockOwner Reader() const;
+
   // transaction_locks.cc
+  LockOwner Owner() const;
   LockRequest RequestOf(const TxnLock& lock) const;
   // Its calls are counted as reads. Not ok: why it cannot be begun.
   Status BeginLocking(kv::KeyspaceId keyspace, const std::vector<std::string>& keys);

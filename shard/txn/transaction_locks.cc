@@ -24,10 +24,14 @@ Status Overtaken() {
 
 }  // namespace
 
+LockOwner TransactionImpl::Owner() const {
+  return {.txn = id_,
+          .coordinator = world_->self(),
+          .since = options_.first_try ? options_.first_try : id_};
+}
+
 LockRequest TransactionImpl::RequestOf(const TxnLock& lock) const {
-  return {.owner = {.txn = id_,
-                    .coordinator = world_->self(),
-                    .since = options_.first_try ? options_.first_try : id_},
+  return {.owner = Owner(),
           .strength = lock.strength,
           .patience = lock.patience,
           .within = lock.within == Duration(0) ? options_.lock_timeout : lock.within};

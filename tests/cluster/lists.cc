@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,9 +33,11 @@ using sim::ListFate;
 using sim::ListTxn;
 
 constexpr int kThreads = 12;
-constexpr std::size_t kSlots = 8;
+constexpr std::size_t kSlots = 40;
 constexpr int kAppendsMax = 20;
 constexpr std::size_t kStepsMax = 4;
+// A node that is gone refuses quickly.
+constexpr auto kAfterFailure = std::chrono::milliseconds(2);
 constexpr std::size_t kCheckedTogether = 10'000;
 
 struct Level {
@@ -75,7 +79,7 @@ class Era {
     return next_element_++;
   }
   std::string NameOf(std::size_t slot, std::uint64_t list) const {
-    return fmt::format("list{}-{:06}-{:06}", slot, number_, list);
+    return fmt::format("list{:02}-{:06}-{:06}", slot, number_, list);
   }
   void Note(ListTxn txn) {
     std::lock_guard lock(mutex_);
@@ -124,6 +128,7 @@ class Lists final : public ClientLoad {
         ++committed_;
       } else {
         ++(run.fate == ListFate::kUnknown ? unknown_ : aborted_);
+        std::this_thread::sleep_for(kAfterFailure);
       }
       era->Note(std::move(run));
     }
@@ -161,7 +166,7 @@ class Lists final : public ClientLoad {
     options.isolation = level.asked;
     run.isolation = level.promised;
     run.read_only = options.read_only = random.Chance(0.2);
-    if (!run.read_only && random.Chance(0.3)) options.locking = Locking::kPessimistic;
+    if (!run.read_only && random.Chance(0.15)) options.locking = Locking::kPessimistic;
     run.locks = options.locking == Locking::kPessimistic;
     options.timeout = std::chrono::seconds(20);
     const std::unique_ptr<Transaction> txn = client_->Begin(options);
@@ -183,7 +188,7 @@ class Lists final : public ClientLoad {
               ListTxn& run) {
     const std::string name = era.NameOf(slot, era.ListIn(slot));
     TxnCallOptions options;
-    if (!run.read_only && random.Chance(appends ? 0.4 : 0.1)) {
+    if (!run.read_only && random.Chance(appends ? 0.2 : 0.05)) {
       options.lock = TxnLock{.share = !appends};
       run.locks = true;
     }

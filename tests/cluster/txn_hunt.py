@@ -28,8 +28,8 @@ class TxnHunt(harness.Measurement):
         self.random = random.Random(seed)
         self.form(nodes)
         self.kvctl("keyspace", "create", "money", "--partitioning", "hash", "--shards", "6")
-        self.kvctl("keyspace", "create", "lists", "--split-at", "list2", "--split-at", "list4",
-                   "--split-at", "list6")
+        self.kvctl("keyspace", "create", "lists", "--split-at", "list10", "--split-at", "list20",
+                   "--split-at", "list30")
         self.faults = {}
 
     def fault(self):
@@ -56,6 +56,14 @@ class TxnHunt(harness.Measurement):
             return None
         return json.loads(listed.stdout)["locks"]
 
+    def wait_until_unlocked(self, healed):
+        """How long after the last fault the last lock went."""
+        while (left := self.locks()) != []:
+            gone = time.monotonic() - healed
+            self.assertLess(gone, LOCKS_GONE_SECONDS, f"locks: {left}")
+            time.sleep(0.05)
+        return time.monotonic() - healed
+
     def round(self, share):
         """Committed and checked transactions of both, and how long locks stayed."""
         loads = [Load("bank", self.endpoints(), "money"), Load("lists", self.endpoints(), "lists")]
@@ -67,16 +75,14 @@ class TxnHunt(harness.Measurement):
 
         healed = time.monotonic()
         while committed() < share:
-            time.sleep(self.random.uniform(0.5, 4.0))
+            time.sleep(self.random.uniform(1.0, 6.0))
             healed = self.fault()
             self.wait_ready()
         counts = [load.counts() for load in loads]
         for load in loads:
             end = load.close()
             self.assertEqual(end, (0, ""), load.name)
-        harness.wait_for("every lock to be gone", lambda: self.locks() == [],
-                         LOCKS_GONE_SECONDS - (time.monotonic() - healed))
-        gone = time.monotonic() - healed
+        gone = self.wait_until_unlocked(healed)
         rows = self.rows("account/", keyspace="money")
         self.assertEqual(sum(int(value) for value in rows.values()), ACCOUNTS_TOTAL)
         return counts, gone

@@ -289,6 +289,30 @@ TEST_F(LocksTest, ADeadlockWithACommitIsBroken) {
   EXPECT_EQ(CommitReason(pessimistic), "OK");
 }
 
+// Who has locked something may be waited for, also while it reads without a lock.
+TEST_F(LocksTest, AReadWithoutALockMayBePartOfADeadlock) {
+  MakeTwoShards();
+  for (const bool reader_is_older : {true, false}) {
+    for (const char* key : {"a", "b", "z"}) PutPlain(key, "0");
+    Txn writer;
+    if (!reader_is_older) writer = Begin(1, kv::Isolation::kReadCommitted);
+    const Txn reader = Begin(0, kv::Isolation::kReadCommitted);
+    if (reader_is_older) writer = Begin(1, kv::Isolation::kReadCommitted);
+    EXPECT_EQ(Lock(reader, "a"), "0");
+    Put(writer, "a", "1");
+    Put(writer, "z", "1");
+    const auto committed = BeginCommit(writer);
+    world_.RunFor(milliseconds(10));  // its intent on z is there
+    const MonoTime begun = world_.loop().now();
+    const std::string read = Get(reader, "z");
+    EXPECT_LT(world_.loop().now() - begun, seconds(2));
+    EXPECT_EQ(read, reader_is_older ? "0" : "DEADLOCK");
+    if (reader_is_older) EXPECT_EQ(CommitReason(reader), "OK");
+    const StatusOr<Timestamp> end = Wait(committed);
+    EXPECT_EQ(ReasonOf(end.status()), reader_is_older ? Reason::kDeadlock : Reason::kNone);
+  }
+}
+
 TEST_F(LocksTest, AnUpgradeByTwoIsADeadlock) {
   MakeTwoShards();
   PutPlain("a", "0");

@@ -47,7 +47,12 @@ ListDependencies::ListDependencies(const std::vector<ListTxn>& history)
 }
 
 std::string ListDependencies::Name(std::size_t txn) const {
-  return fmt::format("transaction {}", history_[txn].number);
+  constexpr const char* kLevels[] = {"?", "read uncommitted", "read committed", "repeatable read",
+                                     "serializable"};
+  const ListTxn& one = history_[txn];
+  return fmt::format("transaction {} ({}{}{})", one.number,
+                     kLevels[static_cast<std::size_t>(one.isolation)],
+                     one.read_only ? ", read-only" : "", one.locks ? ", locks" : "");
 }
 
 void ListDependencies::NoteVersions() {
@@ -154,8 +159,9 @@ void ListDependencies::Depend() {
         const ListTxn& writer = history_[next];
         if (next != txn && writer.ended && *writer.ended < history_[txn].begun) {
           Report(ListAnomalyKind::kStaleRead,
-                 fmt::format("{} did not see what {} had appended to '{}' before it began",
-                             Name(txn), Name(next), key));
+                 fmt::format("{} did not see what {} had appended to '{}' {} us before it began",
+                             Name(txn), Name(next), key,
+                             (history_[txn].begun - *writer.ended).count() / 1000));
         }
       }
     }
