@@ -116,6 +116,8 @@ class StoreImpl final : public Store {
 
   // provisional.cc; with the database's lock held. Nothing: it is no intent any more.
   StatusOr<std::optional<RowChange>> ReadIntent(const Obstacle& intent);
+  // Without a value: it is not there. Under the lock of the database.
+  StatusOr<std::optional<RowChange>> ReadNewest(const std::string& encoded_key);
 
   // scan.cc; with the database's lock held.
   // By the kind of its keyspace.
