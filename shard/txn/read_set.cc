@@ -34,11 +34,12 @@ Status ReadSet::AddKey(std::string key) {
 }
 
 // The first version counts: had it changed since, the lock would have been lost. One that was read
-// before without a lock is no newer than the reads' timestamp, or the commit fails.
+// before without a lock is no newer than the reads' timestamp, or the commit fails; of one that is
+// not there nothing tells since when, so that it must be unchanged since then.
 Status ReadSet::AddLocked(std::string key, Timestamp version) {
   const auto known = keys_.find(key);
   if (known != keys_.end()) {
-    if (!known->second) known->second = version;
+    if (!known->second && version) known->second = version;
     return absl::OkStatus();
   }
   if (size() >= kv::kBatchOpsMax) return TooMuch();

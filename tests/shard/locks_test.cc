@@ -289,6 +289,19 @@ TEST_F(LocksTest, ADeadlockWithACommitIsBroken) {
   EXPECT_EQ(CommitReason(pessimistic), "OK");
 }
 
+// What was deleted has no version that would tell when.
+TEST_F(LocksTest, AKeyThatWasReadAndIsGoneWhenItIsLockedIsAConflict) {
+  PutPlain("a", "1");
+  const Txn txn = Begin(0);
+  EXPECT_EQ(Get(txn, "a"), "1");
+  const Txn other = Begin(1);
+  Delete(other, "a");
+  EXPECT_EQ(CommitReason(other), "OK");
+  EXPECT_EQ(Lock(txn, "a"), "(none)");
+  Put(txn, "b", "2");
+  EXPECT_EQ(CommitReason(txn), "TXN_CONFLICT");
+}
+
 // Who has locked something may be waited for, also while it reads without a lock.
 TEST_F(LocksTest, AReadWithoutALockMayBePartOfADeadlock) {
   MakeTwoShards();
